@@ -1,0 +1,360 @@
+//! What happened, for everyone who watches: the event of one committed change.
+//!
+//! An event is made in the transaction that made the change, stored in its outbox, and delivered after the
+//! commit. Its payload is serialized once; [`Event::frame`] is the one place that makes its wire form.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::arn::ChannelArn;
+use crate::channel::{Channel, Membership};
+use crate::identity::Identity;
+use crate::key::Key;
+use crate::message::Message;
+use crate::text::{ChannelMembershipType, ChannelMessageStatus, ChannelMessageType};
+use crate::timestamp::Timestamp;
+
+crate::choice! {
+    /// The types of event, as the wire names them.
+    EventType {
+        /// A message was sent.
+        CreateChannelMessage = "CREATE_CHANNEL_MESSAGE",
+        /// Someone joined or was added.
+        CreateChannelMembership = "CREATE_CHANNEL_MEMBERSHIP",
+        /// Someone left or was removed.
+        DeleteChannelMembership = "DELETE_CHANNEL_MEMBERSHIP",
+    }
+    /// What an event is about.
+    EventMessageType {
+        /// A STANDARD message.
+        Standard = "STANDARD",
+        /// A CONTROL message.
+        Control = "CONTROL",
+        /// Anything else.
+        System = "SYSTEM",
+    }
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The channel that it happened in.
+    pub channel: Key,
+    /// Its number in the channel: each is greater than the one before.
+    pub sequence: i64,
+    /// When it happened, by the channel's clock.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventType,
+    /// What it is about.
+    pub message_type: EventMessageType,
+    /// Who is told.
+    pub audience: Audience,
+    /// What it changes about who is told of later events.
+    pub change: Option<Change>,
+    /// The payload: a JSON object.
+    pub payload: String,
+}
+
+/// Who is told of an event: the members of these sub-channels, and these users.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Sub-channels whose members are told; of an ordinary channel, the channel itself.
+    pub sub_channels: Vec<Key>,
+    /// Whether hidden members are left out.
+    pub but_hidden: bool,
+    /// Users who are told whether or not they belong.
+    pub users: Vec<Key>,
+}
+
+/// What an event changes about who is told of later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Change {
+    /// From here on this user is told.
+    Joined {
+        /// Who.
+        member: Key,
+        /// Where.
+        sub_channel: Key,
+        /// As a hidden member.
+        hidden: bool,
+    },
+    /// From here on this user is not told.
+    Left {
+        /// Who.
+        member: Key,
+        /// Where.
+        sub_channel: Key,
+    },
+}
+
+impl Audience {
+    /// All members of a sub-channel.
+    pub fn members(sub_channel: Key) -> Self {
+        Self { sub_channels: vec![sub_channel], ..Self::default() }
+    }
+
+    /// The members of a sub-channel who are not hidden, and one user more.
+    pub fn open_members_and(sub_channel: Key, user: Key) -> Self {
+        Self { sub_channels: vec![sub_channel], but_hidden: true, users: vec![user] }
+    }
+
+    /// Only these users.
+    pub fn only(users: impl IntoIterator<Item = Key>) -> Self {
+        let mut users: Vec<Key> = users.into_iter().collect();
+        users.sort();
+        users.dedup();
+        Self { users, ..Self::default() }
+    }
+}
+
+impl Event {
+    /// A new message, to its channel or to its sender and target.
+    pub fn create_channel_message(channel: &Channel, message: &Message) -> Self {
+        let audience = match &message.target {
+            None => Audience::members(message.sub_channel),
+            Some(target) => Audience::only([message.sender.key, target.key]),
+        };
+        let message_type = match message.kind {
+            ChannelMessageType::Standard => EventMessageType::Standard,
+            ChannelMessageType::Control => EventMessageType::Control,
+        };
+        let payload = serialize(&MessagePayload::new(&channel.arn, channel.key, message));
+        Self::new(channel, EventType::CreateChannelMessage, message_type, audience, payload)
+    }
+
+    /// A new membership. Of a hidden one, only `moderating` members and the newcomer learn.
+    pub fn create_channel_membership(channel: &Channel, membership: &Membership, moderating: &[Key]) -> Self {
+        let mut event =
+            Self::about_membership(channel, EventType::CreateChannelMembership, membership, moderating);
+        event.change = Some(Change::Joined {
+            member: membership.member.key,
+            sub_channel: membership.sub_channel,
+            hidden: membership.kind == ChannelMembershipType::Hidden,
+        });
+        event
+    }
+
+    /// A membership that ended. Of a hidden one, only `moderating` members and the one who left learn.
+    pub fn delete_channel_membership(channel: &Channel, membership: &Membership, moderating: &[Key]) -> Self {
+        let mut event =
+            Self::about_membership(channel, EventType::DeleteChannelMembership, membership, moderating);
+        event.change =
+            Some(Change::Left { member: membership.member.key, sub_channel: membership.sub_channel });
+        event
+    }
+
+    fn about_membership(
+        channel: &Channel,
+        kind: EventType,
+        membership: &Membership,
+        moderating: &[Key],
+    ) -> Self {
+        let subject = membership.member.key;
+        let audience = match membership.kind {
+            ChannelMembershipType::Default => Audience::open_members_and(membership.sub_channel, subject),
+            ChannelMembershipType::Hidden => Audience::only(moderating.iter().copied().chain([subject])),
+        };
+        let payload = serialize(&MembershipPayload::new(&channel.arn, channel.key, membership));
+        Self::new(channel, kind, EventMessageType::System, audience, payload)
+    }
+
+    fn new(
+        channel: &Channel,
+        kind: EventType,
+        message_type: EventMessageType,
+        audience: Audience,
+        payload: String,
+    ) -> Self {
+        let (sequence, at) = (channel.sequence, channel.clock);
+        Self { channel: channel.key, sequence, at, kind, message_type, audience, change: None, payload }
+    }
+
+    /// The frame that goes to a socket.
+    pub fn frame(&self) -> String {
+        frame(self.kind.as_str(), self.message_type, Some(&self.payload))
+    }
+}
+
+/// The first frame of a session: from here on it is told of every event.
+pub fn session_established() -> String {
+    frame("SESSION_ESTABLISHED", EventMessageType::System, None)
+}
+
+/// A frame is an object of two members: headers, and the payload as a *string* of JSON.
+fn frame(kind: &str, message_type: EventMessageType, payload: Option<&str>) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Frame<'a> {
+        headers: Headers<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<&'a str>,
+    }
+    #[derive(Serialize)]
+    struct Headers<'a> {
+        #[serde(rename = "x-amz-chime-event-type")]
+        kind: &'a str,
+        #[serde(rename = "x-amz-chime-message-type")]
+        message_type: &'a str,
+    }
+    serialize(&Frame { headers: Headers { kind, message_type: message_type.as_str() }, payload })
+}
+
+fn serialize(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts, numbers and lists always serialize")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Person<'a> {
+    arn: &'a str,
+    name: &'a str,
+}
+
+impl<'a> From<&'a Identity> for Person<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self { arn: identity.arn.as_str(), name: &identity.name }
+    }
+}
+
+/// The members of a message in an event. Absent rather than null: clients compare them with `undefined`.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MessagePayload<'a> {
+    channel_arn: &'a str,
+    message_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    #[serde(rename = "Type")]
+    kind: ChannelMessageType,
+    created_timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_edited_timestamp: Option<String>,
+    last_updated_timestamp: String,
+    sender: Person<'a>,
+    redacted: bool,
+    persistence: &'static str,
+    status: StatusPayload<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_attributes: Option<BTreeMap<&'a str, ValuesPayload<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<[TargetPayload<'a>; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_channel_id: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct StatusPayload<'a> {
+    value: ChannelMessageStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ValuesPayload<'a> {
+    string_values: &'a [crate::text::MessageAttributeStringValue],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetPayload<'a> {
+    member_arn: &'a str,
+}
+
+impl<'a> MessagePayload<'a> {
+    fn new(arn: &'a ChannelArn, channel: Key, message: &'a Message) -> Self {
+        let attributes = |attributes: &'a crate::message::Attributes| {
+            attributes
+                .iter()
+                .map(|(key, values)| (key.as_str(), ValuesPayload { string_values: values }))
+                .collect()
+        };
+        Self {
+            channel_arn: arn.as_str(),
+            message_id: message.key.to_string(),
+            content: message.content.as_ref().map(|content| content.as_str()),
+            metadata: message.metadata.as_ref().map(|metadata| metadata.as_str()),
+            kind: message.kind,
+            created_timestamp: message.created_at().to_string(),
+            last_edited_timestamp: message.edited_at.map(|time| time.to_string()),
+            last_updated_timestamp: message.updated_at.to_string(),
+            sender: Person::from(&message.sender),
+            redacted: message.redacted,
+            persistence: message.persistence.as_str(),
+            status: StatusPayload {
+                value: message.status,
+                detail: message.status_detail.as_ref().map(|detail| detail.as_str()),
+            },
+            message_attributes: message.attributes.as_ref().map(attributes),
+            content_type: message.content_type.as_ref().map(|kind| kind.as_str()),
+            target: message.target.as_ref().map(|target| [TargetPayload { member_arn: target.arn.as_str() }]),
+            sub_channel_id: sub_channel_id(channel, message.sub_channel),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MembershipPayload<'a> {
+    member: Person<'a>,
+    invited_by: Person<'a>,
+    r#type: ChannelMembershipType,
+    channel_arn: &'a str,
+    created_timestamp: String,
+    last_updated_timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub_channel_id: Option<String>,
+}
+
+impl<'a> MembershipPayload<'a> {
+    fn new(arn: &'a ChannelArn, channel: Key, membership: &'a Membership) -> Self {
+        Self {
+            member: Person::from(&membership.member),
+            invited_by: Person::from(&membership.invited_by),
+            r#type: membership.kind,
+            channel_arn: arn.as_str(),
+            created_timestamp: membership.created_at.to_string(),
+            last_updated_timestamp: membership.updated_at.to_string(),
+            sub_channel_id: sub_channel_id(channel, membership.sub_channel),
+        }
+    }
+}
+
+/// The `SubChannelId` of a sub-channel: its key. An ordinary channel, its own only sub-channel, shows none.
+fn sub_channel_id(channel: Key, sub_channel: Key) -> Option<String> {
+    (sub_channel != channel).then(|| sub_channel.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_of_a_frame_is_a_string() {
+        assert_eq!(
+            session_established(),
+            r#"{"Headers":{"x-amz-chime-event-type":"SESSION_ESTABLISHED","x-amz-chime-message-type":"SYSTEM"}}"#
+        );
+        let text =
+            frame("CREATE_CHANNEL_MESSAGE", EventMessageType::Control, Some(r#"{"Content":"\u0000\"hi\""}"#));
+        let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let payload: serde_json::Value = serde_json::from_str(frame["Payload"].as_str().unwrap()).unwrap();
+        assert_eq!(payload["Content"], "\0\"hi\"");
+        assert_eq!(frame["Headers"]["x-amz-chime-message-type"], "CONTROL");
+    }
+
+    #[test]
+    fn an_audience_of_users_names_each_once() {
+        let (a, b) = (Key([1; 16]), Key([2; 16]));
+        assert_eq!(Audience::only([b, a, b]).users, [a, b]);
+        let text = serde_json::to_string(&Audience::members(a)).unwrap();
+        assert_eq!(serde_json::from_str::<Audience>(&text).unwrap(), Audience::members(a));
+    }
+}

@@ -1,0 +1,19 @@
+//! The nouns of the service: names, times, texts, and what channels, members and messages are.
+//!
+//! Everything here is plain data. The crate knows no SQL, no HTTP and no clock.
+//! Constraints belong to types: a value of [`text::Metadata`] exists only if it keeps the limits of
+//! `spec/api.json`, so it is checked once, where a request is read, and never again.
+
+pub mod arn;
+pub mod channel;
+pub mod event;
+pub mod identity;
+pub mod key;
+pub mod message;
+pub mod shape;
+pub mod text;
+pub mod timestamp;
+
+pub use arn::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn};
+pub use key::{Key, MessageKey};
+pub use timestamp::Timestamp;
