@@ -1,0 +1,190 @@
+//! `#[operation]`: how an operation is read from a request, written into one, and described.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::Parse;
+use syn::punctuated::Punctuated;
+use syn::{Ident, LitInt, LitStr, Token};
+
+use crate::field::{Member, Place};
+
+const BEARER: &str = "x-amz-chime-bearer";
+/// What may differ between requests that ask the same.
+const UNCOUNTED: [&str; 3] = ["ClientRequestToken", "MaxResults", "NextToken"];
+
+/// `POST "/channels" => 201, Created`
+pub(crate) struct Declaration {
+    method: Ident,
+    uri: LitStr,
+    status: LitInt,
+    response: Ident,
+}
+
+impl Parse for Declaration {
+    fn parse(input: syn::parse::ParseStream<'_>) -> syn::Result<Self> {
+        let (method, uri) = (input.parse()?, input.parse()?);
+        input.parse::<Token![=>]>()?;
+        let status = input.parse()?;
+        input.parse::<Token![,]>()?;
+        Ok(Self { method, uri, status, response: input.parse()? })
+    }
+}
+
+pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> syn::Result<TokenStream> {
+    let members = item.fields.iter_mut().map(Member::read).collect::<syn::Result<Vec<_>>>()?;
+    let errors = take_errors(&mut item)?;
+    let (name, text) = (&item.ident, item.ident.to_string());
+    let Declaration { method, uri, status, response } = declaration;
+    let described = members.iter().map(Member::described);
+    let (decode, encode) = (decode(&members), encode(&members));
+    let (canonical, labels, bearer) = (canonical(&members), labels(&members), bearer(&members));
+    Ok(quote! {
+        #[derive(Debug, Clone)]
+        #item
+
+        impl crate::operation::Operation for #name {
+            type Response = #response;
+            const NAME: &'static str = #text;
+            const METHOD: ::http::Method = ::http::Method::#method;
+            const URI: &'static str = #uri;
+            const STATUS: u16 = #status;
+            const ERRORS: &'static [crate::error::ErrorCode] = &[#(crate::error::ErrorCode::#errors),*];
+
+            fn members() -> Vec<::carillon_model::shape::Member> {
+                vec![#(#described),*]
+            }
+            #decode
+            #encode
+            #canonical
+            #labels
+            #bearer
+        }
+    })
+}
+
+fn take_errors(item: &mut syn::ItemStruct) -> syn::Result<Vec<Ident>> {
+    let Some(at) = item.attrs.iter().position(|attribute| attribute.path().is_ident("errors")) else {
+        return Ok(Vec::new());
+    };
+    let attribute = item.attrs.remove(at);
+    let names = attribute.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated)?;
+    Ok(names.into_iter().collect())
+}
+
+fn decode(members: &[Member]) -> TokenStream {
+    let in_body: Vec<&Member> = members.iter().filter(|member| matches!(member.place, Place::Body)).collect();
+    let body = (!in_body.is_empty()).then(|| {
+        let fields = in_body.iter().map(|member| {
+            let (ident, kind, serde) = (&member.ident, &member.kind, member.serde());
+            quote!(#serde #ident: #kind)
+        });
+        let checks = in_body.iter().filter_map(|member| {
+            let (least, most) = member.length?;
+            let (ident, wire) = (&member.ident, &member.wire);
+            let length = match member.optional {
+                Some(_) => quote!(body.#ident.as_ref().map(Vec::len)),
+                None => quote!(Some(body.#ident.len())),
+            };
+            Some(quote!(crate::operation::check_length(#wire, #length, #least, #most)?;))
+        });
+        quote! {
+            #[derive(::serde::Deserialize)]
+            struct Body { #(#fields),* }
+            let body: Body = incoming.body()?;
+            #(#checks)*
+        }
+    });
+    let lets = members.iter().map(|member| {
+        let (ident, wire) = (&member.ident, &member.wire);
+        let optional = member.optional.is_some();
+        let value = match &member.place {
+            Place::Body => quote!(body.#ident),
+            Place::Label(name) => quote!(incoming.label(#name, #wire)?),
+            Place::Query(name) if optional => quote!(incoming.optional_query(#name, #wire)?),
+            Place::Query(name) => quote!(incoming.query(#name, #wire)?),
+            Place::Header(_) if optional => quote!(incoming.optional_bearer()?),
+            Place::Header(_) => quote!(incoming.bearer()?),
+        };
+        (matches!(member.place, Place::Body), quote!(let #ident = #value;))
+    });
+    // Head before body: it is cheap to read, and a request without a bearer is told so first.
+    let (from_body, from_head): (Vec<_>, Vec<_>) = lets.partition(|(is_body, _)| *is_body);
+    let (from_body, from_head) = (from_body.iter().map(|(_, l)| l), from_head.iter().map(|(_, l)| l));
+    let idents = members.iter().map(|member| &member.ident);
+    quote! {
+        fn decode(incoming: &crate::operation::Incoming) -> crate::error::Result<Self> {
+            #(#from_head)*
+            #body
+            #(#from_body)*
+            Ok(Self { #(#idents),* })
+        }
+    }
+}
+
+fn encode(members: &[Member]) -> TokenStream {
+    let steps = members.iter().map(|member| {
+        let (ident, wire) = (&member.ident, &member.wire);
+        let value = if member.optional.is_some() { quote!(&self.#ident) } else { quote!(Some(&self.#ident)) };
+        match &member.place {
+            Place::Body => quote!(outgoing.member(#wire, #value);),
+            Place::Label(name) => quote!(outgoing.label(#name, #value);),
+            Place::Query(name) => quote!(outgoing.query(#name, #value);),
+            Place::Header(name) => quote!(outgoing.header(#name, #value);),
+        }
+    });
+    quote! {
+        fn encode(&self) -> crate::operation::Outgoing {
+            #[allow(unused_mut)]
+            let mut outgoing = crate::operation::Outgoing::new::<Self>();
+            #(#steps)*
+            outgoing
+        }
+    }
+}
+
+fn canonical(members: &[Member]) -> TokenStream {
+    let counted = members.iter().filter(|member| {
+        let bearer = matches!(&member.place, Place::Header(name) if name == BEARER);
+        !bearer && !UNCOUNTED.contains(&member.wire.as_str())
+    });
+    let (fields, values): (Vec<_>, Vec<_>) = counted
+        .map(|member| {
+            let (ident, kind) = (&member.ident, &member.kind);
+            (quote!(#ident: &'a #kind), quote!(#ident: &self.#ident))
+        })
+        .unzip();
+    let lifetime = (!fields.is_empty()).then(|| quote!(<'a>));
+    quote! {
+        fn canonical(&self) -> Vec<u8> {
+            #[derive(::serde::Serialize)]
+            struct Canonical #lifetime { #(#fields),* }
+            ::serde_json::to_vec(&Canonical { #(#values),* }).expect("texts, numbers and lists always serialize")
+        }
+    }
+}
+
+fn labels(members: &[Member]) -> TokenStream {
+    let labels = members.iter().filter(|member| matches!(member.place, Place::Label(_))).map(|member| {
+        let ident = &member.ident;
+        quote!(self.#ident.as_str())
+    });
+    quote! {
+        fn labels(&self) -> Vec<&str> {
+            vec![#(#labels),*]
+        }
+    }
+}
+
+fn bearer(members: &[Member]) -> TokenStream {
+    let bearer = members.iter().find(|member| matches!(&member.place, Place::Header(name) if name == BEARER));
+    let value = match bearer {
+        None => quote!(None),
+        Some(Member { ident, optional: Some(_), .. }) => quote!(self.#ident.as_ref()),
+        Some(Member { ident, .. }) => quote!(Some(&self.#ident)),
+    };
+    quote! {
+        fn bearer(&self) -> Option<&::carillon_model::IdentityArn> {
+            #value
+        }
+    }
+}
