@@ -1,0 +1,103 @@
+//! Signing keys: derived from a secret for one day, region and service, and kept as ready HMAC states.
+//!
+//! The kept keys are bounded and never outlive their secret: one that was replaced is noticed and derived
+//! anew.
+
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit, Mac};
+use moka::sync::Cache;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::credential::Credential;
+use super::limits::KEYS_MAX;
+use super::time::SignedAt;
+use super::{ALGORITHM, Secret, TERMINATOR};
+
+type State = Hmac<Sha256>;
+
+fn state(key: &[u8]) -> State {
+    State::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+fn tag(state: State, text: &str) -> Zeroizing<[u8; 32]> {
+    Zeroizing::new(state.chain_update(text).finalize().into_bytes().into())
+}
+
+/// A key of one day, region and service, as the HMAC state that has already absorbed it.
+#[derive(Clone)]
+pub struct SigningKey(State);
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+impl SigningKey {
+    /// Derives the key; `day` is `yyyyMMdd`.
+    pub fn derive(secret: &Secret, day: &str, region: &str, service: &str) -> Self {
+        let prefixed = Zeroizing::new(["AWS4", secret.expose()].concat());
+        let of_day = tag(state(prefixed.as_bytes()), day);
+        let of_region = tag(state(&*of_day), region);
+        let of_service = tag(state(&*of_region), service);
+        Self(state(&*tag(state(&*of_service), TERMINATOR)))
+    }
+
+    /// Signs the string to sign, which is never put together anywhere.
+    pub(super) fn sign(&self, signed_at: &SignedAt, scope: &str, request_hash: &[u8; 64]) -> [u8; 32] {
+        let mut state = self.0.clone();
+        for part in [ALGORITHM, "\n", signed_at.text(), "\n", scope, "\n"] {
+            state.update(part.as_bytes());
+        }
+        state.update(request_hash);
+        state.finalize().into_bytes().into()
+    }
+}
+
+/// The keys in use.
+pub(super) struct Keys {
+    /// By the text of the credential, which names access key, day, region and service.
+    kept: Cache<Box<str>, Arc<Kept>>,
+    /// What is signed with when there is no secret, so that an unknown access key takes as long as a wrong
+    /// secret.
+    stand_in: Secret,
+}
+
+/// A key with the secret that it was derived from, by which a replaced secret is noticed.
+pub(super) struct Kept {
+    secret: Secret,
+    pub(super) key: SigningKey,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        let stand_in = Secret::new("this is nobody's secret access key, so there".to_owned());
+        Self { kept: Cache::new(KEYS_MAX), stand_in }
+    }
+
+    /// The key of a credential whose scope and time were already found good, which bounds what can be asked
+    /// for.
+    pub(super) fn of(&self, credential: &Credential, secret: &Secret) -> Arc<Kept> {
+        self.find_or_derive(credential.text, credential, secret)
+    }
+
+    /// The key for a credential that nobody has. It is kept by the scope alone (a text that no credential can
+    /// have), so that invented access key ids do not push real keys out.
+    pub(super) fn of_nobody(&self, credential: &Credential) -> Arc<Kept> {
+        self.find_or_derive(credential.scope, credential, &self.stand_in)
+    }
+
+    fn find_or_derive(&self, name: &str, credential: &Credential, secret: &Secret) -> Arc<Kept> {
+        if let Some(kept) = self.kept.get(name)
+            && kept.secret.is_same_as(secret)
+        {
+            return kept;
+        }
+        let key = SigningKey::derive(secret, credential.day, credential.region, credential.service);
+        let kept = Arc::new(Kept { secret: secret.clone(), key });
+        self.kept.insert(name.into(), Arc::clone(&kept));
+        kept
+    }
+}
