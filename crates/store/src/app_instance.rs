@@ -1,0 +1,90 @@
+//! App instances.
+
+use carillon_model::arn::Home;
+use carillon_model::identity::AppInstance;
+use carillon_model::{Key, Timestamp};
+
+use crate::engine::{Row, values};
+use crate::{Result, Tx};
+
+/// What an app instance holds, counted as it changes so that a quota costs no scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Users.
+    pub users: i64,
+    /// Administrators.
+    pub admins: i64,
+    /// Channels, elastic ones among them.
+    pub channels: i64,
+    /// Elastic channels.
+    pub elastic_channels: i64,
+}
+
+/// Adds an app instance.
+pub fn insert(tx: &mut Tx, instance: &AppInstance) -> Result<()> {
+    tx.defer(
+        "INSERT INTO app_instance (key, name, metadata, created_at, updated_at, user_count, admin_count,
+           channel_count, elastic_channel_count)
+         VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0)",
+        values![instance.key, instance.name, instance.metadata, instance.created_at, instance.updated_at],
+    )
+}
+
+/// The app instance with this key.
+pub fn find(tx: &mut Tx, home: &Home, key: Key) -> Result<Option<AppInstance>> {
+    tx.row(
+        "SELECT key, name, metadata, created_at, updated_at FROM app_instance WHERE key = $1",
+        values![key],
+        |row| app_instance(row, home),
+    )
+}
+
+/// Whether it exists.
+pub fn exists(tx: &mut Tx, key: Key) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM app_instance WHERE key = $1", values![key], |_| Ok(()))?.is_some())
+}
+
+/// Up to `limit` app instances after `after`, in the order of their keys.
+pub fn list(tx: &mut Tx, home: &Home, after: Option<Key>, limit: i64) -> Result<Vec<AppInstance>> {
+    tx.rows(
+        "SELECT key, name, metadata, created_at, updated_at FROM app_instance
+         WHERE key > $1 ORDER BY key LIMIT $2",
+        values![after.unwrap_or(Key([0; 16])), limit],
+        |row| app_instance(row, home),
+    )
+}
+
+/// How many there are, counting no further than `most`.
+pub fn count(tx: &mut Tx, most: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM app_instance LIMIT $1) AS counted";
+    Ok(tx.row(sql, values![most], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Claims an app instance, so that its counts stay true, and tells them.
+pub fn claim(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
+    tx.change(
+        "UPDATE app_instance SET user_count = user_count WHERE key = $1
+         RETURNING user_count, admin_count, channel_count, elastic_channel_count",
+        values![key],
+        |row| {
+            let (users, admins) = (row.get(0)?, row.get(1)?);
+            Ok(Counts { users, admins, channels: row.get(2)?, elastic_channels: row.get(3)? })
+        },
+    )
+}
+
+/// Sets the counts of a claimed app instance.
+pub fn set_counts(tx: &mut Tx, key: Key, counts: Counts) -> Result<()> {
+    tx.defer(
+        "UPDATE app_instance SET user_count = $2, admin_count = $3, channel_count = $4,
+           elastic_channel_count = $5 WHERE key = $1",
+        values![key, counts.users, counts.admins, counts.channels, counts.elastic_channels],
+    )
+}
+
+fn app_instance(row: &Row<'_>, home: &Home) -> Result<AppInstance> {
+    let key: Key = row.get(0)?;
+    let (created_at, updated_at): (Timestamp, Timestamp) = (row.get(3)?, row.get(4)?);
+    let (arn, name, metadata) = (home.app_instance(key), row.get(1)?, row.get(2)?);
+    Ok(AppInstance { key, arn, name, metadata, created_at, updated_at })
+}

@@ -1,0 +1,201 @@
+//! Channels, their moderators, and how someone stands to a channel.
+
+use carillon_model::arn::{AppInstanceArn, ChannelArn, IdentityArn};
+use carillon_model::channel::{Channel, ElasticChannelConfiguration};
+use carillon_model::identity::Identity;
+use carillon_model::text::{ChannelMembershipType, ChannelPrivacy};
+use carillon_model::{Key, Timestamp};
+
+use crate::engine::{Row, values};
+use crate::{Error, Result, Tx};
+
+/// How a user or bot stands to a channel: everything that the rules ask, in one read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Who it is.
+    pub identity: Identity,
+    /// Whether it administers the app instance.
+    pub is_admin: bool,
+    /// Whether it moderates the channel.
+    pub is_moderator: bool,
+    /// Where and how it belongs; one place at most, but for the moderators of an elastic channel.
+    pub memberships: Vec<Place>,
+    /// The channel, where it exists.
+    pub channel: Option<Channel>,
+}
+
+/// One place of a member.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// The sub-channel; of an ordinary channel, the channel itself.
+    pub sub_channel: Key,
+    /// How it belongs.
+    pub kind: ChannelMembershipType,
+    /// The last message that only it, or it and the sender, could see.
+    pub last_target_at: Option<Timestamp>,
+}
+
+/// Adds a channel; false when its id is taken.
+pub fn insert(tx: &mut Tx, instance: Key, channel: &Channel) -> Result<bool> {
+    let (days, criterion) = channel.expiration.unzip();
+    let elastic = channel.elastic;
+    let count = tx.execute(
+        "INSERT INTO channel (key, app_instance, id, name, mode, privacy, metadata, created_by, created_at,
+           updated_at, last_message_at, sequence, clock, member_count, maximum_sub_channels,
+           target_memberships_per_sub_channel, minimum_membership_percentage, expiration_days,
+           expiration_criterion)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+         ON CONFLICT DO NOTHING",
+        values![
+            channel.key,
+            instance,
+            channel.arn.id(),
+            channel.name,
+            channel.mode,
+            channel.privacy,
+            channel.metadata,
+            channel.created_by,
+            channel.created_at,
+            channel.updated_at,
+            channel.last_message_at,
+            channel.sequence,
+            channel.clock,
+            channel.member_count,
+            elastic.map(|elastic| elastic.maximum_sub_channels),
+            elastic.map(|elastic| elastic.target_memberships_per_sub_channel),
+            elastic.map(|elastic| elastic.minimum_membership_percentage),
+            days,
+            criterion,
+        ],
+    )?;
+    Ok(count == 1)
+}
+
+/// How `who` stands to the channel that `arn` names; nothing when `who` does not exist.
+pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result<Option<Standing>> {
+    let (Some(home), Some(instance)) = (who.app_instance_key(), arn.app_instance_key()) else {
+        return Ok(None);
+    };
+    let rows = tx.rows(
+        "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
+           c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
+           c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
+           c.expiration_criterion, i.key, i.name, i.admin_since, o.created_at, m.sub_channel, m.kind,
+           m.last_target_at
+         FROM identity i
+         LEFT JOIN channel c ON c.app_instance = $4 AND c.id = $5 AND c.deleted_at IS NULL
+         LEFT JOIN moderator o ON o.channel = c.key AND o.member = i.key
+         LEFT JOIN membership m ON m.channel = c.key AND m.member = i.key
+         WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL",
+        values![home, who.kind(), who.id(), instance, arn.id()],
+        |row| standing(row, who, arn),
+    )?;
+    Ok(rows.into_iter().reduce(|mut all, next| {
+        all.memberships.extend(next.memberships);
+        all
+    }))
+}
+
+/// Claims a channel for `events` events at `now`: it waits for whoever else claimed it, takes their numbers,
+/// and moves the channel's clock, which never runs backwards. `message` says that the channel's last message
+/// is of this instant. False when something happened in the channel since it was read: read it again.
+pub fn claim(tx: &mut Tx, channel: &mut Channel, events: i64, now: Timestamp, message: bool) -> Result<bool> {
+    let seen = channel.sequence;
+    let claimed = tx.change(
+        "UPDATE channel SET sequence = sequence + $2, clock = CASE WHEN clock < $3 THEN $3 ELSE clock END,
+           last_message_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN last_message_at
+             WHEN clock < $3 THEN $3 ELSE clock END
+         WHERE key = $1 AND deleted_at IS NULL RETURNING sequence, clock, last_message_at, member_count",
+        values![channel.key, events, now, message],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    let Some((sequence, clock, last_message_at, member_count)) = claimed else { return Ok(false) };
+    (channel.sequence, channel.clock) = (sequence, clock);
+    (channel.last_message_at, channel.member_count) = (last_message_at, member_count);
+    Ok(sequence == seen + events)
+}
+
+/// Sets the number of memberships of a claimed channel.
+pub fn set_member_count(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    let sql = "UPDATE channel SET member_count = $2 WHERE key = $1";
+    tx.defer(sql, values![channel.key, channel.member_count])
+}
+
+/// Up to `limit` channels of this privacy whose ids come after `after`, in the order of their ids, each with the
+/// last message that only `viewer`, or it and the sender, could see.
+pub fn list(
+    tx: &mut Tx,
+    (instance, viewer): (&AppInstanceArn, Key),
+    privacy: ChannelPrivacy,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<(Channel, Option<Timestamp>)>> {
+    let Some(key) = instance.key() else { return Ok(Vec::new()) };
+    tx.rows(
+        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
+           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
+           minimum_membership_percentage, expiration_days, expiration_criterion, id,
+           (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = channel.key AND m.member = $5)
+         FROM channel WHERE app_instance = $1 AND privacy = $2 AND $3 < id AND deleted_at IS NULL
+         ORDER BY id LIMIT $4",
+        values![key, privacy, after, limit, viewer],
+        |row| {
+            let id: String = row.get(17)?;
+            Ok((channel(row, &instance.channel(&id), 0)?, row.get(18)?))
+        },
+    )
+}
+
+/// Makes an identity a moderator; false when it is one.
+pub fn insert_moderator(tx: &mut Tx, channel: Key, member: Key, by: Key, now: Timestamp) -> Result<bool> {
+    let sql = "INSERT INTO moderator (channel, member, created_by, created_at) VALUES ($1, $2, $3, $4)
+               ON CONFLICT DO NOTHING";
+    Ok(tx.execute(sql, values![channel, member, by, now])? == 1)
+}
+
+/// Whether an identity moderates a channel.
+pub fn is_moderator(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
+    let sql = "SELECT 1 FROM moderator WHERE channel = $1 AND member = $2";
+    Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
+}
+
+fn standing(row: &Row<'_>, who: &IdentityArn, arn: &ChannelArn) -> Result<Standing> {
+    let place =
+        |sub_channel| Ok::<_, Error>(Place { sub_channel, kind: row.get(22)?, last_target_at: row.get(23)? });
+    Ok(Standing {
+        identity: Identity { key: row.get(17)?, arn: who.clone(), name: row.get(18)? },
+        is_admin: row.get::<Option<i64>>(19)?.is_some(),
+        is_moderator: row.get::<Option<i64>>(20)?.is_some(),
+        memberships: row.get::<Option<Key>>(21)?.map(place).transpose()?.into_iter().collect(),
+        channel: row.get::<Option<Key>>(0)?.map(|_| channel(row, arn, 0)).transpose()?,
+    })
+}
+
+/// Reads a channel from seventeen columns.
+pub(crate) fn channel(row: &Row<'_>, arn: &ChannelArn, at: usize) -> Result<Channel> {
+    let elastic = match row.get::<Option<_>>(at + 12)? {
+        None => None,
+        Some(maximum_sub_channels) => Some(ElasticChannelConfiguration {
+            maximum_sub_channels,
+            target_memberships_per_sub_channel: row.get(at + 13)?,
+            minimum_membership_percentage: row.get(at + 14)?,
+        }),
+    };
+    Ok(Channel {
+        key: row.get(at)?,
+        arn: arn.clone(),
+        name: row.get(at + 1)?,
+        mode: row.get(at + 2)?,
+        privacy: row.get(at + 3)?,
+        metadata: row.get(at + 4)?,
+        created_by: row.get(at + 5)?,
+        created_at: row.get(at + 6)?,
+        updated_at: row.get(at + 7)?,
+        last_message_at: row.get(at + 8)?,
+        sequence: row.get(at + 9)?,
+        clock: row.get(at + 10)?,
+        member_count: row.get(at + 11)?,
+        elastic,
+        expiration: row.get::<Option<_>>(at + 15)?.zip(row.get(at + 16)?),
+    })
+}

@@ -1,0 +1,292 @@
+//! What an engine must do, and the values that pass between it and the SQL.
+//!
+//! A [`Driver`] is one connection. It knows statements and transactions, and classifies errors; it knows no
+//! table. To write a statement for both engines: `$1` parameters, the three column types `TEXT`, `BIGINT` and
+//! `BYTEA`, `CAST` around a parameter that stands alone, no function that only one engine has.
+
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use carillon_model::{Key, MessageKey, Timestamp};
+
+use crate::Result;
+
+/// One connection to an engine.
+pub(crate) trait Driver {
+    /// Runs a statement and shows each row.
+    fn query(&mut self, sql: &'static str, values: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()>;
+    /// Runs a statement and counts the rows that it changed.
+    fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64>;
+    /// Runs a statement whose count nobody asks for. An engine across a network sends it together with the
+    /// next statement; its failure then shows there, and at the latest at the commit.
+    fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
+    /// Begins a transaction.
+    fn begin(&mut self, kind: Kind) -> Result<()>;
+    /// Makes everything since `begin` durable.
+    fn commit(&mut self) -> Result<()>;
+    /// Forgets everything since `begin`; a connection that cannot even do that is opened anew.
+    fn rollback(&mut self);
+    /// Marks the point that `rollback_to_mark` goes back to.
+    fn mark(&mut self) -> Result<()>;
+    /// Forgets everything since `mark`; the mark stays.
+    fn rollback_to_mark(&mut self) -> Result<()>;
+    /// Takes the mark away.
+    fn unmark(&mut self) -> Result<()>;
+    /// Runs the statements of a migration, rewriting the column types.
+    fn define(&mut self, ddl: &str) -> Result<()>;
+}
+
+/// What is shown each row.
+pub(crate) type EachRow<'a> = dyn FnMut(&Row<'_>) -> Result<()> + 'a;
+
+/// What a transaction may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Reads one snapshot.
+    Read,
+    /// Reads and writes.
+    Write,
+}
+
+/// A value on its way into a statement.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Null,
+    Int(i64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// A value on its way out of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Column<'a> {
+    Null,
+    Int(i64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+/// One row of an answer.
+pub(crate) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
+impl Row<'_> {
+    /// The column at this place, counted from zero.
+    pub(crate) fn get<T: FromColumn>(&self, at: usize) -> Result<T> {
+        match self {
+            Self::Sqlite(row) => sqlite::column(row, at, T::from_column),
+            Self::Postgres(row) => postgres::column(row, at, T::from_column),
+        }
+        .map_err(|error| error.context(format!("column {at}")))
+    }
+}
+
+/// A type that a column can be read as.
+pub(crate) trait FromColumn: Sized {
+    fn from_column(column: Column<'_>) -> Option<Self>;
+}
+
+impl FromColumn for i64 {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Int(number) = column { Some(number) } else { None }
+    }
+}
+
+impl FromColumn for String {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Text(text) = column { Some(text.to_owned()) } else { None }
+    }
+}
+
+impl FromColumn for Vec<u8> {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Bytes(bytes) = column { Some(bytes.to_vec()) } else { None }
+    }
+}
+
+impl FromColumn for Key {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Bytes(bytes) = column { Some(Self(bytes.try_into().ok()?)) } else { None }
+    }
+}
+
+impl FromColumn for MessageKey {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Bytes(bytes) = column { Some(Self(bytes.try_into().ok()?)) } else { None }
+    }
+}
+
+impl FromColumn for Timestamp {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        i64::from_column(column).map(Self::from_ms)
+    }
+}
+
+impl<T: FromColumn> FromColumn for Option<T> {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if matches!(column, Column::Null) { Some(None) } else { T::from_column(column).map(Some) }
+    }
+}
+
+/// A type that a statement can be given.
+pub(crate) trait ToValue {
+    fn to_value(&self) -> Value<'_>;
+}
+
+impl ToValue for i64 {
+    fn to_value(&self) -> Value<'_> {
+        Value::Int(*self)
+    }
+}
+
+impl ToValue for bool {
+    fn to_value(&self) -> Value<'_> {
+        Value::Int(i64::from(*self))
+    }
+}
+
+impl ToValue for Timestamp {
+    fn to_value(&self) -> Value<'_> {
+        Value::Int(self.ms())
+    }
+}
+
+impl ToValue for Key {
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes(&self.0)
+    }
+}
+
+impl ToValue for MessageKey {
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes(&self.0)
+    }
+}
+
+impl ToValue for str {
+    fn to_value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+impl ToValue for String {
+    fn to_value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+impl ToValue for [u8] {
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes(self)
+    }
+}
+
+impl<T: ToValue + ?Sized> ToValue for &T {
+    fn to_value(&self) -> Value<'_> {
+        (**self).to_value()
+    }
+}
+
+impl<T: ToValue> ToValue for Option<T> {
+    fn to_value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::Null, ToValue::to_value)
+    }
+}
+
+/// Texts, choices and numbers of the model go in and out as their wire forms.
+macro_rules! stored_as_text {
+    ($($name:ident),* $(,)?) => {$(
+        impl ToValue for carillon_model::text::$name {
+            fn to_value(&self) -> Value<'_> {
+                Value::Text(self.as_str())
+            }
+        }
+        impl FromColumn for carillon_model::text::$name {
+            fn from_column(column: Column<'_>) -> Option<Self> {
+                String::from_column(column).map(Self::stored)
+            }
+        }
+    )*};
+}
+
+macro_rules! stored_as_choice {
+    ($($($path:ident)::+),* $(,)?) => {$(
+        impl ToValue for carillon_model::$($path)::+ {
+            fn to_value(&self) -> Value<'_> {
+                Value::Text(self.as_str())
+            }
+        }
+        impl FromColumn for carillon_model::$($path)::+ {
+            fn from_column(column: Column<'_>) -> Option<Self> {
+                if let Column::Text(text) = column { text.parse().ok() } else { None }
+            }
+        }
+    )*};
+}
+
+macro_rules! stored_as_number {
+    ($($name:ident),* $(,)?) => {$(
+        impl ToValue for carillon_model::text::$name {
+            fn to_value(&self) -> Value<'_> {
+                Value::Int(self.get())
+            }
+        }
+        impl FromColumn for carillon_model::text::$name {
+            fn from_column(column: Column<'_>) -> Option<Self> {
+                i64::from_column(column).and_then(|number| Self::try_from(number).ok())
+            }
+        }
+    )*};
+}
+
+stored_as_text!(
+    Content,
+    ContentType,
+    Metadata,
+    NonEmptyResourceName,
+    StatusDetail,
+    TagKey,
+    TagValue,
+    UserName,
+    ClientRequestToken,
+);
+stored_as_choice!(
+    text::ChannelMode,
+    text::ChannelPrivacy,
+    text::ChannelMembershipType,
+    text::ChannelMessageType,
+    text::ChannelMessagePersistenceType,
+    text::ChannelMessageStatus,
+    text::ExpirationCriterion,
+    text::UserExpirationCriterion,
+    event::EventType,
+    event::EventMessageType,
+);
+stored_as_number!(
+    ExpirationDays,
+    MaximumSubChannels,
+    TargetMembershipsPerSubChannel,
+    MinimumMembershipPercentage,
+);
+
+impl ToValue for carillon_model::arn::IdentityKind {
+    fn to_value(&self) -> Value<'_> {
+        Value::Text(self.segment())
+    }
+}
+
+impl FromColumn for carillon_model::arn::IdentityKind {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Text(text) = column { Self::from_segment(text) } else { None }
+    }
+}
+
+/// The values of a statement, in the order of its parameters.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => {
+        &[$($crate::engine::ToValue::to_value(&$value)),*]
+    };
+}
+pub(crate) use values;

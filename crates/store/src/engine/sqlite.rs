@@ -1,0 +1,173 @@
+//! SQLite, in this process: one writer and several readers on one file in WAL mode.
+//!
+//! `synchronous=FULL` makes a commit wait for the disk. Checkpoints run on a connection of their own, because
+//! a writer that checkpoints by itself makes every caller of that batch wait for it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Column, Driver, EachRow, Kind, Row, Value};
+use crate::{Error, Result};
+
+/// How long a statement waits for a lock that another connection holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many statements a connection keeps compiled; more than there are texts.
+const STATEMENTS_MAX: usize = 256;
+/// How often the log is moved into the database file.
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
+
+pub(crate) struct Sqlite {
+    connection: Connection,
+    /// The texts with `?1` for `$1`: SQLite numbers the former itself and looks the latter up by name.
+    texts: HashMap<usize, String>,
+}
+
+impl Sqlite {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let connection = connect(path)?;
+        Ok(Self { connection, texts: HashMap::new() })
+    }
+
+    fn run(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        each: Option<&mut EachRow<'_>>,
+    ) -> Result<u64> {
+        // A text is known by its address: it is `'static`, so no other text can ever stand there.
+        let text = self.texts.entry(sql.as_ptr() as usize).or_insert_with(|| numbered(sql));
+        let mut statement = self.connection.prepare_cached(text).map_err(|error| broken(&error, sql))?;
+        for (at, value) in values.iter().enumerate() {
+            statement.raw_bind_parameter(at + 1, value).map_err(|error| broken(&error, sql))?;
+        }
+        let Some(each) = each else {
+            return statement.raw_execute().map(|count| count as u64).map_err(|error| broken(&error, sql));
+        };
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().map_err(|error| broken(&error, sql))? {
+            each(&Row::Sqlite(row)).map_err(|error| error.context(sql))?;
+        }
+        Ok(0)
+    }
+}
+
+impl Driver for Sqlite {
+    fn query(&mut self, sql: &'static str, values: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()> {
+        self.run(sql, values, Some(each)).map(|_| ())
+    }
+
+    fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
+        self.run(sql, values, None)
+    }
+
+    fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.run(sql, values, None).map(|_| ())
+    }
+
+    fn begin(&mut self, kind: Kind) -> Result<()> {
+        self.execute(if kind == Kind::Write { "BEGIN IMMEDIATE" } else { "BEGIN" }, &[]).map(|_| ())
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        self.execute("COMMIT", &[]).map(|_| ())
+    }
+
+    fn rollback(&mut self) {
+        // It fails only where there is nothing to roll back: the engine did so itself.
+        let _ = self.execute("ROLLBACK", &[]);
+    }
+
+    fn mark(&mut self) -> Result<()> {
+        self.execute("SAVEPOINT mark", &[]).map(|_| ())
+    }
+
+    fn rollback_to_mark(&mut self) -> Result<()> {
+        self.execute("ROLLBACK TO mark", &[]).map(|_| ())
+    }
+
+    fn unmark(&mut self) -> Result<()> {
+        self.execute("RELEASE mark", &[]).map(|_| ())
+    }
+
+    fn define(&mut self, ddl: &str) -> Result<()> {
+        let ddl = ddl.replace("BIGINT", "INTEGER").replace("BYTEA", "BLOB").replace("\n);", "\n) STRICT;");
+        self.connection.execute_batch(&ddl).map_err(|error| broken(&error, "a migration"))
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        Ok(connection)
+    };
+    open().map_err(|error| Error::broken(format!("cannot open {}: {error}", path.display())))
+}
+
+/// Moves the log into the database file until told to stop, and empties it then.
+pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
+    let connection = connect(path)?;
+    while stop.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
+        run_checkpoint(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
+    }
+    run_checkpoint(&connection, path, "PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+    Ok(())
+}
+
+fn run_checkpoint(connection: &Connection, path: &Path, pragma: &str) {
+    if let Err(error) = connection.execute_batch(pragma) {
+        tracing::warn!(path = %path.display(), %error, "the log could not be moved into the database file");
+    }
+}
+
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn broken(error: &rusqlite::Error, sql: &str) -> Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Retry,
+        _ => Error::broken(format!("SQLite: {error} in: {sql}")),
+    }
+}
+
+impl rusqlite::ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+pub(super) fn column<T>(
+    row: &rusqlite::Row<'_>,
+    at: usize,
+    read: impl FnOnce(Column<'_>) -> Option<T>,
+) -> Result<T> {
+    let value = row.get_ref(at).map_err(|error| Error::broken(error.to_string()))?;
+    let column = match value {
+        ValueRef::Null => Column::Null,
+        ValueRef::Integer(number) => Column::Int(number),
+        ValueRef::Text(text) => {
+            Column::Text(std::str::from_utf8(text).map_err(|_| Error::broken("text is not UTF-8"))?)
+        }
+        ValueRef::Blob(bytes) => Column::Bytes(bytes),
+        ValueRef::Real(_) => return Err(Error::broken("no column holds fractions")),
+    };
+    read(column).ok_or_else(|| Error::broken("holds what it never should"))
+}

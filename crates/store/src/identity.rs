@@ -1,0 +1,123 @@
+//! Users and bots.
+
+use carillon_model::arn::{AppInstanceArn, IdentityArn, IdentityKind};
+use carillon_model::identity::{AppInstanceUser, Identity};
+use carillon_model::{Key, Timestamp};
+
+use crate::engine::{Row, values};
+use crate::{Result, Tx};
+
+/// An identity with what the rules ask of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Who it is.
+    pub identity: Identity,
+    /// Whether it administers its app instance.
+    pub is_admin: bool,
+    /// How many channels it belongs to.
+    pub membership_count: i64,
+}
+
+/// Adds a user; false when its id is taken.
+pub fn insert_user(tx: &mut Tx, instance: Key, user: &AppInstanceUser) -> Result<bool> {
+    let (days, criterion) = user.expiration.unzip();
+    let count = tx.execute(
+        "INSERT INTO identity (key, app_instance, kind, id, name, metadata, created_at, updated_at,
+           expiration_days, expiration_criterion, membership_count)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT DO NOTHING",
+        values![
+            user.key,
+            instance,
+            user.arn.kind(),
+            user.arn.id(),
+            user.name,
+            user.metadata,
+            user.created_at,
+            user.updated_at,
+            days,
+            criterion,
+        ],
+    )?;
+    Ok(count == 1)
+}
+
+/// The user or bot that an ARN names.
+pub fn find(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<Found>> {
+    let Some(instance) = arn.app_instance_key() else { return Ok(None) };
+    tx.row(
+        "SELECT key, name, admin_since, membership_count FROM identity
+         WHERE app_instance = $1 AND kind = $2 AND id = $3 AND deleted_at IS NULL",
+        values![instance, arn.kind(), arn.id()],
+        |row| {
+            let identity = Identity { key: row.get(0)?, arn: arn.clone(), name: row.get(1)? };
+            let is_admin = row.get::<Option<i64>>(2)?.is_some();
+            Ok(Found { identity, is_admin, membership_count: row.get(3)? })
+        },
+    )
+}
+
+/// The user or bot with this key, deleted or not: what old messages and old channels name.
+pub fn get(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<Identity>> {
+    let sql = "SELECT key, kind, id, name FROM identity WHERE key = $1";
+    tx.row(sql, values![key], |row| identity(row, instance, 0))
+}
+
+/// The user that an ARN names, whole.
+pub fn find_user(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<AppInstanceUser>> {
+    let Some(instance) = arn.app_instance_key() else { return Ok(None) };
+    tx.row(
+        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion
+         FROM identity WHERE app_instance = $1 AND kind = 'user' AND id = $2 AND deleted_at IS NULL",
+        values![instance, arn.id()],
+        |row| user(row, &arn.app_instance()),
+    )
+}
+
+/// Up to `limit` users whose ids come after `after`, in the order of their ids.
+pub fn list_users(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<AppInstanceUser>> {
+    let Some(key) = instance.key() else { return Ok(Vec::new()) };
+    tx.rows(
+        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion
+         FROM identity WHERE app_instance = $1 AND kind = 'user' AND $2 < id AND deleted_at IS NULL
+         ORDER BY id LIMIT $3",
+        values![key, after, limit],
+        |row| user(row, instance),
+    )
+}
+
+/// Makes an identity an administrator; false when it is one.
+pub fn promote(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
+    let sql =
+        "UPDATE identity SET admin_since = $2 WHERE key = $1 AND admin_since IS NULL AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key, now])? == 1)
+}
+
+/// Counts channels joined, or left where `by` is negative.
+pub fn add_memberships(tx: &mut Tx, key: Key, by: i64) -> Result<()> {
+    let sql = "UPDATE identity SET membership_count = membership_count + $2 WHERE key = $1";
+    tx.defer(sql, values![key, by])
+}
+
+/// Reads an identity from four columns: key, kind, id, name.
+pub(crate) fn identity(row: &Row<'_>, instance: &AppInstanceArn, at: usize) -> Result<Identity> {
+    let (kind, id): (IdentityKind, String) = (row.get(at + 1)?, row.get(at + 2)?);
+    Ok(Identity { key: row.get(at)?, arn: instance.identity(kind, &id), name: row.get(at + 3)? })
+}
+
+fn user(row: &Row<'_>, instance: &AppInstanceArn) -> Result<AppInstanceUser> {
+    let id: String = row.get(1)?;
+    Ok(AppInstanceUser {
+        key: row.get(0)?,
+        arn: instance.user(&id),
+        name: row.get(2)?,
+        metadata: row.get(3)?,
+        created_at: row.get(4)?,
+        updated_at: row.get(5)?,
+        expiration: row.get::<Option<_>>(6)?.zip(row.get(7)?),
+    })
+}

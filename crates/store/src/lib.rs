@@ -1,0 +1,174 @@
+//! The store: transactions on one of two engines, and one module of SQL for each noun.
+//!
+//! [`Store::read`] and [`Store::write`] take a plain function of a [`Tx`]. It cannot await, so no network call
+//! can happen inside a transaction; it may run more than once, so it must have no effect but through the `Tx`.
+//! What the rest of the process should learn is emitted as an event, and published after the commit.
+//!
+//! To add SQL: a function in the noun's module, named for what it means, with its row mapping below it. Only
+//! [`engine`] knows which engine runs. To add a migration: the next number in `migrations/` and in
+//! [`migration::MIGRATIONS`]; never change one that was released.
+
+pub mod app_instance;
+pub mod channel;
+mod engine;
+mod error;
+pub mod identity;
+mod lane;
+pub mod membership;
+pub mod message;
+mod migration;
+pub mod outbox;
+pub mod request_token;
+pub mod setting;
+pub mod sub_channel;
+pub mod tag;
+#[cfg(test)]
+mod tests;
+mod tx;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use error::{Error, Result};
+pub use tx::Tx;
+
+use carillon_model::event::Event;
+use engine::postgres::Postgres;
+use engine::sqlite::Sqlite;
+use engine::{Driver, Kind};
+use lane::Lane;
+
+/// Lanes that read, on either engine.
+const READ_LANES: usize = 4;
+/// Lanes that write on PostgreSQL; SQLite has one writer.
+const POSTGRES_WRITE_LANES: usize = 4;
+
+/// Where the data lives.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Location {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres(Box<tokio_postgres::Config>),
+}
+
+impl Location {
+    /// Reads `sqlite:<path>` or `postgres://…`.
+    pub fn parse(text: &str) -> Result<Self> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return Ok(Self::Sqlite(PathBuf::from(path)));
+        }
+        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
+            return Err(Error::broken("a store is sqlite:<path> or postgres://<user>@<host>/<database>"));
+        }
+        let config =
+            text.parse().map_err(|error| Error::broken(format!("not a PostgreSQL address: {error}")))?;
+        Ok(Self::Postgres(Box::new(config)))
+    }
+
+    fn open(&self) -> Result<Box<dyn Driver>> {
+        Ok(match self {
+            Self::Sqlite(path) => Box::new(Sqlite::open(path)?),
+            Self::Postgres(config) => Box::new(Postgres::open(config)?),
+        })
+    }
+}
+
+/// What is told of the events of each commit, in the order of the commits.
+pub type Sink = Arc<dyn Fn(Vec<Event>) + Send + Sync>;
+
+/// The store. Dropping it waits for what was queued.
+pub struct Store {
+    reads: Vec<Lane>,
+    writes: Vec<Lane>,
+    next_read: AtomicUsize,
+    checkpoints: Option<Checkpoints>,
+}
+
+struct Checkpoints {
+    stop: std::sync::mpsc::Sender<()>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Store {
+    /// Opens the store, bringing its schema up to date; `now_ms` is the time that a migration is noted under.
+    pub fn open(location: &Location, now_ms: i64, sink: &Sink) -> Result<Self> {
+        migration::run(location.open()?.as_mut(), now_ms)?;
+        let write_lanes = if matches!(location, Location::Sqlite(_)) { 1 } else { POSTGRES_WRITE_LANES };
+        let lanes = |count: usize, kind: Kind| -> Result<Vec<Lane>> {
+            (0..count)
+                .map(|number| {
+                    let location = location.clone();
+                    Lane::start(kind, number, move || location.open(), sink.clone())
+                })
+                .collect()
+        };
+        let (writes, reads) = (lanes(write_lanes, Kind::Write)?, lanes(READ_LANES, Kind::Read)?);
+        let checkpoints = match location {
+            Location::Sqlite(path) => Some(Checkpoints::start(path.clone())?),
+            Location::Postgres(_) => None,
+        };
+        Ok(Self { reads, writes, next_read: AtomicUsize::new(0), checkpoints })
+    }
+
+    /// Runs `work` in a transaction that reads one snapshot.
+    pub async fn read<T, E>(
+        &self,
+        work: impl Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let next = self.next_read.fetch_add(1, Ordering::Relaxed);
+        self.reads[next % self.reads.len()].run(work).await
+    }
+
+    /// Runs `work` in a transaction that writes, in the lane of `aggregate`: the name of what it claims, so
+    /// that writes to one channel queue up and share a commit instead of waiting for each other's locks.
+    ///
+    /// Whatever `work` refuses is undone. An answer means that the writes are on disk.
+    pub async fn write<T, E>(
+        &self,
+        aggregate: &str,
+        work: impl Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let mut hasher = DefaultHasher::new();
+        aggregate.hash(&mut hasher);
+        let lane = hasher.finish() % self.writes.len() as u64;
+        self.writes[usize::try_from(lane).unwrap_or_default()].run(work).await
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.writes.clear();
+        self.reads.clear();
+        if let Some(Checkpoints { stop, thread }) = self.checkpoints.take() {
+            drop(stop);
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Checkpoints {
+    fn start(path: PathBuf) -> Result<Self> {
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("store-checkpoint".to_owned())
+            .spawn(move || {
+                if let Err(error) = engine::sqlite::checkpoint(&path, &stopped) {
+                    tracing::error!(%error, "the log will not be moved into the database file");
+                }
+            })
+            .map_err(|error| Error::broken(format!("cannot start a thread: {error}")))?;
+        Ok(Self { stop, thread })
+    }
+}

@@ -1,0 +1,175 @@
+//! Memberships.
+
+use carillon_model::arn::{AppInstanceArn, ChannelArn};
+use carillon_model::channel::{Channel, Membership};
+use carillon_model::identity::Identity;
+use carillon_model::text::ChannelMembershipType;
+use carillon_model::{Key, Timestamp};
+
+use crate::engine::values;
+use crate::{Result, Tx, channel, identity};
+
+/// Adds a membership; false when there is one in that place.
+pub fn insert(tx: &mut Tx, membership: &Membership) -> Result<bool> {
+    let count = tx.execute(
+        "INSERT INTO membership (channel, member, sub_channel, kind, invited_by, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        values![
+            membership.channel,
+            membership.member.key,
+            membership.sub_channel,
+            membership.kind,
+            membership.invited_by.key,
+            membership.created_at,
+            membership.updated_at,
+        ],
+    )?;
+    Ok(count == 1)
+}
+
+/// All places of a member in a channel: one at most, but for the moderators of an elastic channel.
+pub fn list_places(tx: &mut Tx, arn: &ChannelArn, key: Key, member: &Identity) -> Result<Vec<Membership>> {
+    tx.rows(
+        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name
+         FROM membership m JOIN identity i ON i.key = m.invited_by
+         WHERE m.channel = $1 AND m.member = $2 ORDER BY m.sub_channel",
+        values![key, member.key],
+        |row| {
+            Ok(Membership {
+                channel: key,
+                sub_channel: row.get(0)?,
+                member: member.clone(),
+                invited_by: identity::identity(row, &arn.app_instance(), 4)?,
+                kind: row.get(1)?,
+                created_at: row.get(2)?,
+                updated_at: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// Takes a membership away.
+pub fn delete(tx: &mut Tx, membership: &Membership) -> Result<()> {
+    tx.defer(
+        "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3",
+        values![membership.channel, membership.member.key, membership.sub_channel],
+    )
+}
+
+/// Where a page of members begins: after this place.
+pub type MemberCursor = (Key, Key);
+
+/// Up to `limit` members of one kind after `after`, of one sub-channel or of all.
+pub fn list_members(
+    tx: &mut Tx,
+    channel: &Channel,
+    sub_channel: Option<Key>,
+    kind: ChannelMembershipType,
+    after: Option<MemberCursor>,
+    limit: i64,
+) -> Result<Vec<(Identity, MemberCursor)>> {
+    let (member, place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
+    // The kind stands in the text so that the partial index on hidden members can serve their list.
+    let sql = match kind {
+        ChannelMembershipType::Default => {
+            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel
+             FROM membership m JOIN identity i ON i.key = m.member
+             WHERE m.channel = $1 AND (m.member, m.sub_channel) > ($3, $4) AND m.kind = 'DEFAULT'
+               AND (CAST($2 AS BYTEA) IS NULL OR m.sub_channel = $2)
+             ORDER BY m.member, m.sub_channel LIMIT $5"
+        }
+        ChannelMembershipType::Hidden => {
+            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel
+             FROM membership m JOIN identity i ON i.key = m.member
+             WHERE m.channel = $1 AND (m.member, m.sub_channel) > ($3, $4) AND m.kind = 'HIDDEN'
+               AND (CAST($2 AS BYTEA) IS NULL OR m.sub_channel = $2)
+             ORDER BY m.member, m.sub_channel LIMIT $5"
+        }
+    };
+    tx.rows(sql, values![channel.key, sub_channel, member, place, limit], |row| {
+        let member = identity::identity(row, &channel.arn.app_instance(), 0)?;
+        let cursor = (member.key, row.get(4)?);
+        Ok((member, cursor))
+    })
+}
+
+/// One channel that someone belongs to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Belonging {
+    /// The channel.
+    pub channel: Channel,
+    /// The sub-channel; of an ordinary channel, the channel itself.
+    pub sub_channel: Key,
+    /// How they belong.
+    pub kind: ChannelMembershipType,
+    /// The last message that only they, or they and the sender, could see.
+    pub last_target_at: Option<Timestamp>,
+}
+
+/// Up to `limit` places of a member after `after`, as channel and sub-channel.
+pub fn list_channels(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    member: Key,
+    after: Option<(Key, Key)>,
+    limit: i64,
+) -> Result<Vec<Belonging>> {
+    let (after_channel, after_place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
+    tx.rows(
+        "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
+           c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
+           c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
+           c.expiration_criterion, c.id, m.sub_channel, m.kind, m.last_target_at
+         FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
+         WHERE m.member = $1 AND (m.channel, m.sub_channel) > ($2, $3)
+         ORDER BY m.channel, m.sub_channel LIMIT $4",
+        values![member, after_channel, after_place, limit],
+        |row| {
+            let id: String = row.get(17)?;
+            Ok(Belonging {
+                channel: channel::channel(row, &instance.channel(&id), 0)?,
+                sub_channel: row.get(18)?,
+                kind: row.get(19)?,
+                last_target_at: row.get(20)?,
+            })
+        },
+    )
+}
+
+/// A place that someone is told of events in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscription {
+    /// The sub-channel; of an ordinary channel, the channel itself.
+    pub sub_channel: Key,
+    /// Whether they belong as a hidden member.
+    pub hidden: bool,
+}
+
+/// Every place of a member, for a session that begins. Their number has a quota.
+pub fn list_subscriptions(tx: &mut Tx, member: Key) -> Result<Vec<Subscription>> {
+    tx.rows("SELECT sub_channel, kind FROM membership WHERE member = $1", values![member], |row| {
+        let kind: ChannelMembershipType = row.get(1)?;
+        Ok(Subscription { sub_channel: row.get(0)?, hidden: kind == ChannelMembershipType::Hidden })
+    })
+}
+
+/// The members of a channel who may see hidden members: its moderators, and the administrators.
+pub fn list_moderating(tx: &mut Tx, channel: Key, instance: Key) -> Result<Vec<Key>> {
+    tx.rows(
+        "SELECT m.member FROM moderator o JOIN membership m ON m.channel = o.channel AND m.member = o.member
+         WHERE o.channel = $1
+         UNION
+         SELECT m.member FROM identity i JOIN membership m ON m.channel = $1 AND m.member = i.key
+         WHERE i.app_instance = $2 AND i.admin_since IS NOT NULL AND i.deleted_at IS NULL",
+        values![channel, instance],
+        |row| row.get(0),
+    )
+}
+
+/// Notes that a message only the sender and the target can see was sent at `time`.
+pub fn note_target(tx: &mut Tx, channel: Key, member: Key, sub_channel: Key, time: Timestamp) -> Result<()> {
+    tx.defer(
+        "UPDATE membership SET last_target_at = $4 WHERE channel = $1 AND member = $2 AND sub_channel = $3",
+        values![channel, member, sub_channel, time],
+    )
+}

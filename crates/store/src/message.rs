@@ -1,0 +1,137 @@
+//! Messages.
+
+use carillon_model::arn::AppInstanceArn;
+use carillon_model::identity::Identity;
+use carillon_model::message::{Attributes, Message};
+use carillon_model::text::{ChannelMessageStatus, SortOrder, StatusDetail};
+use carillon_model::{Key, MessageKey};
+
+use crate::engine::{Row, values};
+use crate::{Error, Result, Tx, identity};
+
+/// Adds a message; `push_notification` is what its push will say, as JSON.
+pub fn insert(tx: &mut Tx, message: &Message, push_notification: Option<&str>) -> Result<()> {
+    let attributes = message
+        .attributes
+        .as_ref()
+        .map(|attributes| serde_json::to_string(attributes).expect("texts and lists always serialize"));
+    tx.defer(
+        "INSERT INTO message (sub_channel, key, channel, sender, target, kind, persistence, status, status_detail,
+           content, metadata, content_type, attributes, push_notification, redacted, edited_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        values![
+            message.sub_channel, message.key, message.channel, message.sender.key,
+            message.target.as_ref().map(|target| target.key), message.kind, message.persistence, message.status,
+            message.status_detail, message.content, message.metadata, message.content_type, attributes,
+            push_notification, message.redacted, message.edited_at, message.updated_at,
+        ],
+    )
+}
+
+/// The message with this key.
+pub fn find(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    sub_channel: Key,
+    key: MessageKey,
+) -> Result<Option<Message>> {
+    tx.row(
+        "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
+           m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at,
+           s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
+         FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
+         WHERE m.sub_channel = $1 AND m.key = $2",
+        values![sub_channel, key],
+        |row| message(row, instance),
+    )
+}
+
+/// How far a message has come, and for whom that is to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// Who sent it.
+    pub sender: Key,
+    /// How far it has come.
+    pub status: ChannelMessageStatus,
+    /// Why.
+    pub detail: Option<StatusDetail>,
+}
+
+/// How far the message with this key has come: one read by the primary key.
+pub fn find_status(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<Option<Status>> {
+    tx.row(
+        "SELECT sender, status, status_detail FROM message WHERE sub_channel = $1 AND key = $2",
+        values![sub_channel, key],
+        |row| Ok(Status { sender: row.get(0)?, status: row.get(1)?, detail: row.get(2)? }),
+    )
+}
+
+/// Notes how far a message has come.
+pub fn set_status(
+    tx: &mut Tx,
+    sub_channel: Key,
+    key: MessageKey,
+    status: ChannelMessageStatus,
+    detail: Option<&StatusDetail>,
+) -> Result<()> {
+    let sql = "UPDATE message SET status = $3, status_detail = $4 WHERE sub_channel = $1 AND key = $2";
+    tx.defer(sql, values![sub_channel, key, status, detail])
+}
+
+/// Up to `limit` messages between two keys, both within, in this order.
+pub fn list(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    sub_channel: Key,
+    (least, greatest): (MessageKey, MessageKey),
+    order: SortOrder,
+    limit: i64,
+) -> Result<Vec<Message>> {
+    let sql = match order {
+        SortOrder::Ascending => {
+            "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
+               m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at,
+               s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
+             FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
+             WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key LIMIT $4"
+        }
+        SortOrder::Descending => {
+            "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
+               m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at,
+               s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
+             FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
+             WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key DESC LIMIT $4"
+        }
+    };
+    tx.rows(sql, values![sub_channel, least, greatest, limit], |row| message(row, instance))
+}
+
+fn message(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Message> {
+    Ok(Message {
+        sub_channel: row.get(0)?,
+        key: row.get(1)?,
+        channel: row.get(2)?,
+        kind: row.get(3)?,
+        persistence: row.get(4)?,
+        status: row.get(5)?,
+        status_detail: row.get(6)?,
+        content: row.get(7)?,
+        metadata: row.get(8)?,
+        content_type: row.get(9)?,
+        attributes: row.get::<Option<String>>(10)?.map(|text| attributes(&text)).transpose()?,
+        redacted: row.get::<i64>(11)? != 0,
+        edited_at: row.get(12)?,
+        updated_at: row.get(13)?,
+        sender: identity::identity(row, instance, 14)?,
+        target: target(row, instance)?,
+    })
+}
+
+fn target(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Option<Identity>> {
+    row.get::<Option<Key>>(18)?.map(|_| identity::identity(row, instance, 18)).transpose()
+}
+
+fn attributes(text: &str) -> Result<Attributes> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::broken(format!("stored attributes are not JSON: {error}")))
+}

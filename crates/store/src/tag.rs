@@ -1,0 +1,19 @@
+//! Tags of resources.
+
+use carillon_model::text::{TagKey, TagValue};
+
+use crate::engine::values;
+use crate::{Result, Tx};
+
+/// Sets a tag of the resource with this ARN, over one with the same key.
+pub fn set(tx: &mut Tx, resource: &str, key: &TagKey, value: &TagValue) -> Result<()> {
+    let sql = "INSERT INTO tag (resource, key, value) VALUES ($1, $2, $3)
+               ON CONFLICT (resource, key) DO UPDATE SET value = EXCLUDED.value";
+    tx.defer(sql, values![resource, key, value])
+}
+
+/// All tags of the resource with this ARN, in the order of their keys. Their number has a quota.
+pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
+    let sql = "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key";
+    tx.rows(sql, values![resource], |row| Ok((row.get(0)?, row.get(1)?)))
+}

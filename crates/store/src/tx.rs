@@ -1,0 +1,93 @@
+//! A transaction, as the SQL modules see it.
+
+use carillon_model::event::Event;
+
+use crate::engine::{Driver, Row, Value};
+use crate::{Error, Result, outbox};
+
+/// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
+pub struct Tx<'a> {
+    driver: &'a mut dyn Driver,
+    events: Vec<Event>,
+    /// Set by the first statement that failed: an engine may have given the transaction up, so nothing may
+    /// follow, and nothing of it may be committed.
+    failed: Option<Error>,
+    wrote: bool,
+}
+
+/// How a transaction ended.
+pub(crate) struct End {
+    pub(crate) events: Vec<Event>,
+    pub(crate) failed: Option<Error>,
+    pub(crate) wrote: bool,
+}
+
+impl<'a> Tx<'a> {
+    pub(crate) fn new(driver: &'a mut dyn Driver) -> Self {
+        Self { driver, events: Vec::new(), failed: None, wrote: false }
+    }
+
+    /// Stores an event in the outbox; it is published after the commit.
+    pub fn emit(&mut self, event: Event) -> Result<()> {
+        outbox::insert(self, &event)?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    pub(crate) fn rows<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        self.run(|driver| {
+            driver.query(sql, values, &mut |row| {
+                rows.push(read(row)?);
+                Ok(())
+            })
+        })?;
+        Ok(rows)
+    }
+
+    pub(crate) fn row<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.rows(sql, values, read)?.pop())
+    }
+
+    /// Changes rows and shows one of them.
+    pub(crate) fn change<T>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+        read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.wrote = true;
+        self.row(sql, values, read)
+    }
+
+    pub(crate) fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
+        self.wrote = true;
+        self.run(|driver| driver.execute(sql, values))
+    }
+
+    pub(crate) fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.wrote = true;
+        self.run(|driver| driver.defer(sql, values))
+    }
+
+    fn run<T>(&mut self, statement: impl FnOnce(&mut dyn Driver) -> Result<T>) -> Result<T> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        statement(self.driver).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    pub(crate) fn finish(self) -> End {
+        End { events: self.events, failed: self.failed, wrote: self.wrote }
+    }
+}
