@@ -1,0 +1,248 @@
+//! One call of an operation: who makes it, when, and what it may look at.
+//!
+//! A call has one instant and its own randomness. The channels that it sees, it sees for a purpose: there is
+//! no way to get one without the rule that admits the caller.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use carillon_model::channel::Channel;
+use carillon_model::identity::Identity;
+use carillon_model::text::{ChannelMembershipType, SubChannelId};
+use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, Timestamp};
+use carillon_store::channel::{Place, Standing};
+use carillon_store::identity::Found;
+use carillon_store::{self as store, Tx};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::error::{Error, Result};
+use crate::rule::Rule;
+use crate::service::Surroundings;
+
+pub(crate) const INVALID_BEARER: &str =
+    "An invalid app instance user ARN was supplied for the x-amz-chime-bearer header";
+const INVALID_PARAMETER: &str = "An invalid app instance user ARN was supplied for the input parameter";
+const NO_CHANNEL: &str = "The bearer may not do this, or the channel does not exist";
+
+/// One call.
+pub struct Call {
+    /// The instant of the call, by the service's clock.
+    pub now: Timestamp,
+    /// Whom the signature names.
+    pub principal: String,
+    /// Who acts, where the operation has a bearer.
+    bearer: Option<IdentityArn>,
+    /// The operation's name.
+    pub operation: &'static str,
+    pub(crate) surroundings: Arc<Surroundings>,
+    random: RefCell<StdRng>,
+}
+
+/// A channel, seen by someone whom a rule admitted.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Who looks.
+    pub caller: Identity,
+    /// Whether they administer the app instance.
+    pub is_admin: bool,
+    /// Whether they moderate the channel.
+    pub is_moderator: bool,
+    /// Where and how they belong to the channel.
+    pub memberships: Vec<Place>,
+    /// The channel.
+    pub channel: Channel,
+}
+
+impl View {
+    /// Whether the caller belongs to the channel, and is not hidden.
+    pub fn is_member(&self) -> bool {
+        self.memberships.iter().any(|place| place.kind == ChannelMembershipType::Default)
+    }
+
+    /// Whether the caller may see hidden members, and every sub-channel.
+    pub fn is_moderating(&self) -> bool {
+        self.is_admin || self.is_moderator
+    }
+
+    /// Whether the caller belongs to this sub-channel.
+    pub fn belongs_to(&self, sub_channel: Key) -> bool {
+        self.memberships.iter().any(|place| place.sub_channel == sub_channel)
+    }
+
+    /// The last message that the caller can see.
+    pub fn last_message_at(&self) -> Option<Timestamp> {
+        let targeted = self.memberships.iter().filter_map(|place| place.last_target_at).max();
+        self.channel.last_message_at.max(targeted)
+    }
+
+    /// The sub-channel that a request names: required for an elastic channel, refused for any other, whose
+    /// only sub-channel is itself.
+    pub fn sub_channel(&self, named: Option<&SubChannelId>) -> Result<Key> {
+        match (self.channel.elastic, named) {
+            (None, None) => Ok(self.channel.key),
+            (None, Some(_)) => Err(Error::bad_request("SubChannelId: the channel is not elastic")),
+            (Some(_), None) => Err(Error::bad_request("SubChannelId: is required in an elastic channel")),
+            (Some(_), Some(id)) => {
+                Key::from_hex(id.as_str()).ok_or_else(|| Error::forbidden("The sub-channel does not exist"))
+            }
+        }
+    }
+
+    /// The sub-channel that a request wants to read: the caller's own, or for who moderates, any.
+    pub fn readable_sub_channel(&self, named: Option<&SubChannelId>) -> Result<Key> {
+        let key = self.sub_channel(named)?;
+        if self.channel.elastic.is_some() && !self.is_moderating() && !self.belongs_to(key) {
+            return Err(Error::forbidden("The bearer does not belong to the sub-channel"));
+        }
+        Ok(key)
+    }
+}
+
+impl Call {
+    pub(crate) fn new(
+        operation: &'static str,
+        bearer: Option<IdentityArn>,
+        surroundings: Arc<Surroundings>,
+        seed: [u8; 32],
+    ) -> Self {
+        let (now, principal) = (surroundings.clock.now(), surroundings.root.access_key_id.clone());
+        let random = RefCell::new(StdRng::from_seed(seed));
+        Self { now, principal, bearer, operation, surroundings, random }
+    }
+
+    /// A new key.
+    pub fn new_key(&self) -> Key {
+        Key::random(self.random())
+    }
+
+    /// Random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.random.borrow_mut().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// Who acts, by the header.
+    pub fn bearer_arn(&self) -> Result<&IdentityArn> {
+        self.bearer.as_ref().ok_or_else(|| Error::unauthorized("The x-amz-chime-bearer header is missing"))
+    }
+
+    /// Who acts: a user or bot that exists.
+    pub fn bearer(&self, tx: &mut Tx) -> Result<Found> {
+        let found = store::identity::find(tx, self.owned_bearer()?)?;
+        found.ok_or_else(|| Error::unauthorized(INVALID_BEARER))
+    }
+
+    fn owned_bearer(&self) -> Result<&IdentityArn> {
+        let bearer = self.bearer_arn()?;
+        if self.surroundings.home.owns(bearer.as_str()) {
+            Ok(bearer)
+        } else {
+            Err(Error::unauthorized(INVALID_BEARER))
+        }
+    }
+
+    /// Who acts, where they belong to this app instance.
+    pub fn bearer_of(&self, tx: &mut Tx, instance: &AppInstanceArn) -> Result<Found> {
+        let found = self.bearer(tx)?;
+        if found.identity.arn.app_instance() != *instance {
+            return Err(Error::forbidden("The bearer belongs to another app instance"));
+        }
+        Ok(found)
+    }
+
+    /// The key of an app instance that exists. For everyone else it is as missing as one of another account.
+    pub fn app_instance(&self, tx: &mut Tx, arn: &AppInstanceArn) -> Result<Key> {
+        let key = arn.key().filter(|_| self.surroundings.home.owns(arn.as_str()));
+        match key {
+            Some(key) if store::app_instance::exists(tx, key)? => Ok(key),
+            _ => Err(Error::forbidden("The app instance does not exist")),
+        }
+    }
+
+    /// A user or bot that a parameter names, of this app instance.
+    pub fn identity(&self, tx: &mut Tx, arn: &IdentityArn, instance: &AppInstanceArn) -> Result<Found> {
+        self.find_identity(tx, arn, instance)?.ok_or_else(|| Error::forbidden(INVALID_PARAMETER))
+    }
+
+    /// A user or bot that a parameter names; of another app instance, the parameter is wrong.
+    pub fn find_identity(
+        &self,
+        tx: &mut Tx,
+        arn: &IdentityArn,
+        instance: &AppInstanceArn,
+    ) -> Result<Option<Found>> {
+        if arn.app_instance() != *instance {
+            return Err(Error::bad_request("The ARN is of another app instance"));
+        }
+        Ok(store::identity::find(tx, arn)?)
+    }
+
+    /// The channel, for a caller whom the rule admits.
+    pub fn view_channel(&self, tx: &mut Tx, arn: &ChannelArn, rule: Rule) -> Result<View> {
+        self.view_channel_as(tx, arn, |view| rule.admits(view))
+    }
+
+    /// The channel, for a caller whom the test admits: for rules that depend on the request.
+    pub fn view_channel_as(
+        &self,
+        tx: &mut Tx,
+        arn: &ChannelArn,
+        admits: impl Fn(&View) -> bool,
+    ) -> Result<View> {
+        let standing = store::channel::find_standing(tx, self.owned_bearer()?, arn)?;
+        let Some(Standing { identity: caller, is_admin, is_moderator, memberships, channel }) = standing
+        else {
+            return Err(Error::unauthorized(INVALID_BEARER));
+        };
+        let foreign = caller.arn.app_instance() != arn.app_instance();
+        let Some(channel) = channel.filter(|_| !foreign) else {
+            return Err(Error::forbidden(NO_CHANNEL));
+        };
+        let view = View { caller, is_admin, is_moderator, memberships, channel };
+        if admits(&view) { Ok(view) } else { Err(Error::forbidden(NO_CHANNEL)) }
+    }
+
+    /// The channel, claimed for as many events as the operation is about to emit.
+    pub fn claim_channel(&self, tx: &mut Tx, arn: &ChannelArn, events: i64, rule: Rule) -> Result<View> {
+        self.claim_channel_as(tx, arn, events, |view| rule.admits(view))
+    }
+
+    /// The channel, claimed, for a caller whom the test admits.
+    pub fn claim_channel_as(
+        &self,
+        tx: &mut Tx,
+        arn: &ChannelArn,
+        events: i64,
+        admits: impl Fn(&View) -> bool,
+    ) -> Result<View> {
+        let view = self.view_channel_as(tx, arn, &admits)?;
+        self.claim(tx, view, Claim { events, last_message: false }, admits)
+    }
+
+    /// Claims a channel that was looked at. A refused caller never holds the channel up; where something
+    /// happened in between, it is looked at again, now holding the claim.
+    pub fn claim(
+        &self,
+        tx: &mut Tx,
+        mut view: View,
+        claim: Claim,
+        admits: impl Fn(&View) -> bool,
+    ) -> Result<View> {
+        if !store::channel::claim(tx, &mut view.channel, claim.events, self.now, claim.last_message)? {
+            let arn = view.channel.arn;
+            view = self.view_channel_as(tx, &arn, admits)?;
+        }
+        Ok(view)
+    }
+}
+
+/// What a channel is claimed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// How many events are about to be emitted.
+    pub events: i64,
+    /// Whether a message that everyone in the channel sees is among them.
+    pub last_message: bool,
+}

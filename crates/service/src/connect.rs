@@ -1,0 +1,86 @@
+//! `/connect`: who may open a socket.
+//!
+//! The upgrade is always accepted; a refusal is the close code that follows, because a client that is refused
+//! the upgrade itself takes that for a lost network and tries for ever. Nothing here knows what a socket is.
+
+use carillon_model::IdentityArn;
+use carillon_model::Key;
+use carillon_model::arn::IdentityKind;
+use carillon_store as store;
+use http::request::Parts;
+
+use crate::dispatch::parse_query;
+use crate::error::Error;
+use crate::service::Service;
+
+/// How long after the end of its life a presigned URL is still taken: clients sign it for ten seconds, with a
+/// clock that they do not correct.
+const LATE_ALLOWANCE_MS: i64 = 60_000;
+/// The most characters of a session id.
+const SESSION_ID_LENGTH_MAX: usize = 128;
+
+/// Why a socket is closed: the code decides whether the client comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Close {
+    /// The code.
+    pub code: u16,
+    /// A few words for people.
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// Not authenticated; the client stops.
+    pub const fn unauthenticated(reason: &'static str) -> Self {
+        Self { code: 4401, reason }
+    }
+    /// Not allowed; the client stops.
+    pub const fn forbidden(reason: &'static str) -> Self {
+        Self { code: 4003, reason }
+    }
+    /// Our failure; the client comes back.
+    pub const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
+    /// Too much at once; the client comes back.
+    pub const OVERLOADED: Self = Self { code: 1013, reason: "try again later" };
+}
+
+/// Someone who may open a socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The key of the user.
+    pub user: Key,
+    /// The ARN of the user.
+    pub arn: IdentityArn,
+    /// The client's name for this connection.
+    pub session_id: String,
+}
+
+impl Service {
+    /// Checks the presigned request for a socket.
+    pub async fn connect(&self, parts: &Parts) -> Result<Connection, Close> {
+        let query = parts.uri.query().unwrap_or_default();
+        self.verify(parts, query, b"", LATE_ALLOWANCE_MS).map_err(|refusal| {
+            tracing::debug!(%refusal, "a socket was refused");
+            Close::unauthenticated("the signature of the request was not accepted")
+        })?;
+        let parameters = parse_query(query).ok_or(Close::forbidden("the query is not UTF-8"))?;
+        let find =
+            |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let session_id = find("sessionId").unwrap_or_default();
+        if session_id.is_empty() || SESSION_ID_LENGTH_MAX < session_id.chars().count() {
+            return Err(Close::forbidden("sessionId must have 1 to 128 characters"));
+        }
+        let arn = find("userArn").unwrap_or_default().parse::<IdentityArn>();
+        let owned = |arn: &IdentityArn| {
+            arn.kind() == IdentityKind::User && self.surroundings().home.owns(arn.as_str())
+        };
+        let arn = arn.ok().filter(owned).ok_or(Close::forbidden("userArn must be the ARN of a user"))?;
+        let wanted = arn.clone();
+        let found = self.store().read(move |tx| Ok::<_, Error>(store::identity::find(tx, &wanted)?)).await;
+        let found = found.map_err(|error| {
+            tracing::error!(%error, "a socket could not be opened");
+            Close::INTERNAL
+        })?;
+        let found = found.ok_or(Close::forbidden("the user does not exist"))?;
+        Ok(Connection { user: found.identity.key, arn, session_id: session_id.to_owned() })
+    }
+}

@@ -1,0 +1,190 @@
+//! A request in, a response out: signature, route, decoding, authorization, transaction, encoding.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_auth::{Expectation, NoSecret, Refusal, Secret, SignedRequest};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+
+use crate::cors;
+use crate::error::{Error, ErrorCode};
+use crate::operation::{Incoming, percent_decoded};
+use crate::service::Service;
+
+/// The most bytes of a body. The largest request of the interface is some 20 KiB.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The signing name of both interfaces.
+const SIGNING_NAME: &str = "chime";
+
+/// What is wrong before an operation is known, or with it.
+enum Fault {
+    FrontDoor(Refusal),
+    UnknownOperation,
+    BodyTooLarge,
+    Operation(Error),
+}
+
+impl Service {
+    /// Answers a request whose body was read whole, under [`BODY_BYTES_MAX`].
+    pub async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::OPTIONS {
+            return cors::preflight(&parts.headers);
+        }
+        let request_id = self.new_id();
+        let answer = self.answer(parts, body, &request_id).await;
+        respond(answer, &request_id)
+    }
+
+    /// Refuses a request whose body is larger than [`BODY_BYTES_MAX`], without reading it.
+    pub fn refuse_body(&self) -> Response<Bytes> {
+        respond(Err(Fault::BodyTooLarge), &self.new_id())
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Bytes,
+        request_id: &str,
+    ) -> Result<(u16, Option<Bytes>), Fault> {
+        let query = parts.uri.query().unwrap_or_default();
+        self.verify(&parts, query, &body, 0).map_err(Fault::FrontDoor)?;
+        let query = parse_query(query).ok_or(Fault::UnknownOperation)?;
+        let found =
+            self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
+        let route = found.route;
+        let (headers, labels) = (parts.headers, found.labels);
+        let incoming = Incoming { headers, labels, query, body, request_id: request_id.to_owned() };
+        let result = (route.handle)(self.clone(), incoming).await;
+        match result {
+            Ok(body) => {
+                tracing::debug!(request_id, operation = route.name, "answered");
+                Ok((route.status, body))
+            }
+            Err(error) => {
+                let declared =
+                    ErrorCode::EVERYONES.contains(&error.code) || route.errors.contains(&error.code);
+                // The one exception: an unknown network type is a BadRequest, though it is not declared.
+                debug_assert!(
+                    declared || route.name == "GetMessagingSessionEndpoint",
+                    "{} answers {error}, which it does not declare",
+                    route.name
+                );
+                log(&error, route.name, request_id);
+                Err(Fault::Operation(error))
+            }
+        }
+    }
+
+    /// Checks the signature, by real time; `late_ms` is allowed beyond a presigned request's end.
+    pub(crate) fn verify(
+        &self,
+        parts: &Parts,
+        query: &str,
+        body: &[u8],
+        late_ms: i64,
+    ) -> Result<(), Refusal> {
+        let mut headers = Vec::with_capacity(parts.headers.len());
+        for (name, value) in &parts.headers {
+            // What is not text was not signed by any client; it counts as absent.
+            if let Ok(value) = value.to_str() {
+                headers.push((name.as_str(), value));
+            }
+        }
+        let signed = SignedRequest {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query,
+            headers: &headers,
+            body,
+        };
+        let surroundings = self.surroundings();
+        let expectation = Expectation {
+            region: surroundings.home.region(),
+            services: &[SIGNING_NAME],
+            now_ms: surroundings.clock.real().ms(),
+            late_allowance_ms: late_ms,
+        };
+        let root = &surroundings.root;
+        let secret = |access_key_id: &str, session_token: Option<&str>| -> Result<Secret, NoSecret> {
+            if access_key_id == root.access_key_id && session_token.is_none() {
+                Ok(root.secret.clone())
+            } else {
+                Err(NoSecret::Unknown)
+            }
+        };
+        self.verifier.verify(&signed, &expectation, &secret).map(|_| ())
+    }
+}
+
+/// Reads a query; nothing where it is not UTF-8. A bare `+` is a space: that is how the signature reads it.
+pub(crate) fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((percent_decoded(&name.replace('+', " "))?, percent_decoded(&value.replace('+', " "))?))
+        })
+        .collect()
+}
+
+fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {
+    let mut response = match answer {
+        Ok((status, body)) => {
+            let mut response = Response::new(body.unwrap_or_default());
+            *response.status_mut() =
+                StatusCode::from_u16(status).expect("the interface's statuses are statuses");
+            response
+        }
+        Err(Fault::Operation(error)) => {
+            failure(error.code.status(), error.code.exception(), error.code.as_str(), &error.message)
+        }
+        Err(Fault::FrontDoor(refusal)) => {
+            // SDKs act on these names wherever they read them, so header and body carry the same.
+            failure(403, refusal.exception(), refusal.exception(), &refusal.to_string())
+        }
+        Err(Fault::UnknownOperation) => failure(
+            404,
+            "UnknownOperationException",
+            "UnknownOperationException",
+            "There is no such operation, or this server does not have it yet",
+        ),
+        Err(Fault::BodyTooLarge) => failure(
+            413,
+            "BadRequestException",
+            "BadRequest",
+            &format!("The body must have at most {BODY_BYTES_MAX} bytes"),
+        ),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));
+    cors::allow(headers);
+    response
+}
+
+fn failure(status: u16, exception: &'static str, code: &str, message: &str) -> Response<Bytes> {
+    let body = serde_json::json!({ "Code": code, "Message": message }).to_string();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).expect("the interface's statuses are statuses");
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(exception));
+    response
+}
+
+/// Logs an error once, with the whole chain that the client is not told.
+fn log(error: &Error, operation: &str, request_id: &str) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(next) = source {
+        chain += &format!(": {next}");
+        source = next.source();
+    }
+    if error.code == ErrorCode::ServiceFailure {
+        tracing::error!(request_id, operation, "{chain}");
+    } else {
+        tracing::debug!(request_id, operation, "{chain}");
+    }
+}

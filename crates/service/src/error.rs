@@ -1,0 +1,160 @@
+//! The one error that reaches the wire.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// A result of the service.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The exceptions of the two interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorCode {
+    /// `BadRequest`: the request breaks a constraint.
+    BadRequest,
+    /// `Conflict`: it is there already, or it changed meanwhile.
+    Conflict,
+    /// `Forbidden`: policy or role denies, or the resource is missing or invisible.
+    Forbidden,
+    /// `NotFound`: the child of something visible is absent.
+    NotFound,
+    /// `ResourceLimitExceeded`: a quota is full.
+    ResourceLimitExceeded,
+    /// `ServiceFailure`: our fault.
+    ServiceFailure,
+    /// `ServiceUnavailable`: too much at once, or shutting down.
+    ServiceUnavailable,
+    /// `Throttled`: a rate is exceeded.
+    Throttled,
+    /// `Unauthorized`: no usable bearer.
+    Unauthorized,
+}
+
+impl ErrorCode {
+    /// What every operation may answer.
+    pub const EVERYONES: [Self; 5] = [
+        Self::Forbidden,
+        Self::ServiceFailure,
+        Self::ServiceUnavailable,
+        Self::Throttled,
+        Self::Unauthorized,
+    ];
+
+    /// The code in the body.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequest",
+            Self::Conflict => "Conflict",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "NotFound",
+            Self::ResourceLimitExceeded => "ResourceLimitExceeded",
+            Self::ServiceFailure => "ServiceFailure",
+            Self::ServiceUnavailable => "ServiceUnavailable",
+            Self::Throttled => "Throttled",
+            Self::Unauthorized => "Unauthorized",
+        }
+    }
+
+    /// The exception in the header.
+    pub fn exception(self) -> &'static str {
+        match self {
+            Self::BadRequest => "BadRequestException",
+            Self::Conflict => "ConflictException",
+            Self::Forbidden => "ForbiddenException",
+            Self::NotFound => "NotFoundException",
+            Self::ResourceLimitExceeded => "ResourceLimitExceededException",
+            Self::ServiceFailure => "ServiceFailureException",
+            Self::ServiceUnavailable => "ServiceUnavailableException",
+            Self::Throttled => "ThrottledClientException",
+            Self::Unauthorized => "UnauthorizedClientException",
+        }
+    }
+
+    /// The status.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest | Self::ResourceLimitExceeded => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::Conflict => 409,
+            Self::Throttled => 429,
+            Self::ServiceFailure => 500,
+            Self::ServiceUnavailable => 503,
+        }
+    }
+}
+
+/// An error of the service. The message is for the client, the source for the log only.
+#[derive(Debug)]
+pub struct Error {
+    /// What the client acts on.
+    pub code: ErrorCode,
+    /// What a person reads: the member and the rule it broke, or the gate that refused.
+    pub message: Cow<'static, str>,
+    /// What caused it.
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a message for the client.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), source: None }
+    }
+
+    /// `BadRequest`.
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::BadRequest, message)
+    }
+
+    /// `Conflict`.
+    pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Conflict, message)
+    }
+
+    /// `Forbidden`.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Forbidden, message)
+    }
+
+    /// `NotFound`.
+    pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::NotFound, message)
+    }
+
+    /// `ResourceLimitExceeded`, of the quota named.
+    pub fn limit_exceeded(quota: &str, limit: i64) -> Self {
+        Self::new(ErrorCode::ResourceLimitExceeded, format!("The quota is full: {quota}, {limit}"))
+    }
+
+    /// `Unauthorized`, of the bearer.
+    pub fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Unauthorized, message)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+impl From<carillon_store::Error> for Error {
+    fn from(source: carillon_store::Error) -> Self {
+        let (code, message) = match source {
+            carillon_store::Error::Busy | carillon_store::Error::Retry => {
+                (ErrorCode::ServiceUnavailable, "The service has too much to do at once. Try again.")
+            }
+            carillon_store::Error::Broken(_) => (
+                ErrorCode::ServiceFailure,
+                "The service failed. The request id leads to the reason in its log.",
+            ),
+        };
+        Self { code, message: message.into(), source: Some(Box::new(source)) }
+    }
+}

@@ -1,0 +1,31 @@
+//! What the server does, without sockets: 81 operations, each a synchronous function from a transaction, a call
+//! and a request to a response, and the dispatch that stands around them.
+//!
+//! The crate opens no socket, reads no clock and names no engine. To add an operation: a file under
+//! `operations/` with its declaration and its tests, and a line in `operations.rs`; the conformance test
+//! compares the declaration with `spec/api.json`.
+
+pub mod call;
+pub mod clock;
+#[cfg(test)]
+mod conformance;
+pub mod connect;
+mod cors;
+pub mod dispatch;
+pub mod error;
+pub mod jobs;
+pub mod once;
+pub mod operation;
+pub mod operations;
+pub mod page;
+pub mod quotas;
+mod router;
+pub mod rule;
+pub mod service;
+pub mod shapes;
+mod tags;
+#[cfg(test)]
+mod testing;
+
+pub use clock::Clock;
+pub use service::{RootCredentials, Service, Settings};

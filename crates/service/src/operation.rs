@@ -1,0 +1,336 @@
+//! What an operation is: a declaration, and a function from a transaction, a call and a request to a response.
+//!
+//! `#[operation]` makes the declaration; the operation's file adds `impl Read` or `impl Write`. Everything
+//! else (routing, signature, policy, transaction, encoding) happens around it, in `dispatch`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_model::IdentityArn;
+use carillon_model::shape::{Described, Member, Shape};
+use carillon_model::text::Violation;
+use carillon_store::Tx;
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::call::Call;
+use crate::error::{Error, ErrorCode, Result};
+use crate::service::Service;
+
+/// What an operation's file needs.
+pub mod prelude {
+    pub use super::{Operation, Read, Write};
+    pub use crate::call::{Call, View};
+    pub use crate::error::{Error, Result};
+    pub use crate::page::Page;
+    pub use crate::rule::{Grant, Rule};
+    pub use crate::shapes::*;
+    pub use carillon_macros::{operation, shape};
+    pub use carillon_model::text::*;
+    pub use carillon_model::{
+        AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp,
+    };
+    pub use carillon_store::{self as store, Tx};
+}
+
+/// The header that names who acts.
+pub const BEARER_HEADER: &str = "x-amz-chime-bearer";
+
+/// The characters that stay as they are in a path or a query: RFC 3986's unreserved ones.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The declaration of an operation, as the macro makes it.
+pub trait Operation: Sized + Send + Sync + 'static {
+    /// What it answers.
+    type Response: Response;
+    /// Its name, which is also its IAM action.
+    const NAME: &'static str;
+    /// Its method.
+    const METHOD: Method;
+    /// Its URI template, with the constant query that tells it from its siblings.
+    const URI: &'static str;
+    /// The status of its success.
+    const STATUS: u16;
+    /// The errors that it declares, beside [`ErrorCode::EVERYONES`].
+    const ERRORS: &'static [ErrorCode];
+
+    /// Its members.
+    fn members() -> Vec<Member>;
+    /// Reads it from a request.
+    fn decode(incoming: &Incoming) -> Result<Self>;
+    /// Writes it into a request, as a client would.
+    fn encode(&self) -> Outgoing;
+    /// What it asks, without its token, its bearer and where its page begins: equal for requests that ask
+    /// the same.
+    fn canonical(&self) -> Vec<u8>;
+    /// What its path names.
+    fn labels(&self) -> Vec<&str>;
+    /// Who acts.
+    fn bearer(&self) -> Option<&IdentityArn>;
+}
+
+/// What an operation answers.
+pub trait Response: Serialize + DeserializeOwned + Described + Send + 'static {}
+impl<T: Serialize + DeserializeOwned + Described + Send + 'static> Response for T {}
+
+/// An operation that changes nothing.
+pub trait Read: Operation {
+    /// Answers, from one snapshot.
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
+}
+
+/// An operation that changes something. Its function may run more than once; only what it did last stands.
+pub trait Write: Operation {
+    /// What it claims, by name; writes of one name queue up and share a commit.
+    fn aggregate(&self) -> &str {
+        self.labels().first().copied().or_else(|| Some(self.bearer()?.as_str())).unwrap_or(Self::NAME)
+    }
+    /// Changes and answers, or refuses and leaves no trace.
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
+}
+
+/// An operation, ready to be called through the wire.
+pub struct Route {
+    /// Its name.
+    pub name: &'static str,
+    /// Its method.
+    pub method: Method,
+    /// Its URI template.
+    pub uri: &'static str,
+    /// The status of its success.
+    pub status: u16,
+    /// The errors that it declares, beside everyone's.
+    pub errors: &'static [ErrorCode],
+    /// Its members.
+    pub members: fn() -> Vec<Member>,
+    /// The shape of its answer.
+    pub response: fn() -> Shape,
+    /// Reads it, runs it, and writes its answer; nothing for an answer without a body.
+    pub(crate) handle: fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>,
+}
+
+/// The route of an operation that reads.
+pub fn read<O: Read>() -> Route {
+    route::<O>(|service, incoming| {
+        Box::pin(async move {
+            let (operation, call) = service.admit::<O>(&incoming)?;
+            encode::<O>(&service.store().read(move |tx| operation.run(tx, &call)).await?)
+        })
+    })
+}
+
+/// The route of an operation that writes.
+pub fn write<O: Write>() -> Route {
+    route::<O>(|service, incoming| {
+        Box::pin(async move {
+            let (operation, call) = service.admit::<O>(&incoming)?;
+            let aggregate = operation.aggregate().to_owned();
+            encode::<O>(&service.store().write(&aggregate, move |tx| operation.run(tx, &call)).await?)
+        })
+    })
+}
+
+fn route<O: Operation>(
+    handle: fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>,
+) -> Route {
+    Route {
+        name: O::NAME,
+        method: O::METHOD,
+        uri: O::URI,
+        status: O::STATUS,
+        errors: O::ERRORS,
+        members: O::members,
+        response: O::Response::shape,
+        handle,
+    }
+}
+
+fn encode<O: Operation>(response: &O::Response) -> Result<Option<Bytes>> {
+    if O::STATUS == 204 {
+        return Ok(None);
+    }
+    let body = serde_json::to_vec(response).map_err(|source| Error {
+        code: ErrorCode::ServiceFailure,
+        message: "The answer could not be written".into(),
+        source: Some(Box::new(source)),
+    })?;
+    Ok(Some(body.into()))
+}
+
+/// What an operation with status 204 answers.
+#[carillon_macros::shape]
+pub struct NoContent {}
+
+/// A request whose signature was verified and whose operation is known.
+pub struct Incoming {
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The labels of the path, decoded.
+    pub labels: Vec<(String, String)>,
+    /// The query, decoded.
+    pub query: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// The request's id, for the log.
+    pub request_id: String,
+}
+
+impl Incoming {
+    /// The body as JSON; where there is none, as an empty object.
+    pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T> {
+        let text: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        let mut reader = serde_json::Deserializer::from_slice(text);
+        let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let (path, inner) = (error.path().to_string(), error.inner().to_string());
+            // What serde_json adds about lines and columns says nothing about a member.
+            let words = inner.split(" at line ").next().unwrap_or_default().to_owned();
+            Error::bad_request(if path == "." { words } else { format!("{path}: {words}") })
+        })?;
+        reader.end().map_err(|_| Error::bad_request("The body has more than one JSON value"))?;
+        Ok(body)
+    }
+
+    pub(crate) fn label<T: std::str::FromStr<Err = Violation>>(&self, name: &str, wire: &str) -> Result<T> {
+        let value = self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str());
+        required(value, wire)
+    }
+
+    pub(crate) fn query<T: std::str::FromStr<Err = Violation>>(&self, name: &str, wire: &str) -> Result<T> {
+        required(self.find_query(name), wire)
+    }
+
+    pub(crate) fn optional_query<T: std::str::FromStr<Err = Violation>>(
+        &self,
+        name: &str,
+        wire: &str,
+    ) -> Result<Option<T>> {
+        self.find_query(name).map(|value| required(Some(value), wire)).transpose()
+    }
+
+    /// The value of a query parameter.
+    pub fn find_query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Who acts. Absent or malformed, it is a matter of authentication, not of syntax.
+    pub(crate) fn bearer(&self) -> Result<IdentityArn> {
+        self.optional_bearer()?.ok_or_else(|| Error::unauthorized("The x-amz-chime-bearer header is missing"))
+    }
+
+    pub(crate) fn optional_bearer(&self) -> Result<Option<IdentityArn>> {
+        let Some(value) = self.headers.get(BEARER_HEADER) else { return Ok(None) };
+        let arn = value.to_str().ok().and_then(|text| text.parse().ok());
+        arn.map(Some).ok_or_else(|| Error::unauthorized(crate::call::INVALID_BEARER))
+    }
+}
+
+fn required<T: std::str::FromStr<Err = Violation>>(value: Option<&str>, wire: &str) -> Result<T> {
+    let value = value.ok_or_else(|| Error::bad_request(format!("{wire}: is required")))?;
+    value.parse().map_err(|violation| Error::bad_request(format!("{wire}: {violation}")))
+}
+
+/// Refuses a list that is too short or too long.
+pub(crate) fn check_length(wire: &str, length: Option<usize>, least: u64, most: u64) -> Result<()> {
+    match length {
+        Some(length) if !(least..=most).contains(&(length as u64)) => Err(Error::bad_request(format!(
+            "{wire}: must have at least {least} and at most {most} items, not {length}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes one part of a path or a query.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)
+}
+
+/// A request as a client writes it; it has yet to be signed.
+pub struct Outgoing {
+    /// The method.
+    pub method: Method,
+    /// The path, encoded.
+    pub path: String,
+    /// The query, encoded.
+    pub query: String,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    body: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Outgoing {
+    pub(crate) fn new<O: Operation>() -> Self {
+        let (path, query) = O::URI.split_once('?').unwrap_or((O::URI, ""));
+        let (path, query) = (path.to_owned(), query.to_owned());
+        Self { method: O::METHOD, path, query, headers: Vec::new(), body: serde_json::Map::new() }
+    }
+
+    /// The body: a JSON object, or nothing.
+    pub fn body(&self) -> Vec<u8> {
+        if self.body.is_empty() {
+            return Vec::new();
+        }
+        serde_json::to_vec(&self.body).expect("texts, numbers and lists always serialize")
+    }
+
+    pub(crate) fn member(&mut self, wire: &str, value: impl IntoMember) {
+        if let Some(value) = value.into_member() {
+            self.body.insert(wire.to_owned(), value);
+        }
+    }
+
+    pub(crate) fn label(&mut self, name: &str, value: Option<&impl ToString>) {
+        let value = value.map(ToString::to_string).unwrap_or_default();
+        let encoded = utf8_percent_encode(&value, UNRESERVED).to_string();
+        self.path = self.path.replace(&format!("{{{name}}}"), &encoded);
+    }
+
+    pub(crate) fn query(&mut self, name: &str, value: impl IntoText) {
+        if let Some(value) = value.into_text() {
+            let separator = if self.query.is_empty() { "" } else { "&" };
+            self.query += &format!("{separator}{name}={}", utf8_percent_encode(&value, UNRESERVED));
+        }
+    }
+
+    pub(crate) fn header(&mut self, name: &'static str, value: impl IntoText) {
+        if let Some(value) = value.into_text() {
+            self.headers.push((name, value));
+        }
+    }
+}
+
+/// A value, or none, on its way into a body.
+pub(crate) trait IntoMember {
+    fn into_member(self) -> Option<serde_json::Value>;
+}
+
+impl<T: Serialize> IntoMember for Option<&T> {
+    fn into_member(self) -> Option<serde_json::Value> {
+        self.map(|value| serde_json::to_value(value).expect("texts, numbers and lists always serialize"))
+    }
+}
+
+impl<T: Serialize> IntoMember for &Option<T> {
+    fn into_member(self) -> Option<serde_json::Value> {
+        self.as_ref().into_member()
+    }
+}
+
+/// A value, or none, on its way into a header or a query.
+pub(crate) trait IntoText {
+    fn into_text(self) -> Option<String>;
+}
+
+impl<T: ToString> IntoText for Option<&T> {
+    fn into_text(self) -> Option<String> {
+        self.map(ToString::to_string)
+    }
+}
+
+impl<T: ToString> IntoText for &Option<T> {
+    fn into_text(self) -> Option<String> {
+        self.as_ref().into_text()
+    }
+}

@@ -1,0 +1,58 @@
+//! `DescribeChannel`: a channel, whole.
+
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(GET "/channels/{channelArn}" => 200, Described)]
+#[errors(BadRequest)]
+pub struct DescribeChannel {
+    /// Which.
+    #[label]
+    pub channel_arn: ChannelArn,
+    /// Who acts.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+}
+
+/// The answer.
+#[shape]
+pub struct Described {
+    /// The channel.
+    pub channel: Channel,
+}
+
+const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::AnyMember, Grant::OutsiderIfPublic]);
+
+impl Read for DescribeChannel {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Described> {
+        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
+        let creator = store::identity::get(tx, &self.channel_arn.app_instance(), view.channel.created_by)?;
+        Ok(Described { channel: Channel::new(&view.channel, creator.as_ref(), view.last_message_at()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn a_private_channel_is_for_those_who_belong_and_a_public_one_for_all(world: &mut World) {
+        let (ana, outsider, admin) = (world.user("ana"), world.user("bob"), world.admin("root"));
+        let stranger = world.stranger("eve");
+        let private = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let public = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public);
+        let missing = world.instance().channel("missing");
+        let mut describe = |channel: &ChannelArn, who: &IdentityArn| {
+            let describe = DescribeChannel { channel_arn: channel.clone(), chime_bearer: who.clone() };
+            world.call(&describe).map(|_| ()).map_err(|refused| refused.code)
+        };
+        assert_eq!(describe(&private, &ana), Ok(()));
+        assert_eq!(describe(&private, &admin), Ok(()));
+        assert_eq!(describe(&private, &outsider), Err(ErrorCode::Forbidden));
+        assert_eq!(describe(&public, &outsider), Ok(()));
+        assert_eq!(describe(&public, &stranger), Err(ErrorCode::Forbidden));
+        assert_eq!(describe(&missing, &admin), Err(ErrorCode::Forbidden));
+        assert_eq!(describe(&public, &ana.app_instance().user("nobody")), Err(ErrorCode::Unauthorized));
+    }
+}

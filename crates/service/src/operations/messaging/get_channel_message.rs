@@ -1,0 +1,80 @@
+//! `GetChannelMessage`: one message. Its sender sees it however far it has come, others once it is SENT.
+
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(GET "/channels/{channelArn}/messages/{messageId}" => 200, Got)]
+#[errors(BadRequest, NotFound)]
+pub struct GetChannelMessage {
+    /// Where.
+    #[label]
+    pub channel_arn: ChannelArn,
+    /// Which.
+    #[label]
+    pub message_id: MessageId,
+    /// Who acts.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+    /// The sub-channel, in an elastic channel.
+    #[query("sub-channel-id")]
+    pub sub_channel_id: Option<SubChannelId>,
+}
+
+/// The answer.
+#[shape]
+pub struct Got {
+    /// The message.
+    pub channel_message: ChannelMessage,
+}
+
+const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::AnyMember, Grant::OutsiderIfPublic]);
+
+impl Read for GetChannelMessage {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
+        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
+        let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
+        let found = match MessageKey::from_hex(self.message_id.as_str()) {
+            Some(key) => store::message::find(tx, &self.channel_arn.app_instance(), sub_channel, key)?,
+            None => None,
+        };
+        // A message that is not for the caller is as absent as one that never was.
+        let message = found.filter(|message| message.is_shown_to(view.caller.key));
+        let message = message.ok_or_else(|| Error::not_found("MessageId: the message does not exist"))?;
+        Ok(Got { channel_message: ChannelMessage::new(&self.channel_arn, message) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn a_message_is_for_those_who_can_see_it(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        let all = world.send(&channel, &ana, "Lunch?");
+        let one = world.send_to(&channel, &ana, "Psst", &bob);
+        let ghost = world.admin("root");
+        let mut get = |id: &MessageId, who: &IdentityArn| {
+            let (channel_arn, message_id) = (channel.clone(), id.clone());
+            let get = GetChannelMessage {
+                channel_arn,
+                message_id,
+                chime_bearer: who.clone(),
+                sub_channel_id: None,
+            };
+            world.call(&get).map(|got| got.channel_message).map_err(|refused| refused.code)
+        };
+        let message = get(&all, &bob).unwrap();
+        assert_eq!(message.content.unwrap().as_str(), "Lunch?");
+        assert_eq!((message.sender.arn, message.status.value), (ana.clone(), ChannelMessageStatus::Sent));
+        assert_eq!((message.created_timestamp, message.redacted), (START, false));
+        assert_eq!(get(&one, &bob).unwrap().target.unwrap()[0].member_arn, Some(bob.clone()));
+        assert!(get(&one, &ana).is_ok());
+        assert_eq!(get(&one, &ghost), Err(ErrorCode::NotFound), "an administrator is not the target");
+        assert_eq!(get(&all, &cy), Err(ErrorCode::Forbidden));
+        assert_eq!(get(&text("nonsense"), &ana), Err(ErrorCode::NotFound));
+    }
+}

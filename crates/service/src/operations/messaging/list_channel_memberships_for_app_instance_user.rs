@@ -1,0 +1,141 @@
+//! `ListChannelMembershipsForAppInstanceUser`: the channels that someone belongs to; one's own, or for
+//! administrators, anyone's.
+
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(GET "/channels?scope=app-instance-user-memberships" => 200, Listed)]
+#[errors(BadRequest)]
+pub struct ListChannelMembershipsForAppInstanceUser {
+    /// Whose; the bearer's where nothing is said.
+    #[query("app-instance-user-arn")]
+    pub app_instance_user_arn: Option<IdentityArn>,
+    /// The length of a page.
+    #[query("max-results")]
+    pub max_results: Option<MaxResults>,
+    /// Where the page begins.
+    #[query("next-token")]
+    pub next_token: Option<NextToken>,
+    /// Who acts.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+}
+
+/// The answer.
+#[shape]
+pub struct Listed {
+    /// The channels.
+    pub channel_memberships: Vec<ChannelMembershipForAppInstanceUserSummary>,
+    /// Where the next page begins.
+    pub next_token: Option<NextToken>,
+}
+
+impl Read for ListChannelMembershipsForAppInstanceUser {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
+        let bearer = call.bearer(tx)?;
+        let instance = self.chime_bearer.app_instance();
+        let member = match &self.app_instance_user_arn {
+            Some(other) if *other != self.chime_bearer => {
+                if !bearer.is_admin || other.app_instance() != instance {
+                    return Err(Error::forbidden(
+                        "AppInstanceUserArn: only an administrator may ask for another",
+                    ));
+                }
+                call.identity(tx, other, &instance)?.identity.key
+            }
+            _ => bearer.identity.key,
+        };
+        let page = Page::new(self, call, self.max_results);
+        let after = page.after(self.next_token.as_ref())?;
+        let rows = store::membership::list_channels(tx, &instance, member, after, page.reach())?;
+        let (rows, next_token) = page.cut(rows, |row| (row.channel.key, row.sub_channel));
+        let channel_memberships = rows
+            .into_iter()
+            .map(|row| ChannelMembershipForAppInstanceUserSummary {
+                app_instance_user_membership_summary: AppInstanceUserMembershipSummary {
+                    kind: row.kind,
+                    read_marker_timestamp: None,
+                    sub_channel_id: sub_channel_id(row.channel.key, row.sub_channel),
+                },
+                channel_summary: ChannelSummary::new(row.channel, row.last_target_at),
+            })
+            .collect();
+        Ok(Listed { channel_memberships, next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn everyone_lists_their_own_channels_and_admins_anyones(world: &mut World) {
+        let (ana, bob, admin) = (world.user("ana"), world.user("bob"), world.admin("root"));
+        let mut made: Vec<_> = (0..3)
+            .map(|_| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private))
+            .collect();
+        world.join_hidden(&made[0], &ana, &bob);
+        made.sort();
+        let mut list = ListChannelMembershipsForAppInstanceUser {
+            app_instance_user_arn: None,
+            max_results: Some(1.try_into().unwrap()),
+            next_token: None,
+            chime_bearer: ana.clone(),
+        };
+        let mut seen = Vec::new();
+        loop {
+            let listed = world.call(&list).unwrap();
+            seen.extend(
+                listed.channel_memberships.into_iter().map(|entry| entry.channel_summary.channel_arn),
+            );
+            list.next_token = listed.next_token;
+            if list.next_token.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, made);
+
+        let of_bob = ListChannelMembershipsForAppInstanceUser {
+            app_instance_user_arn: Some(bob.clone()),
+            next_token: None,
+            ..list.clone()
+        };
+        assert_eq!(world.call(&of_bob).unwrap_err().code, ErrorCode::Forbidden);
+        let as_admin = ListChannelMembershipsForAppInstanceUser { chime_bearer: admin, ..of_bob.clone() };
+        let entries = world.call(&as_admin).unwrap().channel_memberships;
+        let kinds: Vec<_> =
+            entries.iter().map(|entry| entry.app_instance_user_membership_summary.kind).collect();
+        assert_eq!(kinds, [ChannelMembershipType::Hidden]);
+        let own = ListChannelMembershipsForAppInstanceUser { chime_bearer: bob, ..of_bob };
+        assert_eq!(world.call(&own).unwrap().channel_memberships.len(), 1);
+        let nobody = Some(world.instance().user("nobody"));
+        let missing = ListChannelMembershipsForAppInstanceUser { app_instance_user_arn: nobody, ..as_admin };
+        assert_eq!(world.call(&missing).unwrap_err().code, ErrorCode::Forbidden);
+    }
+
+    #[engine_test]
+    fn the_last_message_is_the_last_that_one_can_see(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        world.join(&channel, &ana, &cy);
+        world.advance_ms(1_000);
+        world.send(&channel, &ana, "to all");
+        world.advance_ms(1_000);
+        world.send_to(&channel, &ana, "to bob", &bob);
+        let mut last = |who: &IdentityArn| {
+            let list = ListChannelMembershipsForAppInstanceUser {
+                app_instance_user_arn: None,
+                max_results: None,
+                next_token: None,
+                chime_bearer: who.clone(),
+            };
+            world.call(&list).unwrap().channel_memberships[0].channel_summary.last_message_timestamp.unwrap()
+        };
+        assert_eq!(last(&ana), START.plus_ms(2_000));
+        assert_eq!(last(&bob), START.plus_ms(2_000));
+        assert_eq!(last(&cy), START.plus_ms(1_000));
+    }
+}

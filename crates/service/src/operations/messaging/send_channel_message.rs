@@ -1,0 +1,330 @@
+//! `SendChannelMessage`: a message from a member to the channel, or to one other member.
+//!
+//! This is the hot path: one read of how the sender stands, one claim of the channel, the token, the message,
+//! the event. A NON_PERSISTENT message is an event and nothing else.
+
+use carillon_model::event::Event;
+use carillon_model::identity::Identity as Who;
+use carillon_model::message::{
+    ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX, Message, STANDARD_CONTENT_BYTES_MAX,
+};
+
+use crate::call::Claim;
+use crate::once::{Once, once, unreadable};
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(POST "/channels/{channelArn}/messages" => 201, Sent)]
+#[errors(BadRequest, Conflict)]
+pub struct SendChannelMessage {
+    /// Where.
+    #[label]
+    pub channel_arn: ChannelArn,
+    /// What it says: 4 KB, or of a CONTROL message 30 bytes.
+    pub content: NonEmptyContent,
+    /// What it is.
+    #[member("Type")]
+    pub kind: ChannelMessageType,
+    /// Whether it is kept.
+    pub persistence: ChannelMessagePersistenceType,
+    /// What the application writes on it.
+    pub metadata: Option<Metadata>,
+    /// Makes a repeated request have one effect.
+    pub client_request_token: ClientRequestToken,
+    /// Who sends.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+    /// What its push notification says.
+    pub push_notification: Option<PushNotificationConfiguration>,
+    /// What the application attaches.
+    pub message_attributes: Option<MessageAttributeMap>,
+    /// The sub-channel, in an elastic channel.
+    pub sub_channel_id: Option<SubChannelId>,
+    /// What the content is.
+    pub content_type: Option<ContentType>,
+    /// The one other member that may see it.
+    #[length(1, 1)]
+    pub target: Option<Vec<Target>>,
+}
+
+/// The answer.
+#[shape]
+pub struct Sent {
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// Its id.
+    pub message_id: MessageId,
+    /// How far it has come.
+    pub status: ChannelMessageStatusStructure,
+    /// The sub-channel, in an elastic channel.
+    pub sub_channel_id: Option<SubChannelId>,
+}
+
+/// Moderators and administrators send only where they also belong.
+const RULE: Rule = Rule(&[Grant::Member]);
+
+impl Write for SendChannelMessage {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Sent> {
+        self.check_sizes()?;
+        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
+        let sub_channel = view.sub_channel(self.sub_channel_id.as_ref())?;
+        let token = (view.caller.key, &self.client_request_token);
+        let keep = |(key, _): &(MessageKey, _)| key.to_string();
+        let sent = once(tx, call, self, token, keep, |tx| self.send(tx, call, view, sub_channel))?;
+        let (key, status) = match sent {
+            Once::First(sent) => sent,
+            Once::Earlier(kept) => {
+                let key = MessageKey::from_hex(&kept).ok_or_else(|| unreadable("SendChannelMessage"))?;
+                let found = store::message::find_status(tx, sub_channel, key)?;
+                let status = found.map_or_else(sent_status, |found| ChannelMessageStatusStructure {
+                    value: found.status,
+                    detail: found.detail,
+                });
+                (key, status)
+            }
+        };
+        Ok(Sent {
+            channel_arn: self.channel_arn.clone(),
+            message_id: MessageId::stored(key.to_string()),
+            status,
+            sub_channel_id: self.sub_channel_id.clone(),
+        })
+    }
+}
+
+impl SendChannelMessage {
+    fn check_sizes(&self) -> Result<()> {
+        let most = match self.kind {
+            ChannelMessageType::Standard => STANDARD_CONTENT_BYTES_MAX,
+            ChannelMessageType::Control => CONTROL_CONTENT_BYTES_MAX,
+        };
+        let length = self.content.as_str().len();
+        if most < length {
+            return Err(Error::bad_request(format!(
+                "Content: channel message size limit exceeded, must have at most {most} bytes, not {length}"
+            )));
+        }
+        if self.kind == ChannelMessageType::Control && shown(self.metadata.clone()).is_some() {
+            return Err(Error::bad_request("Metadata: must be absent from a CONTROL message"));
+        }
+        let attributes = self.message_attributes.iter().flatten();
+        let length: usize = attributes
+            .map(|(key, value)| {
+                let values = value.string_values.iter().flatten();
+                key.as_str().len() + values.map(|value| value.as_str().len()).sum::<usize>()
+            })
+            .sum();
+        if ATTRIBUTES_BYTES_MAX < length {
+            return Err(Error::bad_request(format!(
+                "MessageAttributes: must have at most {ATTRIBUTES_BYTES_MAX} bytes in all, not {length}"
+            )));
+        }
+        Ok(())
+    }
+
+    fn send(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        view: View,
+        sub_channel: Key,
+    ) -> Result<(MessageKey, ChannelMessageStatusStructure)> {
+        let target = self.target(tx, call, &view, sub_channel)?;
+        let persistent = self.persistence == ChannelMessagePersistenceType::Persistent;
+        let admits = |view: &View| RULE.admits(view) && view.belongs_to(sub_channel);
+        if !admits(&view) {
+            return Err(Error::forbidden("The bearer does not belong to the sub-channel"));
+        }
+        let claim = Claim { events: 1, last_message: persistent && target.is_none() };
+        let view = call.claim(tx, view, claim, admits)?;
+        let channel = &view.channel;
+        let message = self.message(call, &view, sub_channel, target);
+        if persistent {
+            let push = self.push_notification.as_ref();
+            let push = push.map(|push| serde_json::to_string(push).expect("texts always serialize"));
+            store::message::insert(tx, &message, push.as_deref())?;
+            for one in message.target.iter().flat_map(|target| [target.key, message.sender.key]) {
+                store::membership::note_target(tx, channel.key, one, sub_channel, channel.clock)?;
+            }
+        }
+        tx.emit(Event::create_channel_message(channel, &message))?;
+        Ok((message.key, ChannelMessageStatusStructure::from(&message)))
+    }
+
+    /// The target, which must belong to where the message goes.
+    fn target(&self, tx: &mut Tx, call: &Call, view: &View, sub_channel: Key) -> Result<Option<Who>> {
+        let Some([target]) = self.target.as_deref() else { return Ok(None) };
+        let refuse = || Error::bad_request("Target: must be a member of the channel");
+        let arn = target.member_arn.as_ref().ok_or_else(refuse)?;
+        let found = call.find_identity(tx, arn, &self.channel_arn.app_instance())?.ok_or_else(refuse)?;
+        let key = view.channel.key;
+        let places = store::membership::list_places(tx, &self.channel_arn, key, &found.identity)?;
+        if places.iter().any(|place| place.sub_channel == sub_channel) {
+            Ok(Some(found.identity))
+        } else {
+            Err(refuse())
+        }
+    }
+
+    fn message(&self, call: &Call, view: &View, sub_channel: Key, target: Option<Who>) -> Message {
+        let channel = &view.channel;
+        Message {
+            channel: channel.key,
+            sub_channel,
+            key: MessageKey::new(channel.clock, channel.sequence, call.random()),
+            sender: view.caller.clone(),
+            target,
+            kind: self.kind,
+            persistence: self.persistence,
+            status: ChannelMessageStatus::Sent,
+            status_detail: None,
+            content: Some(Content::stored(self.content.as_str().to_owned())),
+            metadata: shown(self.metadata.clone()),
+            content_type: self.content_type.clone().filter(|kind| !kind.as_str().is_empty()),
+            attributes: self.message_attributes.as_ref().map(attributes).filter(|map| !map.is_empty()),
+            redacted: false,
+            edited_at: None,
+            updated_at: channel.clock,
+        }
+    }
+}
+
+/// A message that is no longer stored was sent once, or it would have no token.
+fn sent_status() -> ChannelMessageStatusStructure {
+    ChannelMessageStatusStructure { value: ChannelMessageStatus::Sent, detail: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::describe_channel::DescribeChannel;
+    use super::*;
+    use crate::testing::*;
+
+    fn refused(world: &mut World, send: &SendChannelMessage) -> ErrorCode {
+        world.call(send).unwrap_err().code
+    }
+
+    #[engine_test]
+    fn a_message_reaches_the_members_and_is_sent(world: &mut World) {
+        let (ana, bob, outsider) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        let admin = world.admin("root");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public);
+        world.join(&channel, &ana, &bob);
+        world.take_events();
+        world.advance_ms(5);
+        let sent = world.call(&message_request(&channel, &bob, "Hello \u{0}\u{1f}🛎")).unwrap();
+        assert_eq!(sent.status.value, ChannelMessageStatus::Sent);
+        let event = world.take_full_events().pop().unwrap();
+        let payload: serde_json::Value = serde_json::from_str(&event.payload).unwrap();
+        assert_eq!(payload["Content"], "Hello \u{0}\u{1f}🛎");
+        assert_eq!(payload["MessageId"], sent.message_id.as_str());
+        assert_eq!(payload["Sender"]["Name"], "Bob");
+        assert_eq!(payload["Status"], serde_json::json!({ "Value": "SENT" }));
+        assert_eq!(payload["CreatedTimestamp"], START.plus_ms(5).to_string());
+        let describe = DescribeChannel { channel_arn: channel.clone(), chime_bearer: ana };
+        let channel_after = world.call(&describe).unwrap().channel;
+        assert_eq!(channel_after.last_message_timestamp, Some(START.plus_ms(5)));
+        for who in [outsider, admin] {
+            assert_eq!(refused(world, &message_request(&channel, &who, "Hi")), ErrorCode::Forbidden);
+        }
+    }
+
+    #[engine_test]
+    fn a_token_sends_once(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        let send = message_request(&channel, &ana, "Once");
+        let first = world.call(&send).unwrap();
+        world.take_events();
+        world.advance_ms(1_000);
+        assert_eq!(world.call(&send).unwrap(), first);
+        assert!(world.take_events().is_empty());
+        let other = SendChannelMessage { content: text("Twice"), ..send.clone() };
+        assert_eq!(refused(world, &other), ErrorCode::Conflict);
+        let of_bob = SendChannelMessage { chime_bearer: bob, ..send };
+        assert_ne!(world.call(&of_bob).unwrap().message_id, first.message_id);
+        assert_eq!(world.contents(&channel, &ana), ["Once", "Once"]);
+    }
+
+    #[engine_test]
+    fn a_hidden_member_reads_and_does_not_send(world: &mut World) {
+        let (ana, ghost) = (world.user("ana"), world.user("ghost"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join_hidden(&channel, &ana, &ghost);
+        world.send(&channel, &ana, "Hello");
+        assert_eq!(refused(world, &message_request(&channel, &ghost, "Boo")), ErrorCode::Forbidden);
+        assert_eq!(world.contents(&channel, &ghost), ["Hello"]);
+    }
+
+    #[engine_test]
+    fn sizes_are_counted_in_bytes_and_by_type(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let mut send = message_request(&channel, &ana, &"é".repeat(2_048));
+        assert!(world.call(&send).is_ok());
+        send.client_request_token = text("larger");
+        send.content = text(&("é".repeat(2_048) + "!"));
+        assert_eq!(refused(world, &send), ErrorCode::BadRequest);
+        send.kind = ChannelMessageType::Control;
+        send.content = text(&"x".repeat(31));
+        assert_eq!(refused(world, &send), ErrorCode::BadRequest);
+        send.content = text(&"x".repeat(30));
+        send.metadata = Some(text("{}"));
+        assert_eq!(refused(world, &send), ErrorCode::BadRequest);
+        send.metadata = None;
+        assert!(world.call(&send).is_ok());
+        let value = |length| MessageAttributeValue { string_values: Some(vec![text(&"v".repeat(length))]) };
+        let attributes =
+            |last| MessageAttributeMap::from([(text("aa"), value(512)), (text("bb"), value(last))]);
+        send.client_request_token = text("attributes");
+        send.message_attributes = Some(attributes(509));
+        assert_eq!(refused(world, &send), ErrorCode::BadRequest);
+        send.message_attributes = Some(attributes(508));
+        assert!(world.call(&send).is_ok());
+    }
+
+    #[engine_test]
+    fn a_non_persistent_message_is_told_and_forgotten(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.take_events();
+        let persistence = ChannelMessagePersistenceType::NonPersistent;
+        let send = SendChannelMessage { persistence, ..message_request(&channel, &ana, "typing") };
+        let sent = world.call(&send).unwrap();
+        assert_eq!(world.take_events(), ["CREATE_CHANNEL_MESSAGE"]);
+        assert_eq!(world.call(&send).unwrap(), sent, "also when it is repeated");
+        assert!(world.take_events().is_empty());
+        assert!(world.contents(&channel, &ana).is_empty());
+        let describe = DescribeChannel { channel_arn: channel, chime_bearer: ana };
+        assert_eq!(world.call(&describe).unwrap().channel.last_message_timestamp, None);
+    }
+
+    #[engine_test]
+    fn a_target_is_one_member_and_only_the_two_are_told(world: &mut World) {
+        let (ana, bob, cy, outsider) =
+            (world.user("ana"), world.user("bob"), world.user("cy"), world.user("dora"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        world.join(&channel, &ana, &cy);
+        world.told();
+        world.send_to(&channel, &ana, "Psst", &bob);
+        world.send_to(&channel, &ana, "Note to self", &ana);
+        assert_eq!(world.told(), [vec!["ana", "bob"], vec!["ana"]]);
+        let mut send = message_request(&channel, &ana, "Psst");
+        for target in [Some(outsider), Some(world.instance().user("nobody")), None] {
+            send.target = Some(vec![Target { member_arn: target }]);
+            assert_eq!(refused(world, &send), ErrorCode::BadRequest);
+        }
+    }
+
+    #[engine_test]
+    fn time_in_a_channel_never_runs_backwards(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.send(&channel, &ana, "first");
+        world.advance_ms(-60_000);
+        world.send(&channel, &ana, "second");
+        assert_eq!(world.contents(&channel, &ana), ["second", "first"]);
+    }
+}

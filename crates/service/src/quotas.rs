@@ -1,0 +1,43 @@
+//! The quotas of the service, by their published defaults.
+
+/// How much of each thing there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// App instances of the account.
+    pub app_instances_max: i64,
+    /// Users of an app instance.
+    pub users_max: i64,
+    /// Administrators of an app instance.
+    pub admins_max: i64,
+    /// Channels of an app instance.
+    pub channels_max: i64,
+    /// Elastic channels of an app instance.
+    pub elastic_channels_max: i64,
+    /// Memberships of a channel that is not elastic.
+    pub channel_memberships_max: i64,
+    /// Memberships of a user.
+    pub user_memberships_max: i64,
+    /// Sub-channels of an elastic channel.
+    pub sub_channels_max: i64,
+    /// Memberships of a sub-channel.
+    pub sub_channel_memberships_max: i64,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self {
+            app_instances_max: 100,
+            users_max: 100_000,
+            admins_max: 100,
+            channels_max: 10_000_000,
+            elastic_channels_max: 1,
+            channel_memberships_max: 10_000,
+            user_memberships_max: 20_000,
+            sub_channels_max: 100,
+            sub_channel_memberships_max: 1_000,
+        }
+    }
+}
+
+/// Members of an elastic channel, moderators not counted. The product of its configuration may not pass it.
+pub const ELASTIC_MEMBERS_MAX: i64 = 1_000_000;

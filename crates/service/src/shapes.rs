@@ -1,0 +1,381 @@
+//! The structures that travel, one for each shape that an operation of ours uses.
+
+use std::collections::BTreeMap;
+
+use carillon_macros::shape;
+use carillon_model::channel::{Channel as StoredChannel, ElasticChannelConfiguration as Elastic};
+use carillon_model::identity::Identity as Who;
+use carillon_model::message::{Attributes, Message};
+use carillon_model::text::*;
+use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn, Key, Timestamp};
+
+/// A user or bot by ARN and display name.
+#[shape]
+pub struct Identity {
+    /// The ARN.
+    pub arn: IdentityArn,
+    /// The display name; of a deleted one, the last.
+    pub name: ResourceName,
+}
+
+impl From<&Who> for Identity {
+    fn from(identity: &Who) -> Self {
+        Self { arn: identity.arn.clone(), name: ResourceName::stored(identity.name.clone()) }
+    }
+}
+
+/// A tag.
+#[shape]
+pub struct Tag {
+    /// Its key.
+    pub key: TagKey,
+    /// Its value.
+    pub value: TagValue,
+}
+
+/// When a channel goes away by itself.
+#[shape]
+pub struct ExpirationSettings {
+    /// After how many days.
+    pub expiration_days: ExpirationDays,
+    /// Counted from when.
+    pub expiration_criterion: ExpirationCriterion,
+}
+
+/// When a user goes away by itself.
+#[shape]
+pub struct UserExpirationSettings {
+    /// After how many days.
+    pub expiration_days: ExpirationDays,
+    /// Counted from when.
+    pub expiration_criterion: UserExpirationCriterion,
+}
+
+/// How an elastic channel is split.
+#[shape]
+pub struct ElasticChannelConfiguration {
+    /// The most sub-channels.
+    pub maximum_sub_channels: MaximumSubChannels,
+    /// The regular members that fill one.
+    pub target_memberships_per_sub_channel: TargetMembershipsPerSubChannel,
+    /// The share of the target below which one is dissolved.
+    pub minimum_membership_percentage: MinimumMembershipPercentage,
+}
+
+impl From<&ElasticChannelConfiguration> for Elastic {
+    fn from(configuration: &ElasticChannelConfiguration) -> Self {
+        Self {
+            maximum_sub_channels: configuration.maximum_sub_channels,
+            target_memberships_per_sub_channel: configuration.target_memberships_per_sub_channel,
+            minimum_membership_percentage: configuration.minimum_membership_percentage,
+        }
+    }
+}
+
+/// A channel, whole.
+#[shape]
+pub struct Channel {
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// Its ARN.
+    pub channel_arn: ChannelArn,
+    /// Who may add members.
+    pub mode: ChannelMode,
+    /// Who may read it.
+    pub privacy: ChannelPrivacy,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+    /// Who made it.
+    pub created_by: Option<Identity>,
+    /// When it was made.
+    pub created_timestamp: Timestamp,
+    /// The last persistent message that the caller can see.
+    pub last_message_timestamp: Option<Timestamp>,
+    /// When it last changed.
+    pub last_updated_timestamp: Timestamp,
+    /// The flow that its messages pass.
+    pub channel_flow_arn: Option<ChannelFlowArn>,
+    /// How it is split, if it is elastic.
+    pub elastic_channel_configuration: Option<ElasticChannelConfiguration>,
+    /// When it goes away by itself.
+    pub expiration_settings: Option<ExpirationSettings>,
+}
+
+impl Channel {
+    /// A channel, for someone whose last visible message is of `last_message_at`.
+    pub fn new(
+        channel: &StoredChannel,
+        created_by: Option<&Who>,
+        last_message_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            name: channel.name.clone(),
+            channel_arn: channel.arn.clone(),
+            mode: channel.mode,
+            privacy: channel.privacy,
+            metadata: shown(channel.metadata.clone()),
+            created_by: created_by.map(Identity::from),
+            created_timestamp: channel.created_at,
+            last_message_timestamp: last_message_at,
+            last_updated_timestamp: channel.updated_at,
+            channel_flow_arn: None,
+            elastic_channel_configuration: channel.elastic.map(|elastic| ElasticChannelConfiguration {
+                maximum_sub_channels: elastic.maximum_sub_channels,
+                target_memberships_per_sub_channel: elastic.target_memberships_per_sub_channel,
+                minimum_membership_percentage: elastic.minimum_membership_percentage,
+            }),
+            expiration_settings: channel.expiration.map(|(expiration_days, expiration_criterion)| {
+                ExpirationSettings { expiration_days, expiration_criterion }
+            }),
+        }
+    }
+}
+
+/// A channel, in a list.
+#[shape]
+pub struct ChannelSummary {
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// Its ARN.
+    pub channel_arn: ChannelArn,
+    /// Who may add members.
+    pub mode: ChannelMode,
+    /// Who may read it.
+    pub privacy: ChannelPrivacy,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+    /// The last persistent message that the caller can see.
+    pub last_message_timestamp: Option<Timestamp>,
+}
+
+impl ChannelSummary {
+    /// A channel, for someone who was last sent a message of their own at `last_target_at`.
+    pub fn new(channel: StoredChannel, last_target_at: Option<Timestamp>) -> Self {
+        Self {
+            name: channel.name,
+            channel_arn: channel.arn,
+            mode: channel.mode,
+            privacy: channel.privacy,
+            metadata: shown(channel.metadata),
+            last_message_timestamp: channel.last_message_at.max(last_target_at),
+        }
+    }
+}
+
+/// A member, in a list.
+#[shape]
+pub struct ChannelMembershipSummary {
+    /// Who.
+    pub member: Identity,
+}
+
+/// A channel that someone belongs to, and how.
+#[shape]
+pub struct ChannelMembershipForAppInstanceUserSummary {
+    /// The channel.
+    pub channel_summary: ChannelSummary,
+    /// How they belong.
+    pub app_instance_user_membership_summary: AppInstanceUserMembershipSummary,
+}
+
+/// How someone belongs to a channel.
+#[shape]
+pub struct AppInstanceUserMembershipSummary {
+    /// Seen or hidden.
+    #[member("Type")]
+    pub kind: ChannelMembershipType,
+    /// How far they have read.
+    pub read_marker_timestamp: Option<Timestamp>,
+    /// Which sub-channel they belong to.
+    pub sub_channel_id: Option<SubChannelId>,
+}
+
+/// How far a message has come.
+#[shape]
+pub struct ChannelMessageStatusStructure {
+    /// The status.
+    pub value: ChannelMessageStatus,
+    /// Why.
+    pub detail: Option<StatusDetail>,
+}
+
+impl From<&Message> for ChannelMessageStatusStructure {
+    fn from(message: &Message) -> Self {
+        Self { value: message.status, detail: message.status_detail.clone() }
+    }
+}
+
+/// The values of one attribute.
+#[shape]
+pub struct MessageAttributeValue {
+    /// The values.
+    pub string_values: Option<Vec<MessageAttributeStringValue>>,
+}
+
+/// What an application attaches to a message.
+pub type MessageAttributeMap = BTreeMap<MessageAttributeName, MessageAttributeValue>;
+
+/// The attributes of a request as the store keeps them.
+pub fn attributes(map: &MessageAttributeMap) -> Attributes {
+    map.iter().map(|(key, value)| (key.clone(), value.string_values.clone().unwrap_or_default())).collect()
+}
+
+fn attribute_map(attributes: Attributes) -> MessageAttributeMap {
+    attributes
+        .into_iter()
+        .map(|(key, values)| (key, MessageAttributeValue { string_values: Some(values) }))
+        .collect()
+}
+
+/// The one other member that may see a message.
+#[shape]
+pub struct Target {
+    /// Who.
+    pub member_arn: Option<IdentityArn>,
+}
+
+/// What the push notification of a message says.
+#[shape]
+pub struct PushNotificationConfiguration {
+    /// Its title.
+    pub title: Option<PushNotificationTitle>,
+    /// Its text.
+    pub body: Option<PushNotificationBody>,
+    /// How it arrives.
+    #[member("Type")]
+    pub kind: Option<PushNotificationType>,
+}
+
+/// A message, whole.
+#[shape]
+pub struct ChannelMessage {
+    /// The channel.
+    pub channel_arn: ChannelArn,
+    /// Its id.
+    pub message_id: MessageId,
+    /// What it says; absent once redacted.
+    pub content: Option<Content>,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+    /// What it is.
+    #[member("Type")]
+    pub kind: ChannelMessageType,
+    /// When it was accepted.
+    pub created_timestamp: Timestamp,
+    /// When its content was last edited.
+    pub last_edited_timestamp: Option<Timestamp>,
+    /// When anything of it last changed.
+    pub last_updated_timestamp: Timestamp,
+    /// Who sent it.
+    pub sender: Identity,
+    /// Whether its content was erased.
+    pub redacted: bool,
+    /// Whether it is kept.
+    pub persistence: ChannelMessagePersistenceType,
+    /// How far it has come; always there, because clients read its value unguarded.
+    pub status: ChannelMessageStatusStructure,
+    /// What the application attached.
+    pub message_attributes: Option<MessageAttributeMap>,
+    /// The sub-channel, in an elastic channel.
+    pub sub_channel_id: Option<SubChannelId>,
+    /// What the content is.
+    pub content_type: Option<ContentType>,
+    /// The one other member that may see it.
+    pub target: Option<Vec<Target>>,
+}
+
+impl ChannelMessage {
+    /// A message of this channel.
+    pub fn new(channel_arn: &ChannelArn, message: Message) -> Self {
+        let sub_channel_id = sub_channel_id(message.channel, message.sub_channel);
+        let persistence = message.persistence;
+        let summary = ChannelMessageSummary::from(message);
+        Self {
+            channel_arn: channel_arn.clone(),
+            message_id: summary.message_id,
+            content: summary.content,
+            metadata: summary.metadata,
+            kind: summary.kind,
+            created_timestamp: summary.created_timestamp,
+            last_edited_timestamp: summary.last_edited_timestamp,
+            last_updated_timestamp: summary.last_updated_timestamp,
+            sender: summary.sender,
+            redacted: summary.redacted,
+            persistence,
+            status: summary.status,
+            message_attributes: summary.message_attributes,
+            sub_channel_id,
+            content_type: summary.content_type,
+            target: summary.target,
+        }
+    }
+}
+
+/// A message, in a list.
+#[shape]
+pub struct ChannelMessageSummary {
+    /// Its id.
+    pub message_id: MessageId,
+    /// What it says; absent once redacted.
+    pub content: Option<Content>,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+    /// What it is.
+    #[member("Type")]
+    pub kind: ChannelMessageType,
+    /// When it was accepted.
+    pub created_timestamp: Timestamp,
+    /// When anything of it last changed.
+    pub last_updated_timestamp: Timestamp,
+    /// When its content was last edited.
+    pub last_edited_timestamp: Option<Timestamp>,
+    /// Who sent it.
+    pub sender: Identity,
+    /// Whether its content was erased.
+    pub redacted: bool,
+    /// How far it has come.
+    pub status: ChannelMessageStatusStructure,
+    /// What the application attached.
+    pub message_attributes: Option<MessageAttributeMap>,
+    /// What the content is.
+    pub content_type: Option<ContentType>,
+    /// The one other member that may see it.
+    pub target: Option<Vec<Target>>,
+}
+
+impl From<Message> for ChannelMessageSummary {
+    fn from(message: Message) -> Self {
+        Self {
+            message_id: MessageId::stored(message.key.to_string()),
+            created_timestamp: message.created_at(),
+            status: ChannelMessageStatusStructure::from(&message),
+            sender: Identity::from(&message.sender),
+            content: message.content,
+            metadata: shown(message.metadata),
+            kind: message.kind,
+            last_updated_timestamp: message.updated_at,
+            last_edited_timestamp: message.edited_at,
+            redacted: message.redacted,
+            message_attributes: message.attributes.map(attribute_map),
+            content_type: message.content_type,
+            target: message.target.map(|target| vec![Target { member_arn: Some(target.arn) }]),
+        }
+    }
+}
+
+/// Where to open a socket.
+#[shape]
+pub struct MessagingSessionEndpoint {
+    /// Host and port, without a scheme.
+    pub url: UrlType,
+}
+
+/// Empty metadata is left out of answers.
+pub fn shown(metadata: Option<Metadata>) -> Option<Metadata> {
+    metadata.filter(|metadata| !metadata.as_str().is_empty())
+}
+
+/// The id of a sub-channel; an ordinary channel, its own only sub-channel, shows none.
+pub fn sub_channel_id(channel: Key, sub_channel: Key) -> Option<SubChannelId> {
+    (sub_channel != channel).then(|| SubChannelId::stored(sub_channel.to_string()))
+}

@@ -1,0 +1,40 @@
+//! Tags given at creation.
+
+use carillon_model::IdentityArn;
+use carillon_model::arn::IdentityKind;
+use carillon_store::{self as store, Tx};
+
+use crate::error::{Error, Result};
+use crate::shapes::Tag;
+
+/// Refuses tags that share a key, or take one of AWS's own.
+pub(crate) fn check(tags: Option<&[Tag]>) -> Result<()> {
+    let tags = tags.unwrap_or_default();
+    for (at, tag) in tags.iter().enumerate() {
+        if tag.key.as_str().starts_with("aws:") {
+            return Err(Error::bad_request("Tags: keys that begin with aws: are reserved"));
+        }
+        if tags[..at].iter().any(|other| other.key == tag.key) {
+            return Err(Error::bad_request("Tags: a key may be given only once"));
+        }
+    }
+    Ok(())
+}
+
+/// Sets the tags of a new resource.
+pub(crate) fn set(tx: &mut Tx, resource: &str, tags: Option<&[Tag]>) -> Result<()> {
+    for tag in tags.unwrap_or_default() {
+        store::tag::set(tx, resource, &tag.key, &tag.value)?;
+    }
+    Ok(())
+}
+
+/// Refuses the ARN of a bot where a user's is meant.
+pub(crate) fn only_user(member: &str, arn: &IdentityArn) -> Result<()> {
+    match arn.kind() {
+        IdentityKind::User => Ok(()),
+        IdentityKind::Bot => {
+            Err(Error::bad_request(format!("{member}: must be the ARN of an app instance user")))
+        }
+    }
+}

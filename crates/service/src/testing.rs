@@ -1,0 +1,563 @@
+//! The world of a test: a store of its own, a clock that stands still, seeded randomness, and a client that
+//! goes through dispatch as any other would.
+//!
+//! `#[engine_test]` makes one on each engine. PostgreSQL is where `CARILLON_TEST_POSTGRES` says; each world gets
+//! a schema of its own there.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use carillon_auth::{Secret, SignedRequest, Signer, sign};
+pub(crate) use carillon_macros::engine_test;
+use carillon_model::arn::Home;
+use carillon_model::event::{Change, Event};
+use carillon_model::text::*;
+use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, MessageKey, Timestamp};
+use carillon_store::{self as store, Location, Sink, Store};
+use http::{Request, Response};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+pub(crate) use crate::error::ErrorCode;
+use crate::operation::{Operation, Outgoing};
+use crate::operations::identity::create_app_instance::CreateAppInstance;
+use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
+use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::operations::messaging::create_channel::CreateChannel;
+use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
+use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
+use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
+use crate::operations::messaging::list_channel_messages::ListChannelMessages;
+use crate::operations::messaging::send_channel_message::SendChannelMessage;
+use crate::page::Seal;
+use crate::quotas::Quotas;
+use crate::shapes::{ElasticChannelConfiguration, Target};
+use crate::{Clock, RootCredentials, Service, Settings};
+
+/// The instant at which every world begins: 2026-01-15T12:00:00Z.
+pub(crate) const START: Timestamp = Timestamp::from_ms(1_768_478_400_000);
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "111122223333";
+const HOST: &str = "carillon.example.test";
+/// Channels whose members' subscriptions a world follows, to know who is told of what.
+const SEED: u64 = 42;
+
+/// One test's world.
+pub(crate) struct World {
+    service: Arc<Service>,
+    clock: Arc<StandingClock>,
+    events: Arc<Mutex<Vec<Event>>>,
+    /// Who is told of what: kept up to date from the events alone, as a bus keeps it.
+    told: Told,
+    instance: AppInstanceArn,
+    quotas: Quotas,
+    location: Location,
+    tokens: u64,
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// An error as the client reads it.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Refused {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+}
+
+struct StandingClock(AtomicI64);
+
+impl Clock for StandingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.0.load(Ordering::Relaxed))
+    }
+    fn real(&self) -> Timestamp {
+        START
+    }
+}
+
+#[derive(Default)]
+struct Told {
+    /// Sub-channel, user, hidden.
+    subscriptions: Vec<(Key, Key, bool)>,
+}
+
+impl World {
+    pub(crate) fn on_sqlite(test: fn(&mut Self)) {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Sqlite(directory.path().join("carillon.db"));
+        test(&mut Self::new(location, Some(directory)));
+    }
+
+    pub(crate) fn on_postgres(test: fn(&mut Self)) {
+        let schema = postgres::Schema::new();
+        test(&mut Self::new(schema.location(), None));
+    }
+
+    fn new(location: Location, directory: Option<tempfile::TempDir>) -> Self {
+        let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
+        let service = service(&location, &clock, &events, quotas);
+        let instance =
+            AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
+        let told = Told::default();
+        let mut world = Self {
+            service,
+            clock,
+            events,
+            told,
+            instance,
+            quotas,
+            location,
+            tokens: 0,
+            _directory: directory,
+        };
+        world.instance = world.new_instance();
+        world
+    }
+
+    /// Calls an operation as a client would: encoded, signed, sent, decoded.
+    pub(crate) fn call<O: Operation>(&mut self, operation: &O) -> Result<O::Response, Refused> {
+        let response = self.send_signed(&operation.encode());
+        let (status, body) = (response.status().as_u16(), response.body());
+        let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+        if status == O::STATUS {
+            return Ok(serde_json::from_slice(text).unwrap());
+        }
+        let error: serde_json::Value = serde_json::from_slice(text).unwrap();
+        let named = |code: &ErrorCode| error["Code"] == code.as_str() && code.status() == status;
+        let code = ALL_CODES.iter().copied().find(named).unwrap_or_else(|| panic!("{status} {error}"));
+        assert_eq!(response.headers()["x-amzn-errortype"], code.exception());
+        Err(Refused { code, message: error["Message"].as_str().unwrap().to_owned() })
+    }
+
+    /// Sends a signed request of any form; answers status and JSON body.
+    pub(crate) fn raw(&mut self, method: &str, target: &str, body: &[u8]) -> (u16, serde_json::Value) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = self.signed(method, path, query, &[], body);
+        let response = futures(self.service.handle(request));
+        let body = response.body();
+        (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
+    }
+
+    fn send_signed(&mut self, outgoing: &Outgoing) -> Response<Bytes> {
+        let (path, query) = (&outgoing.path, &outgoing.query);
+        let request = self.signed(outgoing.method.as_str(), path, query, &outgoing.headers, &outgoing.body());
+        futures(self.service.handle(request))
+    }
+
+    fn signed(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> Request<Bytes> {
+        let mut all = vec![("host", HOST), ("x-amz-date", "20260115T120000Z")];
+        all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        let secret = Secret::new("secret".to_owned());
+        let signer = Signer {
+            access_key_id: "ROOT",
+            secret: &secret,
+            session_token: None,
+            region: REGION,
+            service: "chime",
+        };
+        let request = SignedRequest { method, path, query, headers: &all, body };
+        let authorization = sign(&request, &signer, START.ms()).unwrap();
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let mut request =
+            Request::builder().method(method).uri(target).header("authorization", authorization);
+        for (name, value) in all {
+            request = request.header(name, value);
+        }
+        request.body(Bytes::copy_from_slice(body)).unwrap()
+    }
+
+    pub(crate) fn instance(&self) -> &AppInstanceArn {
+        &self.instance
+    }
+
+    pub(crate) fn new_instance(&mut self) -> AppInstanceArn {
+        let create = CreateAppInstance {
+            name: text("Bells"),
+            metadata: None,
+            client_request_token: self.token(),
+            tags: None,
+        };
+        self.call(&create).unwrap().app_instance_arn
+    }
+
+    fn token(&mut self) -> ClientRequestToken {
+        self.tokens += 1;
+        text(&format!("world-{}", self.tokens))
+    }
+
+    /// A user with this id, whose name is the id with a capital.
+    pub(crate) fn user(&mut self, id: &str) -> IdentityArn {
+        self.user_of(self.instance.clone(), id)
+    }
+
+    /// A user of another app instance.
+    pub(crate) fn stranger(&mut self, id: &str) -> IdentityArn {
+        let instance = self.new_instance();
+        self.user_of(instance, id)
+    }
+
+    fn user_of(&mut self, app_instance_arn: AppInstanceArn, id: &str) -> IdentityArn {
+        let create = CreateAppInstanceUser {
+            app_instance_arn,
+            app_instance_user_id: text(id),
+            name: text(&(id[..1].to_uppercase() + &id[1..])),
+            metadata: None,
+            client_request_token: self.token(),
+            tags: None,
+            expiration_settings: None,
+        };
+        self.call(&create).unwrap().app_instance_user_arn
+    }
+
+    /// A user who administers the app instance.
+    pub(crate) fn admin(&mut self, id: &str) -> IdentityArn {
+        let app_instance_admin_arn = self.user(id);
+        let app_instance_arn = self.instance.clone();
+        self.call(&CreateAppInstanceAdmin { app_instance_admin_arn, app_instance_arn }).unwrap();
+        self.instance.user(id)
+    }
+
+    /// A channel that this user created.
+    pub(crate) fn channel_of(
+        &mut self,
+        who: &IdentityArn,
+        mode: ChannelMode,
+        privacy: ChannelPrivacy,
+    ) -> ChannelArn {
+        let create = CreateChannel {
+            mode: Some(mode),
+            privacy: Some(privacy),
+            client_request_token: self.token(),
+            ..channel_request(self, who)
+        };
+        self.call(&create).unwrap().channel_arn
+    }
+
+    /// Adds a member; answers where it went in an elastic channel.
+    pub(crate) fn join(
+        &mut self,
+        channel: &ChannelArn,
+        by: &IdentityArn,
+        member: &IdentityArn,
+    ) -> Option<SubChannelId> {
+        self.join_as(channel, by, member, ChannelMembershipType::Default, None)
+    }
+
+    pub(crate) fn join_hidden(&mut self, channel: &ChannelArn, by: &IdentityArn, member: &IdentityArn) {
+        self.join_as(channel, by, member, ChannelMembershipType::Hidden, None);
+    }
+
+    pub(crate) fn join_sub_channel(&mut self, channel: &ChannelArn, who: &IdentityArn, place: &SubChannelId) {
+        self.join_as(channel, who, who, ChannelMembershipType::Default, Some(place.clone()));
+    }
+
+    fn join_as(
+        &mut self,
+        channel: &ChannelArn,
+        by: &IdentityArn,
+        member: &IdentityArn,
+        kind: ChannelMembershipType,
+        sub_channel_id: Option<SubChannelId>,
+    ) -> Option<SubChannelId> {
+        let create = CreateChannelMembership {
+            channel_arn: channel.clone(),
+            member_arn: member.clone(),
+            kind,
+            chime_bearer: by.clone(),
+            sub_channel_id,
+        };
+        self.call(&create).unwrap().sub_channel_id
+    }
+
+    pub(crate) fn leave(&mut self, channel: &ChannelArn, who: &IdentityArn) {
+        let delete = DeleteChannelMembership {
+            channel_arn: channel.clone(),
+            member_arn: who.clone(),
+            chime_bearer: who.clone(),
+            sub_channel_id: None,
+        };
+        self.call(&delete).unwrap();
+    }
+
+    /// Sends a message, with a token of its own.
+    pub(crate) fn send(&mut self, channel: &ChannelArn, who: &IdentityArn, content: &str) -> MessageId {
+        let client_request_token = self.token();
+        let send = SendChannelMessage { client_request_token, ..message_request(channel, who, content) };
+        self.call(&send).unwrap().message_id
+    }
+
+    /// Sends a message that only the target sees.
+    pub(crate) fn send_to(
+        &mut self,
+        channel: &ChannelArn,
+        who: &IdentityArn,
+        content: &str,
+        target: &IdentityArn,
+    ) -> MessageId {
+        let client_request_token = self.token();
+        let target = Some(vec![Target { member_arn: Some(target.clone()) }]);
+        let send =
+            SendChannelMessage { client_request_token, target, ..message_request(channel, who, content) };
+        self.call(&send).unwrap().message_id
+    }
+
+    /// The ids of the members that someone sees, in order.
+    pub(crate) fn members(&mut self, channel: &ChannelArn, who: &IdentityArn) -> Vec<String> {
+        let list = ListChannelMemberships {
+            channel_arn: channel.clone(),
+            kind: None,
+            max_results: None,
+            next_token: None,
+            chime_bearer: who.clone(),
+            sub_channel_id: None,
+        };
+        let listed = self.call(&list).unwrap().channel_memberships;
+        let mut ids: Vec<_> = listed.iter().map(|entry| entry.member.arn.id().to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The contents that someone sees, newest first.
+    pub(crate) fn contents(&mut self, channel: &ChannelArn, who: &IdentityArn) -> Vec<String> {
+        let list = ListChannelMessages {
+            channel_arn: channel.clone(),
+            sort_order: None,
+            not_before: None,
+            not_after: None,
+            max_results: None,
+            next_token: None,
+            chime_bearer: who.clone(),
+            sub_channel_id: None,
+        };
+        let listed = self.call(&list).unwrap().channel_messages;
+        listed.into_iter().map(|message| message.content.unwrap().into_string()).collect()
+    }
+
+    /// Writes into the store, below every operation, that a message failed.
+    pub(crate) fn mark_failed(&mut self, channel: &ChannelArn, message: MessageKey, detail: &str) {
+        let (channel, detail): (ChannelArn, StatusDetail) = (channel.clone(), text(detail));
+        let (anyone, aggregate) = (channel.app_instance().user("ana"), channel.as_str().to_owned());
+        let marked = self.service.store().write(&aggregate, move |tx| {
+            let standing = store::channel::find_standing(tx, &anyone, &channel)?.unwrap();
+            let key = standing.channel.unwrap().key;
+            store::message::set_status(tx, key, message, ChannelMessageStatus::Failed, Some(&detail))
+        });
+        futures(marked).unwrap();
+    }
+
+    pub(crate) fn advance_ms(&mut self, by: i64) {
+        self.clock.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.quotas
+    }
+
+    /// Restarts the service on the same store with other quotas.
+    pub(crate) fn set_quotas(&mut self, change: impl FnOnce(&mut Quotas)) {
+        change(&mut self.quotas);
+        self.service = service(&self.location, &self.clock, &self.events, self.quotas);
+    }
+
+    /// What was emitted since the last call, whole.
+    pub(crate) fn take_full_events(&mut self) -> Vec<Event> {
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        for event in &events {
+            self.told.apply(event);
+        }
+        events
+    }
+
+    /// What was emitted since the last call, by type.
+    pub(crate) fn take_events(&mut self) -> Vec<&'static str> {
+        self.take_full_events().iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// Who was told of each event since the last call, by their ids.
+    pub(crate) fn told(&mut self) -> Vec<Vec<String>> {
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        let told: Vec<Vec<Key>> = events.iter().map(|event| self.told.apply(event)).collect();
+        let instance = self.instance.clone();
+        let names = self.service.store().read(move |tx| {
+            let mut all = Vec::new();
+            for keys in &told {
+                let mut ids = Vec::new();
+                for key in keys {
+                    ids.push(store::identity::get(tx, &instance, *key)?.unwrap().arn.id().to_owned());
+                }
+                ids.sort();
+                all.push(ids);
+            }
+            Ok::<_, store::Error>(all)
+        });
+        futures(names).unwrap()
+    }
+}
+
+impl Told {
+    /// Who is told of an event, and what it changes for later ones.
+    fn apply(&mut self, event: &Event) -> Vec<Key> {
+        if let Some(Change::Left { member, sub_channel }) = event.change {
+            self.subscriptions.retain(|(place, user, _)| (*place, *user) != (sub_channel, member));
+        }
+        let audience = &event.audience;
+        let subscribed = self.subscriptions.iter().filter(|(place, _, hidden)| {
+            audience.sub_channels.contains(place) && !(audience.but_hidden && *hidden)
+        });
+        let mut told: Vec<Key> = subscribed.map(|(_, user, _)| *user).collect();
+        told.extend(&audience.users);
+        told.sort();
+        told.dedup();
+        if let Some(Change::Joined { member, sub_channel, hidden }) = event.change {
+            self.subscriptions.push((sub_channel, member, hidden));
+        }
+        told
+    }
+}
+
+const ALL_CODES: [ErrorCode; 9] = [
+    ErrorCode::BadRequest,
+    ErrorCode::Conflict,
+    ErrorCode::Forbidden,
+    ErrorCode::NotFound,
+    ErrorCode::ResourceLimitExceeded,
+    ErrorCode::ServiceFailure,
+    ErrorCode::ServiceUnavailable,
+    ErrorCode::Throttled,
+    ErrorCode::Unauthorized,
+];
+
+/// A text of any checked type.
+pub(crate) fn text<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+/// A channel with the defaults, made by this user.
+pub(crate) fn channel_request(world: &World, who: &IdentityArn) -> CreateChannel {
+    CreateChannel {
+        app_instance_arn: world.instance().clone(),
+        name: text("Lobby"),
+        mode: None,
+        privacy: None,
+        metadata: None,
+        client_request_token: text("channel"),
+        tags: None,
+        chime_bearer: who.clone(),
+        channel_id: None,
+        member_arns: None,
+        moderator_arns: None,
+        elastic_channel_configuration: None,
+        expiration_settings: None,
+    }
+}
+
+/// An elastic channel of two sub-channels with two regular members each.
+pub(crate) fn elastic_request(world: &World, who: &IdentityArn) -> CreateChannel {
+    let elastic_channel_configuration = Some(ElasticChannelConfiguration {
+        maximum_sub_channels: 2.try_into().unwrap(),
+        target_memberships_per_sub_channel: 2.try_into().unwrap(),
+        minimum_membership_percentage: 40.try_into().unwrap(),
+    });
+    CreateChannel { elastic_channel_configuration, ..channel_request(world, who) }
+}
+
+/// A persistent STANDARD message.
+pub(crate) fn message_request(channel: &ChannelArn, who: &IdentityArn, content: &str) -> SendChannelMessage {
+    SendChannelMessage {
+        channel_arn: channel.clone(),
+        content: text(content),
+        kind: ChannelMessageType::Standard,
+        persistence: ChannelMessagePersistenceType::Persistent,
+        metadata: None,
+        client_request_token: text("message"),
+        chime_bearer: who.clone(),
+        push_notification: None,
+        message_attributes: None,
+        sub_channel_id: None,
+        content_type: None,
+        target: None,
+    }
+}
+
+fn service(
+    location: &Location,
+    clock: &Arc<StandingClock>,
+    events: &Arc<Mutex<Vec<Event>>>,
+    quotas: Quotas,
+) -> Arc<Service> {
+    let kept = events.clone();
+    let sink: Sink = Arc::new(move |events| kept.lock().unwrap().extend(events));
+    Arc::new(Service::new(Settings {
+        store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
+        home: Home::new(REGION, ACCOUNT),
+        clock: clock.clone(),
+        random: StdRng::seed_from_u64(SEED),
+        root: RootCredentials { access_key_id: "ROOT".to_owned(), secret: Secret::new("secret".to_owned()) },
+        seal: Seal::new(&[7; 32]),
+        quotas,
+        public_host: "ws.example.test:8443".to_owned(),
+    }))
+}
+
+/// Waits for a future; the lanes answer from threads of their own.
+fn futures<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+mod postgres {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use carillon_store::Location;
+    use tokio_postgres::NoTls;
+
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+
+    /// A schema of one test, dropped at its end.
+    pub(super) struct Schema {
+        url: String,
+        name: String,
+    }
+
+    impl Schema {
+        pub(super) fn new() -> Self {
+            let url = std::env::var("CARILLON_TEST_POSTGRES").expect(
+                "this test needs PostgreSQL: run `cargo xtask test`, which starts one, or set \
+                 CARILLON_TEST_POSTGRES=postgres://user@host:port/database",
+            );
+            let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+            let schema = Self { url, name };
+            schema.run(&format!("CREATE SCHEMA {}", schema.name));
+            schema
+        }
+
+        pub(super) fn location(&self) -> Location {
+            let mut config: tokio_postgres::Config = self.url.parse().unwrap();
+            config.options(format!("-c search_path={}", self.name));
+            Location::Postgres(Box::new(config))
+        }
+
+        fn run(&self, sql: &str) {
+            let run = async {
+                let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+                tokio::spawn(connection);
+                client.batch_execute(sql).await.unwrap();
+            };
+            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run);
+        }
+    }
+
+    impl Drop for Schema {
+        fn drop(&mut self) {
+            self.run(&format!("DROP SCHEMA {} CASCADE", self.name));
+        }
+    }
+}
