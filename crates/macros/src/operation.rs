@@ -81,9 +81,10 @@ fn decode(members: &[Member]) -> TokenStream {
         let checks = in_body.iter().filter_map(|member| {
             let (least, most) = member.length?;
             let (ident, wire) = (&member.ident, &member.wire);
-            let length = match member.optional {
-                Some(_) => quote!(body.#ident.as_ref().map(Vec::len)),
-                None => quote!(Some(body.#ident.len())),
+            let length = if member.optional.is_some() {
+                quote!(body.#ident.as_ref().map(Vec::len))
+            } else {
+                quote!(Some(body.#ident.len()))
             };
             Some(quote!(crate::operation::check_length(#wire, #length, #least, #most)?;))
         });

@@ -279,8 +279,8 @@ impl<'a> MessagePayload<'a> {
         Self {
             channel_arn: arn.as_str(),
             message_id: message.key.to_string(),
-            content: message.content.as_ref().map(|content| content.as_str()),
-            metadata: message.metadata.as_ref().map(|metadata| metadata.as_str()),
+            content: message.content.as_ref().map(super::text::Content::as_str),
+            metadata: message.metadata.as_ref().map(super::text::Metadata::as_str),
             kind: message.kind,
             created_timestamp: message.created_at().to_string(),
             last_edited_timestamp: message.edited_at.map(|time| time.to_string()),
@@ -290,10 +290,10 @@ impl<'a> MessagePayload<'a> {
             persistence: message.persistence.as_str(),
             status: StatusPayload {
                 value: message.status,
-                detail: message.status_detail.as_ref().map(|detail| detail.as_str()),
+                detail: message.status_detail.as_ref().map(super::text::StatusDetail::as_str),
             },
             message_attributes: message.attributes.as_ref().map(attributes),
-            content_type: message.content_type.as_ref().map(|kind| kind.as_str()),
+            content_type: message.content_type.as_ref().map(super::text::ContentType::as_str),
             target: message.target.as_ref().map(|target| [TargetPayload { member_arn: target.arn.as_str() }]),
             sub_channel_id: sub_channel_id(channel, message.sub_channel),
         }

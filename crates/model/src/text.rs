@@ -84,11 +84,9 @@ pub fn whole(pattern: &str) -> Regex {
 /// The characters of XML 1.0. The published pattern of names means them, but reads `\u10000` as four digits
 /// and a zero, and would refuse every character above U+FFFF.
 pub fn is_xml_text(value: &str) -> bool {
-    value.chars().all(|c| match c {
-        '\t' | '\n' | '\r' | '\u{85}' => true,
-        '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' => true,
-        '\u{10000}'..='\u{10ffff}' => true,
-        _ => false,
+    value.chars().all(|c| {
+        matches!(c, '\t' | '\n' | '\r' | '\u{85}' | '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}')
+            || matches!(c, '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
     })
 }
 

@@ -179,7 +179,7 @@ fn log(error: &Error, operation: &str, request_id: &str) {
     let mut chain = error.to_string();
     let mut source = error.source();
     while let Some(next) = source {
-        chain += &format!(": {next}");
+        chain.extend([": ", &next.to_string()]);
         source = next.source();
     }
     if error.code == ErrorCode::ServiceFailure {

@@ -109,8 +109,11 @@ pub struct Route {
     /// The shape of its answer.
     pub response: fn() -> Shape,
     /// Reads it, runs it, and writes its answer; nothing for an answer without a body.
-    pub(crate) handle: fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>,
+    pub(crate) handle: Handle,
 }
+
+/// Reads an operation, runs it, and writes its answer; nothing for an answer without a body.
+type Handle = fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>;
 
 /// The route of an operation that reads.
 pub fn read<O: Read>() -> Route {
@@ -133,9 +136,7 @@ pub fn write<O: Write>() -> Route {
     })
 }
 
-fn route<O: Operation>(
-    handle: fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>,
-) -> Route {
+fn route<O: Operation>(handle: Handle) -> Route {
     Route {
         name: O::NAME,
         method: O::METHOD,
@@ -290,7 +291,8 @@ impl Outgoing {
     pub(crate) fn query(&mut self, name: &str, value: impl IntoText) {
         if let Some(value) = value.into_text() {
             let separator = if self.query.is_empty() { "" } else { "&" };
-            self.query += &format!("{separator}{name}={}", utf8_percent_encode(&value, UNRESERVED));
+            self.query.extend([separator, name, "="]);
+            self.query.extend(utf8_percent_encode(&value, UNRESERVED));
         }
     }
 

@@ -134,7 +134,7 @@ impl World {
     /// Sends a signed request of any form; answers status and JSON body.
     pub(crate) fn raw(&mut self, method: &str, target: &str, body: &[u8]) -> (u16, serde_json::Value) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = self.signed(method, path, query, &[], body);
+        let request = Self::signed(method, path, query, &[], body);
         let response = futures(self.service.handle(request));
         let body = response.body();
         (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
@@ -142,12 +142,12 @@ impl World {
 
     fn send_signed(&mut self, outgoing: &Outgoing) -> Response<Bytes> {
         let (path, query) = (&outgoing.path, &outgoing.query);
-        let request = self.signed(outgoing.method.as_str(), path, query, &outgoing.headers, &outgoing.body());
+        let request =
+            Self::signed(outgoing.method.as_str(), path, query, &outgoing.headers, &outgoing.body());
         futures(self.service.handle(request))
     }
 
     fn signed(
-        &self,
         method: &str,
         path: &str,
         query: &str,

@@ -167,14 +167,20 @@ fn write(driver: &mut dyn Driver, mut batch: Vec<Box<dyn Work>>, sink: &Sink) {
     match outcome {
         Outcome::Committed(events) => {
             sink(events);
-            batch.into_iter().for_each(|work| work.answer(Ok(())));
+            for work in batch {
+                work.answer(Ok(()));
+            }
         }
         Outcome::Undone(error) if 1 < batch.len() => {
             tracing::debug!(%error, len = batch.len(), "a batch was undone; running its transactions alone");
-            batch.into_iter().for_each(|work| write(driver, vec![work], sink));
+            for work in batch {
+                write(driver, vec![work], sink);
+            }
         }
         Outcome::Undone(error) | Outcome::Unknown(error) => {
-            batch.into_iter().for_each(|work| work.answer(Err(error.clone())));
+            for work in batch {
+                work.answer(Err(error.clone()));
+            }
         }
         Outcome::Refused => unreachable!("with a mark before each, a refusal undoes itself alone"),
     }

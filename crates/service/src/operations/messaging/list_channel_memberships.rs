@@ -123,7 +123,10 @@ mod tests {
         let hidden =
             ListChannelMemberships { kind: Some(ChannelMembershipType::Hidden), ..list(&channel, &ana) };
         let listed = world.call(&hidden).unwrap().channel_memberships;
-        assert_eq!(listed.into_iter().map(|entry| entry.member.arn).collect::<Vec<_>>(), [ghost.clone()]);
+        assert_eq!(
+            listed.into_iter().map(|entry| entry.member.arn).collect::<Vec<_>>(),
+            std::slice::from_ref(&ghost)
+        );
         let asked_by_bob = ListChannelMemberships { chime_bearer: bob.clone(), ..hidden };
         assert_eq!(world.call(&asked_by_bob).unwrap_err().code, ErrorCode::Forbidden);
         assert_eq!(world.call(&list(&channel, &bob)).unwrap().channel_memberships.len(), 2);
