@@ -1,0 +1,54 @@
+"""Fixtures: the engine, a server on it, and an app instance of one's own there."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from harness.engine import ENGINES, Engine
+from harness.server import Server
+from harness.world import World
+
+
+def pytest_configure() -> None:
+    for name in ("CARILLON_BIN", "CARILLON_TEST_POSTGRES", "CARILLON_TEST_PSQL"):
+        if name not in os.environ:
+            raise pytest.UsageError(f"{name} is not set: run these tests by `cargo xtask test`")
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request) -> Engine:
+    return ENGINES[request.param]()
+
+
+@pytest.fixture(scope="module")
+def server(engine, tmp_path_factory) -> Iterator[Server]:
+    """One for all tests of a file; who restarts or kills takes `own_server`."""
+    server = Server(tmp_path_factory.mktemp("server"), engine).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server(engine, tmp_path) -> Iterator[Server]:
+    """One for this test alone; it may end it."""
+    server = Server(tmp_path, engine).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def world(server) -> World:
+    return World(server)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows the end of its server's log."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for name in ("server", "own_server"):
+            server = getattr(item, "funcargs", {}).get(name)
+            if server is not None:
+                report.sections.append((f"log of the {name}", server.log_tail()))
+    return report

@@ -1,0 +1,52 @@
+"""The two engines, as the command line knows them. Each server gets a store of its own."""
+
+import os
+import sqlite3
+import subprocess
+import uuid
+from pathlib import Path
+
+
+class Sqlite:
+    name = "sqlite"
+
+    def new_store(self) -> str | None:
+        """The default, in the data folder."""
+        return None
+
+    def pretend_newer_schema(self, data_dir: Path, _store: str | None, version: int) -> None:
+        database = sqlite3.connect(data_dir / "carillon.db")
+        columns = [column[1] for column in database.execute("PRAGMA table_info(migration)")]
+        rest = [column for column in columns if column != "version"]
+        database.execute(
+            f"INSERT INTO migration ({', '.join(['version', *rest])})"
+            f" SELECT {', '.join(['?', *rest])} FROM migration LIMIT 1",
+            (version,),
+        )
+        database.commit()
+        database.close()
+
+
+class Postgres:
+    name = "postgres"
+
+    def new_store(self) -> str | None:
+        """A fresh database in the server that runs for the tests."""
+        server = os.environ["CARILLON_TEST_POSTGRES"]
+        database = f"test_{uuid.uuid4().hex}"
+        psql(server, f"CREATE DATABASE {database}")
+        return f"{server.rpartition('/')[0]}/{database}"
+
+    def pretend_newer_schema(self, _data_dir: Path, store: str | None, version: int) -> None:
+        assert store is not None
+        row = f"jsonb_populate_record(migration, '{{\"version\": {version}}}')"
+        psql(store, f"INSERT INTO migration SELECT ({row}).* FROM migration LIMIT 1")
+
+
+Engine = Sqlite | Postgres
+ENGINES: dict[str, type[Engine]] = {Sqlite.name: Sqlite, Postgres.name: Postgres}
+
+
+def psql(url: str, statement: str) -> None:
+    options = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", statement]
+    subprocess.run([os.environ["CARILLON_TEST_PSQL"], *options, url], check=True, timeout=60)

@@ -1,0 +1,116 @@
+"""One WebSocket, opened as the SDKs open theirs, each frame read strictly."""
+
+import json
+import re
+import ssl
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from harness import sigv4
+from harness.server import Credentials, Server
+
+TIMEOUT_S = 10
+TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+@dataclass
+class Event:
+    kind: str
+    message_type: str
+    payload: dict[str, Any] | None
+
+
+class Session:
+    """Closed at the end of a `with`; `established` has read the first frame."""
+
+    def __init__(
+        self,
+        server: Server,
+        user: str | None,
+        *,
+        tls: bool = False,
+        credentials: Credentials | None = None,
+        at: datetime | None = None,
+        tamper: bool = False,
+    ):
+        host = server.public_host if tls else server.host
+        parameters = {"sessionId": str(uuid.uuid4())} | ({"userArn": user} if user is not None else {})
+        target = sigv4.connect_target(credentials or server.credentials, host, parameters, at)
+        if tamper:
+            target = target[:-1] + ("1" if target.endswith("0") else "0")
+        context = ssl.create_default_context(cafile=server.ca) if tls else None
+        scheme = "wss" if tls else "ws"
+        url = f"{scheme}://{host}{target}"
+        self.opened = connect(url, ssl=context, open_timeout=TIMEOUT_S, close_timeout=TIMEOUT_S, proxy=None)
+        self.socket = self.opened.__enter__()
+
+    @classmethod
+    def established(cls, server: Server, user: str, **how) -> "Session":
+        session = cls(server, user, **how)
+        first = session.next()
+        assert first == Event("SESSION_ESTABLISHED", "SYSTEM", None), first
+        return session
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.opened.__exit__(None, None, None)
+
+    def next(self, timeout_s: float = TIMEOUT_S) -> Event:
+        return event_of(self.socket.recv(timeout=timeout_s))
+
+    def next_of(self, kind: str) -> dict[str, Any]:
+        """The payload of the next event, which must be of this kind."""
+        event = self.next()
+        assert event.kind == kind, event
+        assert event.payload is not None, event
+        return event.payload
+
+    def close_code(self) -> int:
+        """Reads to the close; the frames before it must be none."""
+        try:
+            frame = self.socket.recv(timeout=TIMEOUT_S)
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the connection was lost without a close frame"
+            return closed.rcvd.code
+        raise AssertionError(f"a frame where a close was due: {frame!r}")
+
+
+def event_of(frame: str | bytes) -> Event:
+    assert isinstance(frame, str), "a binary frame"
+    envelope = json.loads(frame)
+    assert envelope.keys() - {"Payload"} == {"Headers"}, envelope
+    headers = envelope["Headers"]
+    assert headers.keys() - {"x-amz-chime-event-reason"} == {
+        "x-amz-chime-event-type",
+        "x-amz-chime-message-type",
+    }, headers
+    assert all(isinstance(value, str) for value in headers.values()), headers
+    payload = None
+    if "Payload" in envelope:
+        assert isinstance(envelope["Payload"], str), envelope
+        payload = json.loads(envelope["Payload"])
+        check_payload(payload, headers["x-amz-chime-event-type"])
+    return Event(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload)
+
+
+def check_payload(value: Any, where: str) -> None:
+    """No null anywhere, and every timestamp in the one form that phones parse."""
+    assert value is not None, f"{where} is null"
+    if isinstance(value, dict):
+        for name, member in value.items():
+            check_payload(member, f"{where}.{name}")
+            if name.endswith("Timestamp"):
+                assert TIMESTAMP.fullmatch(member), f"{where}.{name} is {member!r}"
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            check_payload(item, f"{where}[{place}]")

