@@ -193,7 +193,7 @@ impl Places {
                 newer.insert(place);
             }
             if let Some(hidden) = sits {
-                self.sit(&session, &mut seats, place, hidden)
+                self.sit(&session, &mut seats, place, hidden);
             } else {
                 seats.taken.retain(|taken| *taken != place);
                 self.rise(&session, place);

@@ -89,7 +89,7 @@ impl World {
     }
 
     pub(crate) fn on_postgres(test: fn(&mut Self)) {
-        let schema = postgres::Schema::new();
+        let schema = store::testing::Schema::new();
         test(&mut Self::new(schema.location(), None));
     }
 
@@ -511,53 +511,4 @@ fn service(
 /// Waits for a future; the lanes answer from threads of their own.
 fn futures<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
-}
-
-mod postgres {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use carillon_store::Location;
-    use tokio_postgres::NoTls;
-
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-
-    /// A schema of one test, dropped at its end.
-    pub(super) struct Schema {
-        url: String,
-        name: String,
-    }
-
-    impl Schema {
-        pub(super) fn new() -> Self {
-            let url = std::env::var("CARILLON_TEST_POSTGRES").expect(
-                "this test needs PostgreSQL: run `cargo xtask test`, which starts one, or set \
-                 CARILLON_TEST_POSTGRES=postgres://user@host:port/database",
-            );
-            let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-            let schema = Self { url, name };
-            schema.run(&format!("CREATE SCHEMA {}", schema.name));
-            schema
-        }
-
-        pub(super) fn location(&self) -> Location {
-            let mut config: tokio_postgres::Config = self.url.parse().unwrap();
-            config.options(format!("-c search_path={}", self.name));
-            Location::Postgres(Box::new(config))
-        }
-
-        fn run(&self, sql: &str) {
-            let run = async {
-                let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
-                tokio::spawn(connection);
-                client.batch_execute(sql).await.unwrap();
-            };
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run);
-        }
-    }
-
-    impl Drop for Schema {
-        fn drop(&mut self) {
-            self.run(&format!("DROP SCHEMA {} CASCADE", self.name));
-        }
-    }
 }

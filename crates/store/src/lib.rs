@@ -22,6 +22,8 @@ pub mod request_token;
 pub mod setting;
 pub mod sub_channel;
 pub mod tag;
+#[doc(hidden)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tx;

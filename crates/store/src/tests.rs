@@ -1,1 +1,272 @@
-//! Written below.
+//! What a transaction promises, on both engines.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use carillon_model::arn::Home;
+use carillon_model::event::{Audience, Event, EventMessageType, EventType};
+use carillon_model::identity::AppInstance;
+use carillon_model::{Key, Timestamp};
+
+use crate::testing::Schema;
+use crate::{Error, Location, Sink, Store, Tx, app_instance, outbox, setting};
+
+const NOW: i64 = 1_768_478_400_000;
+
+/// A store in a place of its own, and what it published.
+struct Place {
+    location: Location,
+    events: Arc<Mutex<Vec<i64>>>,
+    schema: Option<Schema>,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    fn open(&self) -> Result<Arc<Store>, Error> {
+        let events = self.events.clone();
+        let sink: Sink = Arc::new(move |all: Vec<Event>| {
+            events.lock().unwrap().extend(all.iter().map(|event| event.sequence));
+        });
+        Store::open(&self.location, NOW, &sink).map(Arc::new)
+    }
+
+    fn run(&self, sql: &str) {
+        match (&self.location, &self.schema) {
+            (Location::Sqlite(path), _) => {
+                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+            }
+            (_, Some(schema)) => schema.run(&format!("SET search_path TO {}; {sql}", schema.name())),
+            _ => unreachable!("a place on PostgreSQL has a schema"),
+        }
+    }
+}
+
+fn on_sqlite(test: fn(&Place)) {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Sqlite(directory.path().join("carillon.db"));
+    test(&Place { location, events: Arc::default(), schema: None, _directory: Some(directory) });
+}
+
+fn on_postgres(test: fn(&Place)) {
+    let schema = Schema::new();
+    test(&Place {
+        location: schema.location(),
+        events: Arc::default(),
+        schema: Some(schema),
+        _directory: None,
+    });
+}
+
+/// Declares each test once, and runs it on both engines.
+macro_rules! on_both {
+    ($($name:ident)*) => {$(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                super::on_sqlite(super::tests::$name);
+            }
+            #[test]
+            fn postgres() {
+                super::on_postgres(super::tests::$name);
+            }
+        }
+    )*};
+}
+
+on_both! {
+    a_refusal_leaves_no_trace_and_its_neighbours_stand
+    a_panic_takes_down_only_its_own_transaction
+    a_faulty_statement_fails_only_its_own_transaction
+    events_are_published_after_the_commit_in_the_order_of_numbers
+    any_text_comes_back_as_it_went_in
+    what_was_answered_is_there_after_a_restart
+    a_schema_newer_than_the_binary_is_refused
+    a_store_opened_twice_at_once_is_migrated_once
+    a_read_sees_one_snapshot
+    old_events_are_deleted_in_steps
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Runs many transactions of one aggregate at once, so that they share batches.
+fn write_all<T: Send + 'static>(
+    store: &Arc<Store>,
+    works: Vec<Box<dyn Fn(&mut Tx) -> Result<T, Error> + Send>>,
+) -> Vec<Result<T, Error>> {
+    wait(async {
+        let mut waiting = Vec::new();
+        for work in works {
+            let store = store.clone();
+            waiting.push(tokio::spawn(async move { store.write("one", move |tx| work(tx)).await }));
+        }
+        let mut results = Vec::new();
+        for one in waiting {
+            results.push(one.await.unwrap());
+        }
+        results
+    })
+}
+
+fn value(store: &Arc<Store>, name: &'static str) -> Option<String> {
+    wait(store.read(move |tx| setting::find(tx, name))).unwrap()
+}
+
+fn event(sequence: i64) -> Event {
+    Event {
+        channel: Key([1; 16]),
+        sequence,
+        at: Timestamp::from_ms(NOW + sequence),
+        kind: EventType::CreateChannelMessage,
+        message_type: EventMessageType::Standard,
+        audience: Audience::members(Key([1; 16])),
+        change: None,
+        payload: "{}".to_owned(),
+    }
+}
+
+mod tests {
+    use super::*;
+
+    pub(super) fn a_refusal_leaves_no_trace_and_its_neighbours_stand(place: &Place) {
+        let store = place.open().unwrap();
+        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = (0..50)
+            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
+                Box::new(move |tx: &mut Tx| {
+                    let name = if number % 10 == 3 { "refused" } else { "kept" };
+                    setting::set(tx, &format!("{name} {number}"), "here")?;
+                    tx.emit(event(number))?;
+                    if number % 10 == 3 { Err(Error::broken("no")) } else { Ok(()) }
+                })
+            })
+            .collect();
+        let results = write_all(&store, works);
+        assert_eq!(results.iter().filter(|result| result.is_err()).count(), 5);
+        assert_eq!(value(&store, "refused 13"), None);
+        for name in ["kept 0", "kept 12", "kept 14", "kept 49"] {
+            assert_eq!(value(&store, name).as_deref(), Some("here"), "{name}");
+        }
+        let published = place.events.lock().unwrap().clone();
+        assert_eq!(published, (0..50).filter(|number| number % 10 != 3).collect::<Vec<_>>());
+    }
+
+    pub(super) fn a_panic_takes_down_only_its_own_transaction(place: &Place) {
+        let store = place.open().unwrap();
+        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = vec![
+            Box::new(|tx| setting::set(tx, "before", "here")),
+            Box::new(|tx| {
+                setting::set(tx, "within", "here")?;
+                panic!("on purpose, in a test");
+            }),
+            Box::new(|tx| setting::set(tx, "after", "here")),
+        ];
+        let results = write_all(&store, works);
+        assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(value(&store, "within"), None);
+        assert_eq!(value(&store, "before").or(value(&store, "after")).as_deref(), Some("here"));
+    }
+
+    pub(super) fn a_faulty_statement_fails_only_its_own_transaction(place: &Place) {
+        let store = place.open().unwrap();
+        // The same number twice in one outbox: the engine refuses the second, whichever that is.
+        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = [1, 2, 2, 3]
+            .into_iter()
+            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
+                Box::new(move |tx: &mut Tx| tx.emit(event(number)))
+            })
+            .collect();
+        let results = write_all(&store, works);
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
+        let stored = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), 0, 10))).unwrap();
+        assert_eq!(stored.iter().map(|event| event.sequence).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(*place.events.lock().unwrap(), [1, 2, 3]);
+    }
+
+    pub(super) fn events_are_published_after_the_commit_in_the_order_of_numbers(place: &Place) {
+        let store = place.open().unwrap();
+        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = (0..300)
+            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
+                Box::new(move |tx: &mut Tx| tx.emit(event(number)))
+            })
+            .collect();
+        assert!(write_all(&store, works).iter().all(Result::is_ok));
+        assert_eq!(*place.events.lock().unwrap(), (0..300).collect::<Vec<_>>());
+        let stored = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), 297, 10))).unwrap();
+        assert_eq!(stored, [event(298), event(299)]);
+    }
+
+    pub(super) fn any_text_comes_back_as_it_went_in(place: &Place) {
+        let store = place.open().unwrap();
+        for text in ["", "plain", "\0", "a\0b\u{1a}0\u{1a}", "🛎 \u{ffff}"] {
+            wait(store.write("one", move |tx| setting::set(tx, "text", text))).unwrap();
+            assert_eq!(value(&store, "text").as_deref(), Some(text), "{text:?}");
+        }
+    }
+
+    pub(super) fn what_was_answered_is_there_after_a_restart(place: &Place) {
+        let store = place.open().unwrap();
+        wait(store.write("one", |tx| setting::set(tx, "answered", "yes"))).unwrap();
+        drop(store);
+        assert_eq!(value(&place.open().unwrap(), "answered").as_deref(), Some("yes"));
+    }
+
+    pub(super) fn a_schema_newer_than_the_binary_is_refused(place: &Place) {
+        drop(place.open().unwrap());
+        place.run("INSERT INTO migration (version, applied_at) VALUES (1000000, 0)");
+        let Err(Error::Broken(words)) = place.open() else { panic!("it was opened") };
+        assert!(words.contains("newer than this carillon"), "{words}");
+    }
+
+    pub(super) fn a_store_opened_twice_at_once_is_migrated_once(place: &Place) {
+        std::thread::scope(|scope| {
+            let opened: Vec<_> = (0..4).map(|_| scope.spawn(|| place.open())).collect();
+            for one in opened {
+                assert!(one.join().unwrap().is_ok());
+            }
+        });
+    }
+
+    pub(super) fn a_read_sees_one_snapshot(place: &Place) {
+        let store = place.open().unwrap();
+        let home = Home::new("us-east-1", "111122223333");
+        let instance = move |number: u8| AppInstance {
+            key: Key([number; 16]),
+            arn: home.app_instance(Key([number; 16])),
+            name: "Bells".parse().unwrap(),
+            metadata: None,
+            created_at: Timestamp::from_ms(NOW),
+            updated_at: Timestamp::from_ms(NOW),
+        };
+        let (first, second) = (instance(1), instance(2));
+        wait(store.write("one", move |tx| app_instance::insert(tx, &first))).unwrap();
+        // Another transaction commits between the two reads of this one.
+        let (inner, seen) = (store.clone(), Arc::new(AtomicUsize::new(0)));
+        let counts = wait(store.read({
+            let seen = seen.clone();
+            move |tx| {
+                let before = app_instance::count(tx, 10)?;
+                if seen.fetch_add(1, Ordering::Relaxed) == 0 {
+                    let (inner, second) = (inner.clone(), second.clone());
+                    let write = move || wait(inner.write("one", move |tx| app_instance::insert(tx, &second)));
+                    std::thread::spawn(write).join().expect("it does not panic")?;
+                }
+                Ok::<_, Error>((before, app_instance::count(tx, 10)?))
+            }
+        }));
+        assert_eq!(counts.unwrap(), (1, 1));
+        assert_eq!(wait(store.read(|tx| app_instance::count(tx, 10))).unwrap(), 2);
+    }
+
+    pub(super) fn old_events_are_deleted_in_steps(place: &Place) {
+        let store = place.open().unwrap();
+        wait(store.write("one", |tx| (0..10).try_for_each(|number| tx.emit(event(number))))).unwrap();
+        let delete = || {
+            let before = Timestamp::from_ms(NOW + 7);
+            wait(store.write("one", move |tx| outbox::delete_old(tx, before, 5))).unwrap()
+        };
+        assert_eq!((delete(), delete(), delete()), (5, 2, 0));
+        let left = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), -1, 10))).unwrap();
+        assert_eq!(left.iter().map(|event| event.sequence).collect::<Vec<_>>(), [7, 8, 9]);
+    }
+}

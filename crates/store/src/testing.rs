@@ -1,0 +1,66 @@
+//! A place of its own on PostgreSQL for each test that asks, here and in the crates above.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio_postgres::NoTls;
+
+use crate::Location;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A schema of one test, dropped at its end.
+pub struct Schema {
+    url: String,
+    name: String,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Schema {
+    /// Makes a schema where `CARILLON_TEST_POSTGRES` says.
+    pub fn new() -> Self {
+        let url = std::env::var("CARILLON_TEST_POSTGRES").expect(
+            "this test needs PostgreSQL: run `cargo xtask test`, which starts one, or set \
+             CARILLON_TEST_POSTGRES=postgres://user@host:port/database",
+        );
+        let name = format!("test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let schema = Self { url, name };
+        schema.run(&format!("CREATE SCHEMA {}", schema.name));
+        schema
+    }
+
+    /// The schema as a place for a store.
+    pub fn location(&self) -> Location {
+        let mut config: tokio_postgres::Config =
+            self.url.parse().expect("CARILLON_TEST_POSTGRES is an address");
+        config.options(format!("-c search_path={}", self.name));
+        Location::Postgres(Box::new(config))
+    }
+
+    /// Runs a statement beside the store, as an operator would.
+    pub fn run(&self, sql: &str) {
+        let run = async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.url, NoTls).await.expect("PostgreSQL answers");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("the statement of a test is right");
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime starts").block_on(run);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        self.run(&format!("DROP SCHEMA {} CASCADE", self.name));
+    }
+}
