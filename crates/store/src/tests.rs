@@ -63,11 +63,11 @@ macro_rules! on_both {
         mod $name {
             #[test]
             fn sqlite() {
-                super::on_sqlite(super::tests::$name);
+                super::on_sqlite(super::checks::$name);
             }
             #[test]
             fn postgres() {
-                super::on_postgres(super::tests::$name);
+                super::on_postgres(super::checks::$name);
             }
         }
     )*};
@@ -90,11 +90,11 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
+/// A transaction of a test.
+type Work = Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>;
+
 /// Runs many transactions of one aggregate at once, so that they share batches.
-fn write_all<T: Send + 'static>(
-    store: &Arc<Store>,
-    works: Vec<Box<dyn Fn(&mut Tx) -> Result<T, Error> + Send>>,
-) -> Vec<Result<T, Error>> {
+fn write_all(store: &Arc<Store>, works: Vec<Work>) -> Vec<Result<(), Error>> {
     wait(async {
         let mut waiting = Vec::new();
         for work in works {
@@ -126,13 +126,13 @@ fn event(sequence: i64) -> Event {
     }
 }
 
-mod tests {
+mod checks {
     use super::*;
 
     pub(super) fn a_refusal_leaves_no_trace_and_its_neighbours_stand(place: &Place) {
         let store = place.open().unwrap();
-        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = (0..50)
-            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
+        let works: Vec<Work> = (0..50)
+            .map(|number| -> Work {
                 Box::new(move |tx: &mut Tx| {
                     let name = if number % 10 == 3 { "refused" } else { "kept" };
                     setting::set(tx, &format!("{name} {number}"), "here")?;
@@ -153,7 +153,7 @@ mod tests {
 
     pub(super) fn a_panic_takes_down_only_its_own_transaction(place: &Place) {
         let store = place.open().unwrap();
-        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = vec![
+        let works: Vec<Work> = vec![
             Box::new(|tx| setting::set(tx, "before", "here")),
             Box::new(|tx| {
                 setting::set(tx, "within", "here")?;
@@ -170,11 +170,9 @@ mod tests {
     pub(super) fn a_faulty_statement_fails_only_its_own_transaction(place: &Place) {
         let store = place.open().unwrap();
         // The same number twice in one outbox: the engine refuses the second, whichever that is.
-        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = [1, 2, 2, 3]
+        let works: Vec<Work> = [1, 2, 2, 3]
             .into_iter()
-            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
-                Box::new(move |tx: &mut Tx| tx.emit(event(number)))
-            })
+            .map(|number| -> Work { Box::new(move |tx: &mut Tx| tx.emit(event(number))) })
             .collect();
         let results = write_all(&store, works);
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
@@ -185,11 +183,8 @@ mod tests {
 
     pub(super) fn events_are_published_after_the_commit_in_the_order_of_numbers(place: &Place) {
         let store = place.open().unwrap();
-        let works: Vec<Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>> = (0..300)
-            .map(|number| -> Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send> {
-                Box::new(move |tx: &mut Tx| tx.emit(event(number)))
-            })
-            .collect();
+        let works: Vec<Work> =
+            (0..300).map(|number| -> Work { Box::new(move |tx: &mut Tx| tx.emit(event(number))) }).collect();
         assert!(write_all(&store, works).iter().all(Result::is_ok));
         assert_eq!(*place.events.lock().unwrap(), (0..300).collect::<Vec<_>>());
         let stored = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), 297, 10))).unwrap();
