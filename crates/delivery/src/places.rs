@@ -152,8 +152,10 @@ impl Places {
 
     /// Tells everyone whom an event is for, and follows what it changes.
     pub(crate) fn tell(&self, event: &Event) {
-        if let Some(Change::Left { member, sub_channel }) = event.change {
-            self.follow(member, sub_channel, None);
+        for change in &event.changes {
+            if let Change::Left { member, sub_channel } = *change {
+                self.follow(member, sub_channel, None);
+            }
         }
         let frame = Utf8Bytes::from(event.frame());
         let audience = &event.audience;
@@ -173,8 +175,23 @@ impl Places {
                 sessions.iter().for_each(|session| session.tell(&frame));
             }
         }
-        if let Some(Change::Joined { member, sub_channel, hidden }) = event.change {
-            self.follow(member, sub_channel, Some(hidden));
+        for change in &event.changes {
+            match *change {
+                Change::Joined { member, sub_channel, hidden } => {
+                    self.follow(member, sub_channel, Some(hidden));
+                }
+                Change::Ended { sub_channel } => self.clear(sub_channel),
+                Change::Left { .. } => {}
+            }
+        }
+    }
+
+    /// Ends everybody's subscription of a place that is no more. A session that is just being seated may still
+    /// take its seat there: no event will come, and it rises when it leaves.
+    fn clear(&self, place: Key) {
+        let Some((_, listeners)) = self.listeners.remove(&place) else { return };
+        for listener in listeners.values() {
+            listener.session.seats().taken.retain(|taken| *taken != place);
         }
     }
 
@@ -239,7 +256,7 @@ mod tests {
             kind: EventType::CreateChannelMessage,
             message_type: EventMessageType::Standard,
             audience,
-            change,
+            changes: change.into_iter().collect(),
             payload: payload.to_owned(),
         }
     }
@@ -283,6 +300,32 @@ mod tests {
         places.tell(&message("after"));
         assert_eq!(payloads(&mut to_ana), ["before", "joined", "with bob", "left", "after"]);
         assert_eq!(payloads(&mut to_bob), ["joined", "with bob", "left"]);
+    }
+
+    #[test]
+    fn the_end_of_a_place_is_told_and_nothing_after_it() {
+        let places = Places::default();
+        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        places.seat(&ana, &SEATED);
+        let ended = Change::Ended { sub_channel: LOBBY };
+        places.tell(&event(Audience::members(LOBBY), Some(ended), "ended"));
+        places.tell(&message("after"));
+        assert_eq!(payloads(&mut to_ana), ["ended"]);
+        assert!(places.listeners.is_empty() && ana.seats().taken.is_empty());
+    }
+
+    #[test]
+    fn several_who_join_at_once_are_each_told_of_what_follows() {
+        let places = Places::default();
+        let (_ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let (_bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        let joined = |member| Change::Joined { member, sub_channel: LOBBY, hidden: false };
+        let mut both = event(Audience::only([ANA, BOB]), Some(joined(ANA)), "joined");
+        both.changes.push(joined(BOB));
+        places.tell(&both);
+        places.tell(&message("hello"));
+        assert_eq!(payloads(&mut to_ana), ["joined", "hello"]);
+        assert_eq!(payloads(&mut to_bob), ["joined", "hello"]);
     }
 
     #[test]

@@ -12,18 +12,28 @@ use crate::channel::{Channel, Membership};
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::message::Message;
-use crate::text::{ChannelMembershipType, ChannelMessageStatus, ChannelMessageType};
+use crate::text::{
+    ChannelMembershipType, ChannelMessageStatus, ChannelMessageType, ChannelMode, ChannelPrivacy,
+    ExpirationCriterion, ExpirationDays, MaximumSubChannels, MinimumMembershipPercentage,
+    TargetMembershipsPerSubChannel,
+};
 use crate::timestamp::Timestamp;
 
 crate::choice! {
     /// The types of event, as the wire names them.
     EventType {
+        /// Several joined or were added at once.
+        BatchCreateChannelMembership = "BATCH_CREATE_CHANNEL_MEMBERSHIP",
         /// A message was sent.
         CreateChannelMessage = "CREATE_CHANNEL_MESSAGE",
         /// Someone joined or was added.
         CreateChannelMembership = "CREATE_CHANNEL_MEMBERSHIP",
+        /// A channel was deleted, or expired.
+        DeleteChannel = "DELETE_CHANNEL",
         /// Someone left or was removed.
         DeleteChannelMembership = "DELETE_CHANNEL_MEMBERSHIP",
+        /// What is recorded of a channel changed.
+        UpdateChannel = "UPDATE_CHANNEL",
     }
     /// What an event is about.
     EventMessageType {
@@ -52,7 +62,7 @@ pub struct Event {
     /// Who is told.
     pub audience: Audience,
     /// What it changes about who is told of later events.
-    pub change: Option<Change>,
+    pub changes: Vec<Change>,
     /// The payload: a JSON object.
     pub payload: String,
 }
@@ -87,12 +97,22 @@ pub enum Change {
         /// Where.
         sub_channel: Key,
     },
+    /// From here on nobody is told: the place is no more.
+    Ended {
+        /// Where.
+        sub_channel: Key,
+    },
 }
 
 impl Audience {
     /// All members of a sub-channel.
     pub fn members(sub_channel: Key) -> Self {
         Self { sub_channels: vec![sub_channel], ..Self::default() }
+    }
+
+    /// All members of all sub-channels of a channel, hidden or not.
+    pub fn channel(sub_channels: &[Key]) -> Self {
+        Self { sub_channels: sub_channels.to_vec(), ..Self::default() }
     }
 
     /// The members of a sub-channel who are not hidden, and one user more.
@@ -128,20 +148,57 @@ impl Event {
     pub fn create_channel_membership(channel: &Channel, membership: &Membership, moderating: &[Key]) -> Self {
         let mut event =
             Self::about_membership(channel, EventType::CreateChannelMembership, membership, moderating);
-        event.change = Some(Change::Joined {
-            member: membership.member.key,
-            sub_channel: membership.sub_channel,
-            hidden: membership.kind == ChannelMembershipType::Hidden,
-        });
+        event.changes = vec![joined(membership)];
         event
+    }
+
+    /// New memberships of one kind in an ordinary channel, at least one. Of hidden ones, only `moderating` members
+    /// and the newcomers learn.
+    pub fn batch_create_channel_membership(
+        channel: &Channel,
+        memberships: &[Membership],
+        moderating: &[Key],
+    ) -> Option<Self> {
+        let first = memberships.first()?;
+        let newcomers = memberships.iter().map(|membership| membership.member.key);
+        let mut audience = Audience::only(newcomers.chain(moderating.iter().copied()));
+        if first.kind == ChannelMembershipType::Default {
+            (audience.sub_channels, audience.but_hidden) = (vec![channel.key], true);
+        }
+        let payload = serialize(&BatchPayload {
+            invited_by: Person::from(&first.invited_by),
+            r#type: first.kind,
+            members: memberships.iter().map(|membership| Person::from(&membership.member)).collect(),
+            channel_arn: channel.arn.as_str(),
+        });
+        let kind = EventType::BatchCreateChannelMembership;
+        let event = Self::new(channel, kind, EventMessageType::System, audience, payload);
+        Some(Self { changes: memberships.iter().map(joined).collect(), ..event })
+    }
+
+    /// A channel whose record changed, to everyone in these sub-channels. Clients replace their copy by the payload,
+    /// so it is whole.
+    pub fn update_channel(channel: &Channel, created_by: &Identity, sub_channels: &[Key]) -> Self {
+        let payload = serialize(&ChannelPayload::new(channel, created_by));
+        let audience = Audience::channel(sub_channels);
+        Self::new(channel, EventType::UpdateChannel, EventMessageType::System, audience, payload)
+    }
+
+    /// A channel that is no more. Everyone in these sub-channels learns that, and nothing after it.
+    pub fn delete_channel(channel: &Channel, created_by: &Identity, sub_channels: &[Key]) -> Self {
+        let payload = serialize(&ChannelPayload::new(channel, created_by));
+        let audience = Audience::channel(sub_channels);
+        let event = Self::new(channel, EventType::DeleteChannel, EventMessageType::System, audience, payload);
+        let changes = sub_channels.iter().map(|sub_channel| Change::Ended { sub_channel: *sub_channel });
+        Self { changes: changes.collect(), ..event }
     }
 
     /// A membership that ended. Of a hidden one, only `moderating` members and the one who left learn.
     pub fn delete_channel_membership(channel: &Channel, membership: &Membership, moderating: &[Key]) -> Self {
         let mut event =
             Self::about_membership(channel, EventType::DeleteChannelMembership, membership, moderating);
-        event.change =
-            Some(Change::Left { member: membership.member.key, sub_channel: membership.sub_channel });
+        event.changes =
+            vec![Change::Left { member: membership.member.key, sub_channel: membership.sub_channel }];
         event
     }
 
@@ -168,7 +225,7 @@ impl Event {
         payload: String,
     ) -> Self {
         let (sequence, at) = (channel.sequence, channel.clock);
-        Self { channel: channel.key, sequence, at, kind, message_type, audience, change: None, payload }
+        Self { channel: channel.key, sequence, at, kind, message_type, audience, changes: Vec::new(), payload }
     }
 
     /// The frame that goes to a socket.
@@ -324,6 +381,83 @@ impl<'a> MembershipPayload<'a> {
             last_updated_timestamp: membership.updated_at.to_string(),
             sub_channel_id: sub_channel_id(channel, membership.sub_channel),
         }
+    }
+}
+
+/// Several memberships in one event. No timestamps: the wire has none here.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchPayload<'a> {
+    invited_by: Person<'a>,
+    r#type: ChannelMembershipType,
+    members: Vec<Person<'a>>,
+    channel_arn: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChannelPayload<'a> {
+    name: &'a str,
+    channel_arn: &'a str,
+    mode: ChannelMode,
+    privacy: ChannelPrivacy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    created_by: Person<'a>,
+    created_timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message_timestamp: Option<String>,
+    last_updated_timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elastic_channel_configuration: Option<ElasticPayload>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_settings: Option<ExpirationPayload>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ElasticPayload {
+    maximum_sub_channels: MaximumSubChannels,
+    target_memberships_per_sub_channel: TargetMembershipsPerSubChannel,
+    minimum_membership_percentage: MinimumMembershipPercentage,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ExpirationPayload {
+    expiration_days: ExpirationDays,
+    expiration_criterion: ExpirationCriterion,
+}
+
+impl<'a> ChannelPayload<'a> {
+    fn new(channel: &'a Channel, created_by: &'a Identity) -> Self {
+        Self {
+            name: channel.name.as_str(),
+            channel_arn: channel.arn.as_str(),
+            mode: channel.mode,
+            privacy: channel.privacy,
+            metadata: channel.metadata.as_ref().map(super::text::Metadata::as_str),
+            created_by: Person::from(created_by),
+            created_timestamp: channel.created_at.to_string(),
+            last_message_timestamp: channel.last_message_at.map(|time| time.to_string()),
+            last_updated_timestamp: channel.updated_at.to_string(),
+            elastic_channel_configuration: channel.elastic.map(|elastic| ElasticPayload {
+                maximum_sub_channels: elastic.maximum_sub_channels,
+                target_memberships_per_sub_channel: elastic.target_memberships_per_sub_channel,
+                minimum_membership_percentage: elastic.minimum_membership_percentage,
+            }),
+            expiration_settings: channel.expiration.map(|(expiration_days, expiration_criterion)| {
+                ExpirationPayload { expiration_days, expiration_criterion }
+            }),
+        }
+    }
+}
+
+fn joined(membership: &Membership) -> Change {
+    Change::Joined {
+        member: membership.member.key,
+        sub_channel: membership.sub_channel,
+        hidden: membership.kind == ChannelMembershipType::Hidden,
     }
 }
 

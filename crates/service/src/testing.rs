@@ -406,8 +406,10 @@ impl World {
 impl Told {
     /// Who is told of an event, and what it changes for later ones.
     fn apply(&mut self, event: &Event) -> Vec<Key> {
-        if let Some(Change::Left { member, sub_channel }) = event.change {
-            self.subscriptions.retain(|(place, user, _)| (*place, *user) != (sub_channel, member));
+        for change in &event.changes {
+            if let Change::Left { member, sub_channel } = change {
+                self.subscriptions.retain(|(place, user, _)| (place, user) != (sub_channel, member));
+            }
         }
         let audience = &event.audience;
         let subscribed = self.subscriptions.iter().filter(|(place, _, hidden)| {
@@ -417,8 +419,16 @@ impl Told {
         told.extend(&audience.users);
         told.sort();
         told.dedup();
-        if let Some(Change::Joined { member, sub_channel, hidden }) = event.change {
-            self.subscriptions.push((sub_channel, member, hidden));
+        for change in &event.changes {
+            match *change {
+                Change::Joined { member, sub_channel, hidden } => {
+                    self.subscriptions.push((sub_channel, member, hidden));
+                }
+                Change::Ended { sub_channel } => {
+                    self.subscriptions.retain(|(place, _, _)| *place != sub_channel);
+                }
+                Change::Left { .. } => {}
+            }
         }
         told
     }

@@ -12,8 +12,8 @@ use crate::{Error, Result, Tx};
 /// Adds an event.
 pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
     let audience = serde_json::to_string(&event.audience).expect("keys and flags always serialize");
-    let change =
-        event.change.map(|change| serde_json::to_string(&change).expect("keys and flags always serialize"));
+    let changes = (!event.changes.is_empty())
+        .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
     tx.defer(
         "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -24,7 +24,7 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
             event.kind,
             event.message_type,
             audience,
-            change,
+            changes,
             event.payload
         ],
     )
@@ -38,7 +38,7 @@ pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Eve
          WHERE channel = $1 AND $2 < sequence ORDER BY sequence LIMIT $3",
         values![channel, after, limit],
         |row| {
-            let (audience, change): (String, Option<String>) = (row.get(4)?, row.get(5)?);
+            let (audience, changes): (String, Option<String>) = (row.get(4)?, row.get(5)?);
             Ok(Event {
                 channel,
                 sequence: row.get(0)?,
@@ -46,7 +46,10 @@ pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Eve
                 kind: row.get(2)?,
                 message_type: row.get(3)?,
                 audience: serde_json::from_str(&audience).map_err(json)?,
-                change: change.map(|change| serde_json::from_str(&change).map_err(json)).transpose()?,
+                changes: changes
+                    .map(|changes| serde_json::from_str(&changes).map_err(json))
+                    .transpose()?
+                    .unwrap_or_default(),
                 payload: row.get(6)?,
             })
         },

@@ -121,7 +121,7 @@ fn event(sequence: i64) -> Event {
         kind: EventType::CreateChannelMessage,
         message_type: EventMessageType::Standard,
         audience: Audience::members(Key([1; 16])),
-        change: None,
+        changes: Vec::new(),
         payload: "{}".to_owned(),
     }
 }
