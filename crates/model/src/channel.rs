@@ -4,8 +4,8 @@ use crate::arn::ChannelArn;
 use crate::identity::Identity;
 use crate::key::Key;
 use crate::text::{
-    ChannelMembershipType, ChannelMode, ChannelPrivacy, ExpirationCriterion, ExpirationDays,
-    MaximumSubChannels, Metadata, MinimumMembershipPercentage, NonEmptyResourceName,
+    AllowNotifications, ChannelMembershipType, ChannelMode, ChannelPrivacy, ExpirationCriterion,
+    ExpirationDays, FilterRule, MaximumSubChannels, Metadata, MinimumMembershipPercentage, NonEmptyResourceName,
     TargetMembershipsPerSubChannel,
 };
 use crate::timestamp::Timestamp;
@@ -67,6 +67,26 @@ pub struct ElasticChannelConfiguration {
     pub target_memberships_per_sub_channel: TargetMembershipsPerSubChannel,
     /// The share of the target below which one is dissolved.
     pub minimum_membership_percentage: MinimumMembershipPercentage,
+}
+
+/// That someone moderates a channel, or is banned from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Appointment {
+    /// Who.
+    pub member: Identity,
+    /// By whom.
+    pub created_by: Identity,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// What a member wants to be notified of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preferences {
+    /// All, nothing, or what the rule lets through.
+    pub allow_notifications: AllowNotifications,
+    /// The rule, kept as it was written.
+    pub filter_rule: Option<FilterRule>,
 }
 
 /// A membership, whole.

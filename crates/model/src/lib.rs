@@ -7,6 +7,7 @@
 pub mod arn;
 pub mod channel;
 pub mod event;
+pub mod filter;
 pub mod identity;
 pub mod key;
 pub mod message;

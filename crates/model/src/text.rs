@@ -318,6 +318,12 @@ text! {
     MessageId: chars 1 to 128, "[-_a-zA-Z0-9]*";
     /// The identifier of one sub-channel of an elastic channel.
     SubChannelId: chars 1 to 128, "[-_a-zA-Z0-9]*";
+    /// Which messages a member is notified of; [`crate::filter`] knows its grammar.
+    FilterRule: chars 1, r"[\s\S]*";
+    /// One value that a search compares with.
+    SearchFieldValue: chars 1 to 512, r"[\s\S]*";
+    /// Why one entry of a batch failed.
+    ErrorMessage: chars 0;
     /// The key of a message attribute.
     MessageAttributeName: chars 1 to 64, r"[\s\S]*";
     /// One value of a message attribute.
@@ -384,6 +390,60 @@ choice! {
         Failed = "FAILED",
         /// A processor refused it.
         Denied = "DENIED",
+    }
+    /// What a member is notified of.
+    AllowNotifications {
+        /// Every message.
+        All = "ALL",
+        /// No message.
+        None = "NONE",
+        /// The messages that a rule lets through.
+        Filtered = "FILTERED",
+    }
+    /// What a search looks at.
+    SearchFieldKey {
+        /// Who belongs to the channel.
+        Members = "MEMBERS",
+    }
+    /// How a search compares.
+    SearchFieldOperator {
+        /// These and nobody else.
+        Equals = "EQUALS",
+        /// These, and perhaps others.
+        Includes = "INCLUDES",
+    }
+    /// Why one entry of a batch failed: the codes of every interface of the family, of which ours uses nine.
+    BatchErrorCode {
+        /// The entry breaks a constraint.
+        BadRequest = "BadRequest",
+        /// It is there already.
+        Conflict = "Conflict",
+        /// It may not be.
+        Forbidden = "Forbidden",
+        /// It names nothing.
+        NotFound = "NotFound",
+        /// Not used.
+        PreconditionFailed = "PreconditionFailed",
+        /// A quota is full.
+        ResourceLimitExceeded = "ResourceLimitExceeded",
+        /// Our fault.
+        ServiceFailure = "ServiceFailure",
+        /// Not used.
+        AccessDenied = "AccessDenied",
+        /// Too much at once.
+        ServiceUnavailable = "ServiceUnavailable",
+        /// A rate is exceeded.
+        Throttled = "Throttled",
+        /// Not used.
+        Throttling = "Throttling",
+        /// No usable bearer.
+        Unauthorized = "Unauthorized",
+        /// Not used.
+        Unprocessable = "Unprocessable",
+        /// Not used.
+        VoiceConnectorGroupAssociationsExist = "VoiceConnectorGroupAssociationsExist",
+        /// Not used.
+        PhoneNumberAssociationsExist = "PhoneNumberAssociationsExist",
     }
     /// How a push notification arrives.
     PushNotificationType {

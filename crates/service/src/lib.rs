@@ -6,6 +6,7 @@
 //! compares the declaration with `spec/api.json`.
 
 pub mod call;
+mod channels;
 pub mod clock;
 #[cfg(test)]
 mod conformance;

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use carillon_macros::shape;
-use carillon_model::channel::{Channel as StoredChannel, ElasticChannelConfiguration as Elastic};
+use carillon_model::channel::{
+    Channel as StoredChannel, ElasticChannelConfiguration as Elastic, Membership,
+};
 use carillon_model::identity::Identity as Who;
 use carillon_model::message::{Attributes, Message};
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn, Key, Timestamp};
+use carillon_store::membership::Belonging;
 
 /// A user or bot by ARN and display name.
 #[shape]
@@ -162,6 +165,81 @@ impl ChannelSummary {
     }
 }
 
+/// A membership, whole.
+#[shape]
+pub struct ChannelMembership {
+    /// Who added them.
+    pub invited_by: Identity,
+    /// Seen or hidden.
+    #[member("Type")]
+    pub kind: ChannelMembershipType,
+    /// Who.
+    pub member: Identity,
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// Since when.
+    pub created_timestamp: Timestamp,
+    /// When it last changed.
+    pub last_updated_timestamp: Timestamp,
+    /// The sub-channel, in an elastic channel.
+    pub sub_channel_id: Option<SubChannelId>,
+}
+
+impl ChannelMembership {
+    /// A membership of this channel.
+    pub fn new(channel_arn: &ChannelArn, membership: &Membership) -> Self {
+        Self {
+            invited_by: Identity::from(&membership.invited_by),
+            kind: membership.kind,
+            member: Identity::from(&membership.member),
+            channel_arn: channel_arn.clone(),
+            created_timestamp: membership.created_at,
+            last_updated_timestamp: membership.updated_at,
+            sub_channel_id: sub_channel_id(membership.channel, membership.sub_channel),
+        }
+    }
+}
+
+/// Who a channel's moderator is.
+#[shape]
+pub struct ChannelModerator {
+    /// Who.
+    pub moderator: Identity,
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// Since when.
+    pub created_timestamp: Timestamp,
+    /// By whom.
+    pub created_by: Identity,
+}
+
+/// A moderator, in a list.
+#[shape]
+pub struct ChannelModeratorSummary {
+    /// Who.
+    pub moderator: Identity,
+}
+
+/// Who is banned from a channel.
+#[shape]
+pub struct ChannelBan {
+    /// Who.
+    pub member: Identity,
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// Since when.
+    pub created_timestamp: Timestamp,
+    /// By whom.
+    pub created_by: Identity,
+}
+
+/// A ban, in a list.
+#[shape]
+pub struct ChannelBanSummary {
+    /// Who.
+    pub member: Identity,
+}
+
 /// A member, in a list.
 #[shape]
 pub struct ChannelMembershipSummary {
@@ -176,6 +254,28 @@ pub struct ChannelMembershipForAppInstanceUserSummary {
     pub channel_summary: ChannelSummary,
     /// How they belong.
     pub app_instance_user_membership_summary: AppInstanceUserMembershipSummary,
+}
+
+impl ChannelMembershipForAppInstanceUserSummary {
+    /// A channel that `member` belongs to, as `viewer` sees it: how far one has read, nobody else learns.
+    pub fn new(belonging: Belonging, member: &Who, viewer: &IdentityArn) -> Self {
+        let read_at = belonging.read_at.filter(|_| member.arn == *viewer);
+        Self {
+            app_instance_user_membership_summary: AppInstanceUserMembershipSummary {
+                kind: belonging.kind,
+                read_marker_timestamp: read_at,
+                sub_channel_id: sub_channel_id(belonging.channel.key, belonging.sub_channel),
+            },
+            channel_summary: ChannelSummary::new(belonging.channel, belonging.last_target_at),
+        }
+    }
+}
+
+/// A channel that someone moderates.
+#[shape]
+pub struct ChannelModeratedByAppInstanceUserSummary {
+    /// The channel.
+    pub channel_summary: ChannelSummary,
 }
 
 /// How someone belongs to a channel.

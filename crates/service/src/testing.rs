@@ -25,7 +25,9 @@ use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use crate::operations::messaging::create_channel::CreateChannel;
+use crate::operations::messaging::create_channel_ban::CreateChannelBan;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
+use crate::operations::messaging::create_channel_moderator::CreateChannelModerator;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::list_channel_messages::ListChannelMessages;
@@ -276,6 +278,26 @@ impl World {
             sub_channel_id,
         };
         self.call(&create).unwrap().sub_channel_id
+    }
+
+    /// Makes someone a moderator.
+    pub(crate) fn moderate(&mut self, channel: &ChannelArn, by: &IdentityArn, who: &IdentityArn) {
+        let create = CreateChannelModerator {
+            channel_arn: channel.clone(),
+            channel_moderator_arn: who.clone(),
+            chime_bearer: by.clone(),
+        };
+        self.call(&create).unwrap();
+    }
+
+    /// Bans someone.
+    pub(crate) fn ban(&mut self, channel: &ChannelArn, by: &IdentityArn, who: &IdentityArn) {
+        let create = CreateChannelBan {
+            channel_arn: channel.clone(),
+            member_arn: who.clone(),
+            chime_bearer: by.clone(),
+        };
+        self.call(&create).unwrap();
     }
 
     pub(crate) fn leave(&mut self, channel: &ChannelArn, who: &IdentityArn) {

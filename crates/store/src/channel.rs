@@ -1,6 +1,6 @@
 //! Channels, their moderators, and how someone stands to a channel.
 
-use carillon_model::arn::{AppInstanceArn, ChannelArn, IdentityArn};
+use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn};
 use carillon_model::channel::{Channel, ElasticChannelConfiguration};
 use carillon_model::identity::Identity;
 use carillon_model::text::{ChannelMembershipType, ChannelPrivacy};
@@ -119,6 +119,71 @@ pub fn claim(tx: &mut Tx, channel: &mut Channel, events: i64, now: Timestamp, me
 pub fn set_member_count(tx: &mut Tx, channel: &Channel) -> Result<()> {
     let sql = "UPDATE channel SET member_count = $2 WHERE key = $1";
     tx.defer(sql, values![channel.key, channel.member_count])
+}
+
+/// Writes what can change of a claimed channel's record.
+pub fn update(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    let (days, criterion) = channel.expiration.unzip();
+    tx.defer(
+        "UPDATE channel SET name = $2, mode = $3, metadata = $4, expiration_days = $5, expiration_criterion = $6,
+           updated_at = $7 WHERE key = $1",
+        values![
+            channel.key,
+            channel.name,
+            channel.mode,
+            channel.metadata,
+            days,
+            criterion,
+            channel.updated_at,
+        ],
+    )
+}
+
+/// Makes a claimed channel inaccessible; its id is free again. Its rows wait for [`find_deleted`].
+pub fn set_deleted(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    tx.defer("UPDATE channel SET deleted_at = $2 WHERE key = $1", values![channel.key, channel.clock])
+}
+
+/// A deleted channel whose rows are still there.
+pub fn find_deleted(tx: &mut Tx) -> Result<Option<Key>> {
+    let sql = "SELECT key FROM channel WHERE deleted_at IS NOT NULL ORDER BY key LIMIT 1";
+    tx.row(sql, &[], |row| row.get(0))
+}
+
+/// Deletes the last row of a deleted channel.
+pub fn delete(tx: &mut Tx, channel: Key) -> Result<()> {
+    tx.defer("DELETE FROM channel WHERE key = $1 AND deleted_at IS NOT NULL", values![channel])
+}
+
+/// The channel with this key, where it exists.
+pub fn find(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<Channel>> {
+    tx.row(
+        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
+           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
+           minimum_membership_percentage, expiration_days, expiration_criterion, id
+         FROM channel WHERE key = $1 AND deleted_at IS NULL",
+        values![key],
+        |row| {
+            let id: String = row.get(17)?;
+            channel(row, &instance.channel(&id), 0)
+        },
+    )
+}
+
+/// Up to `limit` channels after `after` that will expire some day, in the order of their keys.
+pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result<Vec<Channel>> {
+    tx.rows(
+        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
+           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
+           minimum_membership_percentage, expiration_days, expiration_criterion, id, app_instance
+         FROM channel WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
+         ORDER BY key LIMIT $2",
+        values![after, limit],
+        |row| {
+            let id: String = row.get(17)?;
+            channel(row, &home.app_instance(row.get(18)?).channel(&id), 0)
+        },
+    )
 }
 
 /// Up to `limit` channels of this privacy whose ids come after `after`, in the order of their ids, each with the

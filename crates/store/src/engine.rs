@@ -244,6 +244,7 @@ macro_rules! stored_as_number {
 stored_as_text!(
     Content,
     ContentType,
+    FilterRule,
     Metadata,
     NonEmptyResourceName,
     StatusDetail,
@@ -253,6 +254,7 @@ stored_as_text!(
     ClientRequestToken,
 );
 stored_as_choice!(
+    text::AllowNotifications,
     text::ChannelMode,
     text::ChannelPrivacy,
     text::ChannelMembershipType,

@@ -9,6 +9,7 @@
 //! [`migration::MIGRATIONS`]; never change one that was released.
 
 pub mod app_instance;
+pub mod ban;
 pub mod channel;
 mod engine;
 mod error;
@@ -17,6 +18,7 @@ mod lane;
 pub mod membership;
 pub mod message;
 mod migration;
+pub mod moderator;
 pub mod outbox;
 pub mod request_token;
 pub mod setting;

@@ -1,7 +1,7 @@
 //! Memberships.
 
 use carillon_model::arn::{AppInstanceArn, ChannelArn};
-use carillon_model::channel::{Channel, Membership};
+use carillon_model::channel::{Channel, Membership, Preferences};
 use carillon_model::identity::Identity;
 use carillon_model::text::ChannelMembershipType;
 use carillon_model::{Key, Timestamp};
@@ -104,6 +104,20 @@ pub struct Belonging {
     pub kind: ChannelMembershipType,
     /// The last message that only they, or they and the sender, could see.
     pub last_target_at: Option<Timestamp>,
+    /// How far they have read.
+    pub read_at: Option<Timestamp>,
+}
+
+/// How a member belongs to this channel; to an elastic one, the first of its places.
+pub fn find_channel(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    member: Key,
+    channel: Key,
+) -> Result<Option<Belonging>> {
+    // No place has the least of all keys, so the first place after it is the first of the channel, if any is.
+    let next = list_channels(tx, instance, member, Some((channel, Key([0; 16]))), 1)?.pop();
+    Ok(next.filter(|belonging| belonging.channel.key == channel))
 }
 
 /// Up to `limit` places of a member after `after`, as channel and sub-channel.
@@ -119,7 +133,7 @@ pub fn list_channels(
         "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
            c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
            c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
-           c.expiration_criterion, c.id, m.sub_channel, m.kind, m.last_target_at
+           c.expiration_criterion, c.id, m.sub_channel, m.kind, m.last_target_at, m.read_at
          FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
          WHERE m.member = $1 AND (m.channel, m.sub_channel) > ($2, $3)
          ORDER BY m.channel, m.sub_channel LIMIT $4",
@@ -131,6 +145,7 @@ pub fn list_channels(
                 sub_channel: row.get(18)?,
                 kind: row.get(19)?,
                 last_target_at: row.get(20)?,
+                read_at: row.get(21)?,
             })
         },
     )
@@ -172,4 +187,69 @@ pub fn note_target(tx: &mut Tx, channel: Key, member: Key, sub_channel: Key, tim
         "UPDATE membership SET last_target_at = $4 WHERE channel = $1 AND member = $2 AND sub_channel = $3",
         values![channel, member, sub_channel, time],
     )
+}
+
+/// Moves a member's read marker forward to `time`, never back; false when there is no such member.
+pub fn set_read(tx: &mut Tx, channel: Key, member: Key, time: Timestamp) -> Result<bool> {
+    let sql = "UPDATE membership SET read_at = CASE WHEN $3 < read_at THEN read_at ELSE $3 END
+               WHERE channel = $1 AND member = $2";
+    Ok(tx.execute(sql, values![channel, member, time])? == 1)
+}
+
+/// What a member of an ordinary channel wants to be notified of, if they ever said.
+pub fn find_preferences(tx: &mut Tx, channel: Key, member: Key) -> Result<Option<Preferences>> {
+    let sql = "SELECT allow_notifications, filter_rule FROM membership
+               WHERE channel = $1 AND member = $2 AND allow_notifications IS NOT NULL";
+    tx.row(sql, values![channel, member], |row| {
+        Ok(Preferences { allow_notifications: row.get(0)?, filter_rule: row.get(1)? })
+    })
+}
+
+/// Replaces what a member of an ordinary channel wants to be notified of; false when there is no such member.
+pub fn set_preferences(
+    tx: &mut Tx,
+    channel: Key,
+    member: Key,
+    preferences: Option<&Preferences>,
+) -> Result<bool> {
+    let allow = preferences.map(|preferences| preferences.allow_notifications);
+    let rule = preferences.and_then(|preferences| preferences.filter_rule.as_ref());
+    let sql = "UPDATE membership SET allow_notifications = $3, filter_rule = $4 WHERE channel = $1 AND member = $2";
+    Ok(tx.execute(sql, values![channel, member, allow, rule])? == 1)
+}
+
+/// The first channel not before `from` that someone belongs to: one seek, for those who look for common ones.
+pub fn next_channel(tx: &mut Tx, member: Key, from: Key) -> Result<Option<Key>> {
+    let sql = "SELECT channel FROM membership WHERE member = $1 AND $2 <= channel ORDER BY channel LIMIT 1";
+    tx.row(sql, values![member, from], |row| row.get(0))
+}
+
+/// Whether a member is seen by someone who sees no hidden ones.
+pub fn is_seen(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
+    let sql = "SELECT 1 FROM membership WHERE channel = $1 AND member = $2 AND kind = 'DEFAULT' LIMIT 1";
+    Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
+}
+
+/// How many members a channel has, counting no further than `most`. `viewer` is counted, hidden or not; other
+/// hidden members are where `hidden` says so.
+pub fn count_members(tx: &mut Tx, channel: Key, viewer: Key, hidden: bool, most: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT DISTINCT member FROM membership
+                 WHERE channel = $1 AND (kind = 'DEFAULT' OR member = $2 OR CAST($3 AS BIGINT) = 1)
+                 LIMIT $4) AS counted";
+    Ok(tx.row(sql, values![channel, viewer, hidden, most], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Takes up to `limit` memberships of a deleted channel away; answers how many.
+pub fn delete_some(tx: &mut Tx, channel: Key, limit: i64) -> Result<u64> {
+    let sql = "SELECT member, sub_channel FROM membership WHERE channel = $1 ORDER BY member, sub_channel LIMIT $2";
+    let places: Vec<(Key, Key)> =
+        tx.rows(sql, values![channel, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (member, sub_channel) in &places {
+        tx.defer(
+            "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3",
+            values![channel, member, sub_channel],
+        )?;
+        identity::add_memberships(tx, *member, -1)?;
+    }
+    Ok(places.len() as u64)
 }

@@ -106,6 +106,15 @@ pub fn list(
     tx.rows(sql, values![sub_channel, least, greatest, limit], |row| message(row, instance))
 }
 
+/// Deletes up to `limit` messages of a sub-channel that is no more; answers how many.
+pub fn delete_some(tx: &mut Tx, sub_channel: Key, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM message WHERE sub_channel = $1 AND key IN
+           (SELECT key FROM message WHERE sub_channel = $1 ORDER BY key LIMIT $2)",
+        values![sub_channel, limit],
+    )
+}
+
 fn message(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Message> {
     Ok(Message {
         sub_channel: row.get(0)?,

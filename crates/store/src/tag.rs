@@ -17,3 +17,8 @@ pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
     let sql = "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key";
     tx.rows(sql, values![resource], |row| Ok((row.get(0)?, row.get(1)?)))
 }
+
+/// Deletes all tags of the resource with this ARN, because another may get the ARN. Their number has a quota.
+pub fn delete_all(tx: &mut Tx, resource: &str) -> Result<()> {
+    tx.defer("DELETE FROM tag WHERE resource = $1", values![resource])
+}

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use carillon_model::channel::Channel as StoredChannel;
 use carillon_store::identity::Found;
 
-use super::placement::{Joining, instance_key, join};
+use super::placement::{Joining, join};
+use crate::channels::instance_key;
 use crate::once::{Once, once};
 use crate::operation::prelude::*;
 use crate::quotas::ELASTIC_MEMBERS_MAX;

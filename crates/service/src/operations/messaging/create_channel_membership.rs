@@ -1,6 +1,6 @@
 //! `CreateChannelMembership`: adds a user or a bot to a channel.
 
-use super::placement::{Joining, join};
+use super::placement::{Joining, join, may_add};
 use crate::operation::prelude::*;
 
 /// The request.
@@ -33,16 +33,11 @@ pub struct Created {
     pub sub_channel_id: Option<SubChannelId>,
 }
 
-/// Members may add others too, while the channel is `UNRESTRICTED`.
-const OPEN: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted]);
-/// Nobody but those who moderate may add hidden members.
-const HIDDEN: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
-/// Sample clients join public channels by themselves.
-const SELF: Rule = Rule(&[Grant::OutsiderIfOpen]);
-
 impl Write for CreateChannelMembership {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
-        let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, |view| self.is_admitted(view))?;
+        let members = std::slice::from_ref(&self.member_arn);
+        let admits = |view: &View| may_add(view, self.kind, members);
+        let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, admits)?;
         if self.kind == ChannelMembershipType::Hidden && view.channel.elastic.is_some() {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
         }
@@ -60,17 +55,6 @@ impl Write for CreateChannelMembership {
             member: Identity::from(&membership.member),
             sub_channel_id: sub_channel_id(membership.channel, membership.sub_channel),
         })
-    }
-}
-
-impl CreateChannelMembership {
-    fn is_admitted(&self, view: &View) -> bool {
-        match self.kind {
-            ChannelMembershipType::Hidden => HIDDEN.admits(view),
-            ChannelMembershipType::Default => {
-                OPEN.admits(view) || (self.member_arn == view.caller.arn && SELF.admits(view))
-            }
-        }
     }
 }
 

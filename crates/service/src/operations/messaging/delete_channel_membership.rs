@@ -1,6 +1,6 @@
 //! `DeleteChannelMembership`: takes a member out of a channel. One's own messages stay, and a moderator's role.
 
-use super::placement::leave;
+use super::placement::leave_all;
 use crate::operation::NoContent;
 use crate::operation::prelude::*;
 
@@ -47,11 +47,7 @@ impl Write for DeleteChannelMembership {
         if places.is_empty() {
             return Err(not_there());
         }
-        // Under the claim nobody else takes numbers: the events get the next ones, each its own.
-        for place in &places {
-            store::channel::claim(tx, &mut view.channel, 1, call.now, false)?;
-            leave(tx, &mut view.channel, place)?;
-        }
+        leave_all(tx, call, &mut view.channel, &places)?;
         Ok(NoContent {})
     }
 }

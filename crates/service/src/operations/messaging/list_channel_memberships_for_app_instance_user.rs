@@ -1,6 +1,7 @@
 //! `ListChannelMembershipsForAppInstanceUser`: the channels that someone belongs to; one's own, or for
 //! administrators, anyone's.
 
+use super::subject::subject;
 use crate::operation::prelude::*;
 
 /// The request.
@@ -32,33 +33,15 @@ pub struct Listed {
 
 impl Read for ListChannelMembershipsForAppInstanceUser {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
-        let bearer = call.bearer(tx)?;
-        let instance = self.chime_bearer.app_instance();
-        let member = match &self.app_instance_user_arn {
-            Some(other) if *other != self.chime_bearer => {
-                if !bearer.is_admin || other.app_instance() != instance {
-                    return Err(Error::forbidden(
-                        "AppInstanceUserArn: only an administrator may ask for another",
-                    ));
-                }
-                call.identity(tx, other, &instance)?.identity.key
-            }
-            _ => bearer.identity.key,
-        };
+        let member = subject(tx, call, self.app_instance_user_arn.as_ref())?;
+        let instance = member.arn.app_instance();
         let page = Page::new(self, call, self.max_results);
         let after = page.after(self.next_token.as_ref())?;
-        let rows = store::membership::list_channels(tx, &instance, member, after, page.reach())?;
+        let rows = store::membership::list_channels(tx, &instance, member.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |row| (row.channel.key, row.sub_channel));
         let channel_memberships = rows
             .into_iter()
-            .map(|row| ChannelMembershipForAppInstanceUserSummary {
-                app_instance_user_membership_summary: AppInstanceUserMembershipSummary {
-                    kind: row.kind,
-                    read_marker_timestamp: None,
-                    sub_channel_id: sub_channel_id(row.channel.key, row.sub_channel),
-                },
-                channel_summary: ChannelSummary::new(row.channel, row.last_target_at),
-            })
+            .map(|row| ChannelMembershipForAppInstanceUserSummary::new(row, &member, &self.chime_bearer))
             .collect();
         Ok(Listed { channel_memberships, next_token })
     }

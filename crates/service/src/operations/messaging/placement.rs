@@ -3,13 +3,15 @@
 use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
-use carillon_model::{AppInstanceArn, Key};
+use carillon_model::{IdentityArn, Key};
 use carillon_store::identity::Found;
 use carillon_store::sub_channel::SubChannel;
 use carillon_store::{self as store, Tx};
 
-use crate::call::Call;
+use crate::call::{Call, View};
+use crate::channels::instance_key;
 use crate::error::{Error, Result};
+use crate::rule::{Grant, Rule};
 
 /// Adds a member to a claimed channel, and emits the event under the channel's present number.
 pub(super) fn join(
@@ -18,7 +20,23 @@ pub(super) fn join(
     channel: &mut Channel,
     membership: &Joining<'_>,
 ) -> Result<Membership> {
+    let membership = admit(tx, call, channel, membership)?;
+    let moderating = moderating(tx, channel, membership.kind)?;
+    tx.emit(Event::create_channel_membership(channel, &membership, &moderating))?;
+    Ok(membership)
+}
+
+/// Adds a member to a claimed channel, and leaves the event to the caller. A refusal leaves no trace.
+pub(super) fn admit(
+    tx: &mut Tx,
+    call: &Call,
+    channel: &mut Channel,
+    membership: &Joining<'_>,
+) -> Result<Membership> {
     let Joining { member, invited_by, kind, sub_channel } = membership;
+    if store::ban::exists(tx, channel.key, member.identity.key)? {
+        return Err(Error::forbidden("The user or bot is banned from the channel"));
+    }
     let quotas = &call.surroundings.quotas;
     if quotas.user_memberships_max <= member.membership_count {
         return Err(Error::limit_exceeded("memberships of a user", quotas.user_memberships_max));
@@ -41,8 +59,6 @@ pub(super) fn join(
     channel.member_count += 1;
     store::channel::set_member_count(tx, channel)?;
     store::identity::add_memberships(tx, member.identity.key, 1)?;
-    let moderating = moderating(tx, channel, &membership)?;
-    tx.emit(Event::create_channel_membership(channel, &membership, &moderating))?;
     Ok(membership)
 }
 
@@ -55,9 +71,34 @@ pub(super) struct Joining<'a> {
     pub(super) sub_channel: Option<&'a SubChannelId>,
 }
 
+/// Takes a member out of these places of a claimed channel. Under the claim nobody else takes numbers: the events
+/// get the next ones, each its own.
+pub(super) fn leave_all(tx: &mut Tx, call: &Call, channel: &mut Channel, places: &[Membership]) -> Result<()> {
+    for place in places {
+        store::channel::claim(tx, channel, 1, call.now, false)?;
+        leave(tx, channel, place)?;
+    }
+    Ok(())
+}
+
+/// Whether a caller may add these members: those who moderate always, members to an `UNRESTRICTED` channel.
+/// Nobody else may add hidden ones. Sample clients join public channels by themselves.
+pub(super) fn may_add(view: &View, kind: ChannelMembershipType, members: &[IdentityArn]) -> bool {
+    const OPEN: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted]);
+    const HIDDEN: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
+    const SELF: Rule = Rule(&[Grant::OutsiderIfOpen]);
+    match kind {
+        ChannelMembershipType::Hidden => HIDDEN.admits(view),
+        ChannelMembershipType::Default => {
+            let only_self = members.iter().all(|member| *member == view.caller.arn);
+            OPEN.admits(view) || (only_self && SELF.admits(view))
+        }
+    }
+}
+
 /// Takes a member out of one place of a claimed channel, and emits the event under the channel's present number.
 pub(super) fn leave(tx: &mut Tx, channel: &mut Channel, membership: &Membership) -> Result<()> {
-    let moderating = moderating(tx, channel, membership)?;
+    let moderating = moderating(tx, channel, membership.kind)?;
     store::membership::delete(tx, membership)?;
     channel.member_count -= 1;
     store::channel::set_member_count(tx, channel)?;
@@ -74,16 +115,16 @@ fn already_member() -> Error {
 }
 
 /// Who learns of a hidden membership, beside its member.
-fn moderating(tx: &mut Tx, channel: &Channel, membership: &Membership) -> Result<Vec<Key>> {
-    if membership.kind == ChannelMembershipType::Default {
+pub(super) fn moderating(
+    tx: &mut Tx,
+    channel: &Channel,
+    kind: ChannelMembershipType,
+) -> Result<Vec<Key>> {
+    if kind == ChannelMembershipType::Default {
         return Ok(Vec::new());
     }
     let instance = instance_key(&channel.arn.app_instance())?;
     Ok(store::membership::list_moderating(tx, channel.key, instance)?)
-}
-
-pub(super) fn instance_key(instance: &AppInstanceArn) -> Result<Key> {
-    instance.key().ok_or_else(|| Error::forbidden("The app instance does not exist"))
 }
 
 fn place(

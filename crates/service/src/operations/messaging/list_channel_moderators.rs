@@ -1,0 +1,84 @@
+//! `ListChannelModerators`: who moderates a channel. Administrators are not listed: they moderate all.
+
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(GET "/channels/{channelArn}/moderators" => 200, Listed)]
+#[errors(BadRequest)]
+pub struct ListChannelModerators {
+    /// Where.
+    #[label]
+    pub channel_arn: ChannelArn,
+    /// The length of a page.
+    #[query("max-results")]
+    pub max_results: Option<MaxResults>,
+    /// Where the page begins.
+    #[query("next-token")]
+    pub next_token: Option<NextToken>,
+    /// Who acts.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+}
+
+/// The answer.
+#[shape]
+pub struct Listed {
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// Where the next page begins.
+    pub next_token: Option<NextToken>,
+    /// Who.
+    pub channel_moderators: Vec<ChannelModeratorSummary>,
+}
+
+const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
+
+impl Read for ListChannelModerators {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
+        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
+        let page = Page::new(self, call, self.max_results);
+        let after = page.after(self.next_token.as_ref())?;
+        let instance = self.channel_arn.app_instance();
+        let rows = store::moderator::list(tx, &instance, view.channel.key, after, page.reach())?;
+        let (rows, next_token) = page.cut(rows, |moderator| moderator.key);
+        let channel_moderators =
+            rows.iter().map(|moderator| ChannelModeratorSummary { moderator: Identity::from(moderator) }).collect();
+        Ok(Listed { channel_arn: self.channel_arn.clone(), next_token, channel_moderators })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn pages_of_one_hold_each_once_and_members_see_none(world: &mut World) {
+        let (ana, eve) = (world.user("ana"), world.user("eve"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public);
+        world.join(&channel, &ana, &eve);
+        for name in ["bob", "cy"] {
+            let member = world.user(name);
+            world.moderate(&channel, &ana, &member);
+        }
+        let mut list = ListChannelModerators {
+            channel_arn: channel.clone(),
+            max_results: Some(1.try_into().unwrap()),
+            next_token: None,
+            chime_bearer: ana,
+        };
+        let mut seen = Vec::new();
+        loop {
+            let listed = world.call(&list).unwrap();
+            seen.extend(listed.channel_moderators.iter().map(|entry| entry.moderator.arn.id().to_owned()));
+            list.next_token = listed.next_token;
+            if list.next_token.is_none() {
+                break;
+            }
+        }
+        seen.sort();
+        assert_eq!(seen, ["ana", "bob", "cy"]);
+        list.chime_bearer = eve;
+        assert_eq!(world.call(&list).unwrap_err().code, ErrorCode::Forbidden);
+    }
+}
