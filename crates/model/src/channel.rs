@@ -5,8 +5,8 @@ use crate::identity::Identity;
 use crate::key::Key;
 use crate::text::{
     AllowNotifications, ChannelMembershipType, ChannelMode, ChannelPrivacy, ExpirationCriterion,
-    ExpirationDays, FilterRule, MaximumSubChannels, Metadata, MinimumMembershipPercentage, NonEmptyResourceName,
-    TargetMembershipsPerSubChannel,
+    ExpirationDays, FilterRule, MaximumSubChannels, Metadata, MinimumMembershipPercentage,
+    NonEmptyResourceName, TargetMembershipsPerSubChannel,
 };
 use crate::timestamp::Timestamp;
 

@@ -225,7 +225,16 @@ impl Event {
         payload: String,
     ) -> Self {
         let (sequence, at) = (channel.sequence, channel.clock);
-        Self { channel: channel.key, sequence, at, kind, message_type, audience, changes: Vec::new(), payload }
+        Self {
+            channel: channel.key,
+            sequence,
+            at,
+            kind,
+            message_type,
+            audience,
+            changes: Vec::new(),
+            payload,
+        }
     }
 
     /// The frame that goes to a socket.

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use crate::message::Attributes;
-use crate::text::{FilterRule, Violation};
+use crate::text::{FilterRule, MessageAttributeStringValue, Violation};
 
 /// Bytes of a rule's text.
 pub const BYTES_MAX: usize = 2048;
@@ -100,8 +100,11 @@ impl Test {
         match self {
             Self::Key(key, conditions) => {
                 let found = attributes.iter().find(|(name, _)| name.as_str() == key);
-                let values: Vec<&str> =
-                    found.into_iter().flat_map(|(_, values)| values).map(|value| value.as_str()).collect();
+                let values: Vec<&str> = found
+                    .into_iter()
+                    .flat_map(|(_, values)| values)
+                    .map(MessageAttributeStringValue::as_str)
+                    .collect();
                 conditions.iter().any(|condition| condition.holds(&values))
             }
             Self::Or(alternatives) => alternatives.iter().any(|alternative| alternative.passes(attributes)),
@@ -146,6 +149,9 @@ impl Condition {
 mod tests {
     use super::*;
 
+    /// A rule, the attributes of a message, and whether it passes.
+    type Case = (&'static str, &'static [(&'static str, &'static [&'static str])], bool);
+
     fn read(text: &str) -> Result<Rule, Violation> {
         Rule::read(&text.parse().unwrap())
     }
@@ -163,7 +169,7 @@ mod tests {
         let either = r#"{"$or":[{"mention":["Bob"]},{"type":[{"anything-but":["Room"]}]}]}"#;
         let mixed = r#"{"type":["Room",{"anything-but":["Hall"]}]}"#;
         let beside = r#"{"$or":[{"a":["1"]},{"a":["2"]}],"b":["3"]}"#;
-        let table: [(&str, &[(&str, &[&str])], bool); 18] = [
+        let table: [Case; 18] = [
             (bob, &[("mention", &["Bob", "Alice"])], true),
             (bob, &[("mention", &["Tom"])], false),
             (bob, &[("mention", &["bob"])], false),
@@ -191,7 +197,12 @@ mod tests {
     #[test]
     fn what_is_not_of_the_grammar_is_refused() {
         for bad in [
-            "mention", "{", "[]", "\"Bob\"", "null", "{}",
+            "mention",
+            "{",
+            "[]",
+            "\"Bob\"",
+            "null",
+            "{}",
             r#"{"a":[]}"#,
             r#"{"a":"b"}"#,
             r#"{"a":[1]}"#,

@@ -3,6 +3,9 @@
 //! Each step deletes what is older than a named window; running one twice, or on two nodes at once, does no
 //! harm. The server owns the ticking.
 
+use carillon_model::arn::Home;
+use carillon_model::channel::Channel;
+use carillon_model::text::ExpirationCriterion;
 use carillon_model::{Key, Timestamp};
 use carillon_store::request_token::Position;
 use carillon_store::{self as store, Tx};
@@ -29,4 +32,119 @@ pub fn first_token() -> Position {
 /// Deletes old request tokens after `from`; answers where to go on, or nothing at the end.
 pub fn trim_tokens(tx: &mut Tx, now: Timestamp, from: &Position) -> Result<Option<Position>> {
     Ok(store::request_token::delete_old(tx, from, now.plus_ms(-TOKEN_WINDOW_MS), STEP_LEN_MAX)?)
+}
+
+/// How long a day of an expiration is.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Destroys up to `limit` rows of a deleted channel, its own row last; false when nothing is left to do.
+/// The server's limit is [`STEP_LEN_MAX`].
+pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
+    let Some(channel) = store::channel::find_deleted(tx)? else { return Ok(false) };
+    let sub_channels = store::sub_channel::list(tx, channel)?;
+    let place = sub_channels.first().map_or(channel, |sub_channel| sub_channel.key);
+    let emptied = store::message::delete_some(tx, place, limit)? == 0;
+    if !emptied {
+        return Ok(true);
+    }
+    if place != channel {
+        store::sub_channel::delete(tx, channel, place)?;
+        return Ok(true);
+    }
+    let gone = store::membership::delete_some(tx, channel, limit)? == 0
+        && store::moderator::delete_some(tx, channel, limit)? == 0
+        && store::ban::delete_some(tx, channel, limit)? == 0;
+    if gone {
+        store::channel::delete(tx, channel)?;
+    }
+    Ok(true)
+}
+
+/// Where a walk over the channels that expire begins.
+pub const FIRST_CHANNEL: Key = Key([0; 16]);
+
+/// Deletes the channels after `from` that have expired, of as many as one step looks at; answers where to go on,
+/// or nothing at the end.
+pub fn expire_channels(tx: &mut Tx, home: &Home, now: Timestamp, from: Key) -> Result<Option<Key>> {
+    let channels = store::channel::list_expiring(tx, home, from, STEP_LEN_MAX)?;
+    let next = channels.last().map(|channel| channel.key);
+    for mut channel in channels {
+        // What happened in between may have moved the day; the next walk finds out.
+        if is_expired(&channel, now) && store::channel::claim(tx, &mut channel, 1, now, false)? {
+            crate::channels::delete(tx, &channel)?;
+        }
+    }
+    Ok(next)
+}
+
+fn is_expired(channel: &Channel, now: Timestamp) -> bool {
+    let Some((days, criterion)) = channel.expiration else { return false };
+    let since = match criterion {
+        ExpirationCriterion::CreatedTimestamp => channel.created_at,
+        ExpirationCriterion::LastMessageTimestamp => channel.last_message_at.unwrap_or(channel.created_at),
+    };
+    since.plus_ms(days.get() * DAY_MS) <= now
+}
+
+#[cfg(test)]
+mod tests {
+    use carillon_model::ChannelArn;
+    use carillon_model::IdentityArn;
+    use carillon_model::text::{ChannelMode, ChannelPrivacy};
+
+    use super::*;
+    use crate::operations::messaging::put_channel_expiration_settings::PutChannelExpirationSettings;
+    use crate::shapes::ExpirationSettings;
+    use crate::testing::*;
+
+    fn channel(world: &mut World, who: &IdentityArn, criterion: ExpirationCriterion) -> ChannelArn {
+        let channel_arn = world.channel_of(who, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let put = PutChannelExpirationSettings {
+            channel_arn: channel_arn.clone(),
+            chime_bearer: Some(who.clone()),
+            expiration_settings: Some(ExpirationSettings {
+                expiration_days: 2.try_into().unwrap(),
+                expiration_criterion: criterion,
+            }),
+        };
+        world.call(&put).unwrap();
+        channel_arn
+    }
+
+    fn expire(world: &mut World) -> Vec<&'static str> {
+        world.take_events();
+        let home = World::home();
+        let mut from = Some(FIRST_CHANNEL);
+        while let Some(key) = from {
+            let home = home.clone();
+            from = world.step(move |tx, now| expire_channels(tx, &home, now, key));
+        }
+        world.take_events()
+    }
+
+    #[engine_test]
+    fn a_channel_expires_by_its_own_criterion(world: &mut World) {
+        let ana = world.user("ana");
+        channel(world, &ana, ExpirationCriterion::CreatedTimestamp);
+        let lively = channel(world, &ana, ExpirationCriterion::LastMessageTimestamp);
+        let silent = channel(world, &ana, ExpirationCriterion::LastMessageTimestamp);
+        world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.advance_ms(DAY_MS);
+        world.send(&lively, &ana, "still here");
+        world.advance_ms(DAY_MS - 1);
+        assert!(expire(world).is_empty());
+        world.advance_ms(1);
+        assert_eq!(expire(world), ["DELETE_CHANNEL", "DELETE_CHANNEL"]);
+        assert_eq!(world.contents(&lively, &ana), ["still here"]);
+        let put = PutChannelExpirationSettings {
+            channel_arn: silent,
+            chime_bearer: Some(ana.clone()),
+            expiration_settings: None,
+        };
+        assert_eq!(world.call(&put).unwrap_err().code, ErrorCode::Forbidden);
+        world.advance_ms(DAY_MS);
+        assert_eq!(expire(world), ["DELETE_CHANNEL"]);
+        world.advance_ms(DAY_MS);
+        assert!(expire(world).is_empty());
+    }
 }

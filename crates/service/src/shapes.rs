@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use carillon_macros::shape;
 use carillon_model::channel::{
-    Channel as StoredChannel, ElasticChannelConfiguration as Elastic, Membership,
+    Channel as StoredChannel, ElasticChannelConfiguration as Elastic, Membership, Preferences,
 };
 use carillon_model::identity::Identity as Who;
 use carillon_model::message::{Attributes, Message};
@@ -198,6 +198,77 @@ impl ChannelMembership {
             sub_channel_id: sub_channel_id(membership.channel, membership.sub_channel),
         }
     }
+}
+
+/// Memberships that were made at once.
+#[shape]
+pub struct BatchChannelMemberships {
+    /// Who added them.
+    pub invited_by: Identity,
+    /// Seen or hidden.
+    #[member("Type")]
+    pub kind: ChannelMembershipType,
+    /// Who.
+    pub members: Vec<Identity>,
+    /// Where.
+    pub channel_arn: ChannelArn,
+    /// The sub-channel that the request named.
+    pub sub_channel_id: Option<SubChannelId>,
+}
+
+/// Why one of a batch was not added.
+#[shape]
+pub struct BatchCreateChannelMembershipError {
+    /// Who.
+    pub member_arn: IdentityArn,
+    /// Why, for programs.
+    pub error_code: BatchErrorCode,
+    /// Why, for people.
+    pub error_message: Option<ErrorMessage>,
+}
+
+/// What a member wants to be notified of.
+#[shape]
+pub struct ChannelMembershipPreferences {
+    /// On their devices.
+    pub push_notifications: Option<PushNotificationPreferences>,
+}
+
+/// What a member wants to be notified of on their devices.
+#[shape]
+pub struct PushNotificationPreferences {
+    /// All, nothing, or what the rule lets through.
+    pub allow_notifications: AllowNotifications,
+    /// The rule.
+    pub filter_rule: Option<FilterRule>,
+}
+
+impl From<Preferences> for ChannelMembershipPreferences {
+    fn from(preferences: Preferences) -> Self {
+        let Preferences { allow_notifications, filter_rule } = preferences;
+        Self { push_notifications: Some(PushNotificationPreferences { allow_notifications, filter_rule }) }
+    }
+}
+
+/// One sub-channel of an elastic channel.
+#[shape]
+pub struct SubChannelSummary {
+    /// Its id.
+    pub sub_channel_id: SubChannelId,
+    /// How many belong to it, moderators among them.
+    pub membership_count: i64,
+}
+
+/// What a search asks of a channel.
+#[shape]
+pub struct SearchField {
+    /// What it looks at.
+    pub key: SearchFieldKey,
+    /// With what it compares.
+    #[length(1, 20)]
+    pub values: Vec<SearchFieldValue>,
+    /// How it compares.
+    pub operator: SearchFieldOperator,
 }
 
 /// Who a channel's moderator is.

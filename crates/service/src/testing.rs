@@ -376,6 +376,20 @@ impl World {
         futures(marked).unwrap();
     }
 
+    /// Runs one step of a job.
+    pub(crate) fn step<T: Send + 'static>(
+        &mut self,
+        job: impl Fn(&mut store::Tx, Timestamp) -> crate::error::Result<T> + Send + 'static,
+    ) -> T {
+        let now = self.clock.now();
+        futures(self.service.store().write("job", move |tx| job(tx, now))).unwrap()
+    }
+
+    /// Region and account.
+    pub(crate) fn home() -> Home {
+        Home::new(REGION, ACCOUNT)
+    }
+
     pub(crate) fn advance_ms(&mut self, by: i64) {
         self.clock.0.fetch_add(by, Ordering::Relaxed);
     }

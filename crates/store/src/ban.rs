@@ -1,12 +1,12 @@
 //! Who is banned from a channel.
 
-use carillon_model::Key;
-use carillon_model::arn::AppInstanceArn;
-use carillon_model::channel::{Appointment};
-use carillon_model::identity::Identity;
-use carillon_model::Timestamp;
 use crate::engine::values;
 use crate::{Result, Tx, identity};
+use carillon_model::Key;
+use carillon_model::Timestamp;
+use carillon_model::arn::AppInstanceArn;
+use carillon_model::channel::Appointment;
+use carillon_model::identity::Identity;
 
 /// Bans an identity; false when it is banned.
 pub fn insert(tx: &mut Tx, channel: Key, member: Key, by: Key, now: Timestamp) -> Result<bool> {

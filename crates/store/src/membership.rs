@@ -214,7 +214,8 @@ pub fn set_preferences(
 ) -> Result<bool> {
     let allow = preferences.map(|preferences| preferences.allow_notifications);
     let rule = preferences.and_then(|preferences| preferences.filter_rule.as_ref());
-    let sql = "UPDATE membership SET allow_notifications = $3, filter_rule = $4 WHERE channel = $1 AND member = $2";
+    let sql =
+        "UPDATE membership SET allow_notifications = $3, filter_rule = $4 WHERE channel = $1 AND member = $2";
     Ok(tx.execute(sql, values![channel, member, allow, rule])? == 1)
 }
 
@@ -230,26 +231,27 @@ pub fn is_seen(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
     Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
 }
 
-/// How many members a channel has, counting no further than `most`. `viewer` is counted, hidden or not; other
-/// hidden members are where `hidden` says so.
-pub fn count_members(tx: &mut Tx, channel: Key, viewer: Key, hidden: bool, most: i64) -> Result<i64> {
+/// How many members of a channel someone sees, counting no further than `most`: all, or where `viewer` is a
+/// member who sees no hidden ones, those who are not hidden, and the viewer.
+pub fn count_members(tx: &mut Tx, channel: Key, viewer: Option<Key>, most: i64) -> Result<i64> {
     let sql = "SELECT COUNT(*) FROM (SELECT DISTINCT member FROM membership
-                 WHERE channel = $1 AND (kind = 'DEFAULT' OR member = $2 OR CAST($3 AS BIGINT) = 1)
-                 LIMIT $4) AS counted";
-    Ok(tx.row(sql, values![channel, viewer, hidden, most], |row| row.get(0))?.unwrap_or_default())
+                 WHERE channel = $1 AND (CAST($2 AS BYTEA) IS NULL OR kind = 'DEFAULT' OR member = $2)
+                 LIMIT $3) AS counted";
+    Ok(tx.row(sql, values![channel, viewer, most], |row| row.get(0))?.unwrap_or_default())
 }
 
 /// Takes up to `limit` memberships of a deleted channel away; answers how many.
 pub fn delete_some(tx: &mut Tx, channel: Key, limit: i64) -> Result<u64> {
-    let sql = "SELECT member, sub_channel FROM membership WHERE channel = $1 ORDER BY member, sub_channel LIMIT $2";
+    let sql =
+        "SELECT member, sub_channel FROM membership WHERE channel = $1 ORDER BY member, sub_channel LIMIT $2";
     let places: Vec<(Key, Key)> =
         tx.rows(sql, values![channel, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (member, sub_channel) in &places {
-        tx.defer(
-            "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3",
-            values![channel, member, sub_channel],
-        )?;
-        identity::add_memberships(tx, *member, -1)?;
+        let sql = "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3";
+        // Another node may be at the same rows; whoever deletes one counts it, once.
+        if tx.execute(sql, values![channel, member, sub_channel])? == 1 {
+            identity::add_memberships(tx, *member, -1)?;
+        }
     }
     Ok(places.len() as u64)
 }

@@ -1,9 +1,9 @@
 //! Who moderates a channel. Their making, and whether someone is one, stand with the channel.
 
-use carillon_model::{Key, Timestamp};
 use carillon_model::arn::AppInstanceArn;
 use carillon_model::channel::{Appointment, Channel};
 use carillon_model::identity::Identity;
+use carillon_model::{Key, Timestamp};
 
 use crate::engine::values;
 use crate::{Result, Tx, channel, identity};

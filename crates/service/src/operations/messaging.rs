@@ -1,9 +1,11 @@
 //! The operations of Amazon Chime SDK Messaging.
 
+pub mod batch_create_channel_membership;
 pub mod create_channel;
 pub mod create_channel_ban;
 pub mod create_channel_membership;
 pub mod create_channel_moderator;
+pub mod delete_channel;
 pub mod delete_channel_ban;
 pub mod delete_channel_membership;
 pub mod delete_channel_moderator;
@@ -13,6 +15,7 @@ pub mod describe_channel_membership;
 pub mod describe_channel_membership_for_app_instance_user;
 pub mod describe_channel_moderated_by_app_instance_user;
 pub mod describe_channel_moderator;
+pub mod get_channel_membership_preferences;
 pub mod get_channel_message;
 pub mod get_channel_message_status;
 pub mod get_messaging_session_endpoint;
@@ -24,6 +27,10 @@ pub mod list_channel_moderators;
 pub mod list_channels;
 pub mod list_channels_moderated_by_app_instance_user;
 mod placement;
+mod preferences;
+pub mod put_channel_expiration_settings;
+pub mod put_channel_membership_preferences;
 pub mod send_channel_message;
 mod subject;
 pub mod update_channel;
+pub mod update_channel_read_marker;

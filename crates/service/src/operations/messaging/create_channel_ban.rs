@@ -1,5 +1,5 @@
-//! `CreateChannelBan`: bans someone from a channel, member or not. A member is taken out; nobody can add them again until
-//! the ban is lifted. Those who moderate cannot be banned.
+//! `CreateChannelBan`: bans someone from a channel, member or not. A member is taken out; nobody can add them
+//! again until the ban is lifted. Those who moderate cannot be banned.
 
 use super::placement::leave_all;
 use crate::operation::prelude::*;
@@ -59,11 +59,7 @@ mod tests {
     use crate::testing::*;
 
     fn ban(channel: &ChannelArn, by: &IdentityArn, who: &IdentityArn) -> CreateChannelBan {
-        CreateChannelBan {
-            channel_arn: channel.clone(),
-            member_arn: who.clone(),
-            chime_bearer: by.clone(),
-        }
+        CreateChannelBan { channel_arn: channel.clone(), member_arn: who.clone(), chime_bearer: by.clone() }
     }
 
     #[engine_test]

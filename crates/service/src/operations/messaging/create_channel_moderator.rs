@@ -1,5 +1,5 @@
-//! `CreateChannelModerator`: makes someone a moderator, member or not. A regular member of an elastic channel leaves its
-//! sub-channel by that: a moderator chooses theirs.
+//! `CreateChannelModerator`: makes someone a moderator, member or not. A regular member of an elastic channel
+//! leaves its sub-channel by that: a moderator chooses theirs.
 
 use super::placement::leave_all;
 use crate::operation::prelude::*;
@@ -51,10 +51,7 @@ impl Write for CreateChannelModerator {
             leave_all(tx, call, &mut view.channel, &places)?;
         }
         store::channel::insert_moderator(tx, key, member.key, view.caller.key, view.channel.clock)?;
-        Ok(Created {
-            channel_arn: self.channel_arn.clone(),
-            channel_moderator: Identity::from(&member),
-        })
+        Ok(Created { channel_arn: self.channel_arn.clone(), channel_moderator: Identity::from(&member) })
     }
 }
 

@@ -1,5 +1,5 @@
-//! `DeleteChannelModerator`: takes the role away; the membership stays, but for an elastic channel. The last moderator may
-//! go: administrators remain.
+//! `DeleteChannelModerator`: takes the role away; the membership stays, but for an elastic channel. The last
+//! moderator may go: administrators remain.
 
 use super::placement::leave_all;
 use crate::operation::NoContent;

@@ -1,5 +1,5 @@
-//! `DescribeChannelMembership`: how someone belongs to a channel. A hidden member is known to those who moderate, and
-//! to itself.
+//! `DescribeChannelMembership`: how someone belongs to a channel. A hidden member is known to those who
+//! moderate, and to itself.
 
 use carillon_model::channel::Membership;
 
@@ -60,8 +60,9 @@ impl Read for DescribeChannelMembership {
 impl DescribeChannelMembership {
     /// The caller sees what the list of members shows them, and themselves.
     fn is_seen(&self, view: &View, place: &Membership) -> bool {
-        let same_place =
-            view.channel.elastic.is_none() || view.memberships.is_empty() || view.belongs_to(place.sub_channel);
+        let same_place = view.channel.elastic.is_none()
+            || view.memberships.is_empty()
+            || view.belongs_to(place.sub_channel);
         let open = place.kind == ChannelMembershipType::Default && same_place;
         open || view.is_moderating() || self.member_arn == view.caller.arn
     }
@@ -89,7 +90,10 @@ mod tests {
         world.join(&channel, &ana, &bob);
         let seen = world.call(&describe(&channel, &bob, &bob)).unwrap().channel_membership;
         assert_eq!((seen.invited_by.arn, seen.member.arn), (ana.clone(), bob.clone()));
-        assert_eq!((seen.kind, seen.created_timestamp), (ChannelMembershipType::Default, START.plus_ms(1_000)));
+        assert_eq!(
+            (seen.kind, seen.created_timestamp),
+            (ChannelMembershipType::Default, START.plus_ms(1_000))
+        );
         assert_eq!(seen.sub_channel_id, None);
         assert!(world.call(&describe(&channel, &bob, &ana)).is_ok());
         let mut code = |who: &IdentityArn, member: &IdentityArn| {
@@ -136,8 +140,7 @@ mod tests {
         assert_eq!(seen.sub_channel_id, Some(place.clone()));
         assert_eq!(world.call(&describe(&channel, &d, &b)).unwrap_err().code, ErrorCode::NotFound);
         assert_eq!(world.call(&describe(&channel, &ana, &ana)).unwrap_err().code, ErrorCode::BadRequest);
-        let own =
-            DescribeChannelMembership { sub_channel_id: Some(place), ..describe(&channel, &ana, &ana) };
+        let own = DescribeChannelMembership { sub_channel_id: Some(place), ..describe(&channel, &ana, &ana) };
         assert!(world.call(&own).is_ok());
     }
 }

@@ -35,7 +35,8 @@ impl Read for DescribeChannelMembershipForAppInstanceUser {
         let channel = call.view_channel(tx, &self.channel_arn, RULE)?.channel;
         let instance = self.channel_arn.app_instance();
         let found = store::membership::find_channel(tx, &instance, member.key, channel.key)?;
-        let belonging = found.ok_or_else(|| Error::forbidden("The user or bot is not a member of the channel"))?;
+        let belonging =
+            found.ok_or_else(|| Error::forbidden("The user or bot is not a member of the channel"))?;
         let channel_membership =
             ChannelMembershipForAppInstanceUserSummary::new(belonging, &member, &self.chime_bearer);
         Ok(Described { channel_membership })
@@ -50,8 +51,8 @@ mod tests {
     #[engine_test]
     fn one_describes_ones_own_and_admins_anyones(world: &mut World) {
         let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.admin("root"));
-        let [first, channel, last] = [(); 3]
-            .map(|()| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public));
+        let [first, channel, last] =
+            [(); 3].map(|()| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public));
         for other in [&first, &last] {
             world.join(other, &ana, &bob);
         }

@@ -1,5 +1,5 @@
-//! `DescribeChannelModeratedByAppInstanceUser`: a channel that someone moderates; about others to those who belong. Never of an
-//! elastic channel.
+//! `DescribeChannelModeratedByAppInstanceUser`: a channel that someone moderates; about others to those who
+//! belong. Never of an elastic channel.
 
 use crate::operation::prelude::*;
 

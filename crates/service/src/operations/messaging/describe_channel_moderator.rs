@@ -31,8 +31,10 @@ impl Read for DescribeChannelModerator {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let instance = self.channel_arn.app_instance();
         let not_there = || Error::not_found("The user or bot is not a moderator of the channel");
-        let moderator = call.find_identity(tx, &self.channel_moderator_arn, &instance)?.ok_or_else(not_there)?.identity;
-        let found = store::moderator::find(tx, &instance, view.channel.key, &moderator)?.ok_or_else(not_there)?;
+        let moderator =
+            call.find_identity(tx, &self.channel_moderator_arn, &instance)?.ok_or_else(not_there)?.identity;
+        let found =
+            store::moderator::find(tx, &instance, view.channel.key, &moderator)?.ok_or_else(not_there)?;
         let channel_moderator = ChannelModerator {
             moderator: Identity::from(&found.member),
             channel_arn: self.channel_arn.clone(),

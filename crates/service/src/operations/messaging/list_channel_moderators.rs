@@ -41,8 +41,10 @@ impl Read for ListChannelModerators {
         let instance = self.channel_arn.app_instance();
         let rows = store::moderator::list(tx, &instance, view.channel.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |moderator| moderator.key);
-        let channel_moderators =
-            rows.iter().map(|moderator| ChannelModeratorSummary { moderator: Identity::from(moderator) }).collect();
+        let channel_moderators = rows
+            .iter()
+            .map(|moderator| ChannelModeratorSummary { moderator: Identity::from(moderator) })
+            .collect();
         Ok(Listed { channel_arn: self.channel_arn.clone(), next_token, channel_moderators })
     }
 }

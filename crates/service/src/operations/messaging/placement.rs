@@ -73,7 +73,12 @@ pub(super) struct Joining<'a> {
 
 /// Takes a member out of these places of a claimed channel. Under the claim nobody else takes numbers: the events
 /// get the next ones, each its own.
-pub(super) fn leave_all(tx: &mut Tx, call: &Call, channel: &mut Channel, places: &[Membership]) -> Result<()> {
+pub(super) fn leave_all(
+    tx: &mut Tx,
+    call: &Call,
+    channel: &mut Channel,
+    places: &[Membership],
+) -> Result<()> {
     for place in places {
         store::channel::claim(tx, channel, 1, call.now, false)?;
         leave(tx, channel, place)?;
@@ -115,11 +120,7 @@ fn already_member() -> Error {
 }
 
 /// Who learns of a hidden membership, beside its member.
-pub(super) fn moderating(
-    tx: &mut Tx,
-    channel: &Channel,
-    kind: ChannelMembershipType,
-) -> Result<Vec<Key>> {
+pub(super) fn moderating(tx: &mut Tx, channel: &Channel, kind: ChannelMembershipType) -> Result<Vec<Key>> {
     if kind == ChannelMembershipType::Default {
         return Ok(Vec::new());
     }

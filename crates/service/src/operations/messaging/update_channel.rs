@@ -125,10 +125,7 @@ mod tests {
         let channel = world.call(&elastic_request(world, &ana)).unwrap().channel_arn;
         world.join(&channel, &ana, &bob);
         world.take_events();
-        let open = UpdateChannel {
-            mode: Some(ChannelMode::Unrestricted),
-            ..rename(&channel, &ana, "Open")
-        };
+        let open = UpdateChannel { mode: Some(ChannelMode::Unrestricted), ..rename(&channel, &ana, "Open") };
         assert_eq!(world.call(&open).unwrap_err().code, ErrorCode::BadRequest);
         world.call(&rename(&channel, &ana, "Hall")).unwrap();
         assert_eq!(world.told(), [["bob"]]);

@@ -1,0 +1,19 @@
+//! Whose preferences may be read and written: one's own, in a channel that is not elastic, whatever one's role.
+
+use carillon_model::{ChannelArn, IdentityArn};
+use carillon_store::Tx;
+
+use crate::call::{Call, View};
+use crate::error::{Error, Result};
+use crate::rule::{Grant, Rule};
+
+const RULE: Rule = Rule(&[Grant::AnyMember]);
+
+/// The channel, for a member who asks about themselves.
+pub(super) fn view_own(tx: &mut Tx, call: &Call, arn: &ChannelArn, member: &IdentityArn) -> Result<View> {
+    let view = call.view_channel_as(tx, arn, |view| RULE.admits(view) && view.caller.arn == *member)?;
+    if view.channel.elastic.is_some() {
+        return Err(Error::bad_request("ChannelArn: the members of an elastic channel have no preferences"));
+    }
+    Ok(view)
+}
