@@ -33,6 +33,11 @@ impl Key {
         format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
     }
 
+    /// The key just after this one; none follows the greatest.
+    pub fn next(self) -> Option<Self> {
+        u128::from_be_bytes(self.0).checked_add(1).map(|next| Self(next.to_be_bytes()))
+    }
+
     /// A key made of random bytes, with the marks of a version 4 UUID.
     pub fn random(mut bytes: [u8; 16]) -> Self {
         bytes[6] = bytes[6] & 0x0f | 0x40;
@@ -180,6 +185,7 @@ mod tests {
         assert_eq!(Key::from_hex(&key.to_string()), Some(key));
         assert_eq!(Key::from_uuid("8d1e2f30-aaaa-4bbb-8ccc-00000000000"), None);
         assert_eq!(Key::from_uuid("8D1E2F30-AAAA-4BBB-8CCC-000000000001"), None);
+        assert!(key < key.next().unwrap() && Key([0xff; 16]).next().is_none());
         assert_eq!(Key::from_hex("é".repeat(16).as_str()), None);
     }
 

@@ -73,6 +73,12 @@ impl<'a> Page<'a> {
         i64::try_from(self.limit).unwrap_or_default() + 1
     }
 
+    /// The token that leads to what comes after this.
+    pub fn token(&self, cursor: &impl Serialize) -> NextToken {
+        let text = serde_json::to_vec(cursor).expect("keys and texts always serialize");
+        NextToken::stored(self.call.surroundings.seal.seal(self.call.random(), &self.context, text))
+    }
+
     /// Cuts the rows to the page; the token leads to what comes after the last of them.
     pub fn cut<T, C: Serialize>(
         &self,
@@ -81,10 +87,7 @@ impl<'a> Page<'a> {
     ) -> (Vec<T>, Option<NextToken>) {
         let more = self.limit < rows.len();
         rows.truncate(self.limit);
-        let token = rows.last().filter(|_| more).map(|last| {
-            let text = serde_json::to_vec(&cursor(last)).expect("keys and texts always serialize");
-            NextToken::stored(self.call.surroundings.seal.seal(self.call.random(), &self.context, text))
-        });
+        let token = rows.last().filter(|_| more).map(|last| self.token(&cursor(last)));
         (rows, token)
     }
 }
