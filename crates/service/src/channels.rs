@@ -1,10 +1,9 @@
 //! What happens to a channel as a whole, by an operation or by a job: its record changes, or it ends.
 
-use carillon_model::AppInstanceArn;
-use carillon_model::Key;
 use carillon_model::channel::Channel;
 use carillon_model::event::Event;
 use carillon_model::identity::Identity;
+use carillon_model::{AppInstanceArn, Key};
 use carillon_store::{self as store, Tx};
 
 use crate::error::{Error, Result};

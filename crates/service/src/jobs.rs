@@ -63,18 +63,29 @@ pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
 /// Where a walk over the channels that expire begins.
 pub const FIRST_CHANNEL: Key = Key([0; 16]);
 
-/// Deletes the channels after `from` that have expired, of as many as one step looks at; answers where to go on,
-/// or nothing at the end.
-pub fn expire_channels(tx: &mut Tx, home: &Home, now: Timestamp, from: Key) -> Result<Option<Key>> {
-    let channels = store::channel::list_expiring(tx, home, from, STEP_LEN_MAX)?;
+/// The channels after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at
+/// the end. Each is then deleted by [`expire_channel`], in the lane of its ARN: only there its last event follows
+/// the others.
+pub fn find_expired_channels(
+    tx: &mut Tx,
+    home: &Home,
+    now: Timestamp,
+    from: Key,
+) -> Result<(Vec<Channel>, Option<Key>)> {
+    let mut channels = store::channel::list_expiring(tx, home, from, STEP_LEN_MAX)?;
     let next = channels.last().map(|channel| channel.key);
-    for mut channel in channels {
-        // What happened in between may have moved the day; the next walk finds out.
-        if is_expired(&channel, now) && store::channel::claim(tx, &mut channel, 1, now, false)? {
-            crate::channels::delete(tx, &channel)?;
-        }
+    channels.retain(|channel| is_expired(channel, now));
+    Ok((channels, next))
+}
+
+/// Deletes a channel that was found to have expired; false when something happened in it meanwhile, which may have
+/// moved the day: the next walk finds out.
+pub fn expire_channel(tx: &mut Tx, now: Timestamp, mut channel: Channel) -> Result<bool> {
+    let claimed = store::channel::claim(tx, &mut channel, 1, now, false)?;
+    if claimed {
+        crate::channels::delete(tx, &channel)?;
     }
-    Ok(next)
+    Ok(claimed)
 }
 
 fn is_expired(channel: &Channel, now: Timestamp) -> bool {
@@ -88,9 +99,8 @@ fn is_expired(channel: &Channel, now: Timestamp) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use carillon_model::ChannelArn;
-    use carillon_model::IdentityArn;
     use carillon_model::text::{ChannelMode, ChannelPrivacy};
+    use carillon_model::{ChannelArn, IdentityArn};
 
     use super::*;
     use crate::operations::messaging::put_channel_expiration_settings::PutChannelExpirationSettings;
@@ -113,11 +123,14 @@ mod tests {
 
     fn expire(world: &mut World) -> Vec<&'static str> {
         world.take_events();
-        let home = World::home();
         let mut from = Some(FIRST_CHANNEL);
         while let Some(key) = from {
-            let home = home.clone();
-            from = world.step(move |tx, now| expire_channels(tx, &home, now, key));
+            let (expired, next) =
+                world.step(move |tx, now| find_expired_channels(tx, &World::home(), now, key));
+            for channel in expired {
+                assert!(world.step(move |tx, now| expire_channel(tx, now, channel.clone())));
+            }
+            from = next;
         }
         world.take_events()
     }
@@ -146,5 +159,19 @@ mod tests {
         assert_eq!(expire(world), ["DELETE_CHANNEL"]);
         world.advance_ms(DAY_MS);
         assert!(expire(world).is_empty());
+    }
+
+    #[engine_test]
+    fn a_message_in_the_last_moment_keeps_a_channel(world: &mut World) {
+        let ana = world.user("ana");
+        let lively = channel(world, &ana, ExpirationCriterion::LastMessageTimestamp);
+        world.advance_ms(2 * DAY_MS);
+        let find = |tx: &mut Tx, now| find_expired_channels(tx, &World::home(), now, FIRST_CHANNEL);
+        let (expired, _) = world.step(find);
+        world.send(&lively, &ana, "wait");
+        let late = expired[0].clone();
+        assert!(!world.step(move |tx, now| expire_channel(tx, now, late.clone())));
+        assert_eq!(world.contents(&lively, &ana), ["wait"]);
+        assert!(world.step(find).0.is_empty());
     }
 }

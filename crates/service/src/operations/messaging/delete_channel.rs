@@ -98,9 +98,11 @@ mod tests {
             world.send(&plain, &ana, &number.to_string());
         }
         assert!(!world.step(|tx, _| jobs::destroy_channels(tx, 2)), "nothing is deleted yet");
+        world.take_events();
         for channel_arn in [plain, elastic] {
             world.call(&DeleteChannel { channel_arn, chime_bearer: ana.clone() }).unwrap();
         }
+        assert_eq!(world.told(), [vec!["ana"], vec!["b", "c", "d"]], "members of all sub-channels");
         let mut steps = 0;
         while world.step(|tx, _| jobs::destroy_channels(tx, 2)) {
             steps += 1;
