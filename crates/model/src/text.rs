@@ -136,7 +136,10 @@ macro_rules! parsed_from_text {
 /// Declares text types: `Name: chars 1 to 64, "pattern";`.
 #[macro_export]
 macro_rules! text {
-    ($($(#[$doc:meta])* $name:ident: $unit:ident $min:literal $(to $max:literal)? $(, $pattern:literal)? $(, by $own:path)?;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $unit:ident $min:literal $(to $max:literal)? $(, $pattern:literal)? $(, by $own:path)?;
+    )*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);
