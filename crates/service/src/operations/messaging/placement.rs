@@ -18,7 +18,7 @@ pub(super) fn join(
     channel: &mut Channel,
     membership: &Joining<'_>,
 ) -> Result<Membership> {
-    let Joining { member, invited_by, kind, sub_channel } = membership;
+    let Joining { member, invited_by, kind, sub_channel, together } = membership;
     let quotas = &call.surroundings.quotas;
     if quotas.user_memberships_max <= member.membership_count {
         return Err(Error::limit_exceeded("memberships of a user", quotas.user_memberships_max));
@@ -42,7 +42,9 @@ pub(super) fn join(
     store::channel::set_member_count(tx, channel)?;
     store::identity::add_memberships(tx, member.identity.key, 1)?;
     let moderating = moderating(tx, channel, &membership)?;
-    tx.emit(Event::create_channel_membership(channel, &membership, &moderating))?;
+    let mut event = Event::create_channel_membership(channel, &membership, &moderating);
+    event.audience.include(together);
+    tx.emit(event)?;
     Ok(membership)
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Joining<'a> {
     pub(super) kind: ChannelMembershipType,
     /// The sub-channel that the request names.
     pub(super) sub_channel: Option<&'a SubChannelId>,
+    /// Who joins in the same transaction: they are told of each other, whoever comes first.
+    pub(super) together: &'a [Key],
 }
 
 /// Takes a member out of one place of a claimed channel, and emits the event under the channel's present number.
