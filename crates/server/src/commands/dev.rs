@@ -45,7 +45,8 @@ fn welcome(running: &Running, demo: &Demo, region: &str) -> String {
         "
 # Then send a message, and read it:
 
-aws chime-sdk-messaging send-channel-message --channel-arn {channel} --chime-bearer {ana} --type STANDARD --persistence PERSISTENT --content 'Hello, Bob'
+aws chime-sdk-messaging send-channel-message --channel-arn {channel} --chime-bearer {ana} \\
+  --type STANDARD --persistence PERSISTENT --content 'Hello, Bob'
 aws chime-sdk-messaging list-channel-messages --channel-arn {channel} --chime-bearer {bob}
 
 # The demo:
@@ -89,8 +90,8 @@ mod tests {
 
     #[test]
     fn a_shell_reads_back_what_was_quoted() {
-        assert_eq!(quoted("/home/ana/ca.pem"), "/home/ana/ca.pem");
-        assert_eq!(quoted("/home/ana b/ca.pem"), "'/home/ana b/ca.pem'");
+        assert_eq!(quoted("/data/ana/ca.pem"), "/data/ana/ca.pem");
+        assert_eq!(quoted("/data/ana b/ca.pem"), "'/data/ana b/ca.pem'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 

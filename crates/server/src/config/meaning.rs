@@ -123,7 +123,8 @@ impl Settings {
 }
 
 impl StoreAddress {
-    fn parse(text: &str) -> Result<Self> {
+    /// Reads `sqlite:<path>` or `postgres://…`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let shown = without_secrets(text);
         match Location::parse(text) {
             Ok(location) => Ok(Self { location, shown }),
@@ -239,10 +240,6 @@ mod tests {
         Settings::read(written)
     }
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn nothing_written_means_the_defaults() {
         let settings = read(|_| {}).unwrap();
@@ -253,21 +250,22 @@ mod tests {
         assert_eq!(settings.store.location, Location::Sqlite("carillon-data/carillon.db".into()));
         assert_eq!((settings.home.region(), settings.home.account()), ("us-east-1", "000000000000"));
         assert!(!settings.test_clock);
-        let plain = read(|written| written.https = some("off")).unwrap();
+        let plain = read(|written| written.https = Some("off".into())).unwrap();
         assert_eq!(plain.public_host(plain.http, plain.https).as_str(), "localhost:8480");
     }
 
     #[test]
     fn a_value_without_a_meaning_is_refused_as_usage() {
-        let refusals: [(&str, fn(&mut Written)); 8] = [
-            ("everywhere", |written| written.http = some("everywhere")),
-            ("both off", |written| (written.http, written.https) = (some("off"), some("off"))),
+        type Change = fn(&mut Written);
+        let refusals: [(&str, Change); 8] = [
+            ("everywhere", |written| written.http = Some("everywhere".into())),
+            ("both off", |written| (written.http, written.https) = (Some("off".into()), Some("off".into()))),
             ("--tls-key", |written| written.tls_cert = Some("cert.pem".into())),
-            ("nats://bus", |written| written.bus = some("nats://me:secret@bus")),
-            ("Nowhere Land", |written| written.region = some("Nowhere Land")),
-            ("12 digits", |written| written.account_id = some("12")),
-            ("mysql://127.0.0.1/x", |written| written.store = some("mysql://me:secret@127.0.0.1/x?p=secret")),
-            ("neither", |written| written.log_format = some("xml")),
+            ("nats://bus", |written| written.bus = Some("nats://me:secret@bus".into())),
+            ("Nowhere Land", |written| written.region = Some("Nowhere Land".into())),
+            ("12 digits", |written| written.account_id = Some("12".into())),
+            ("mysql://db/x", |written| written.store = Some("mysql://me:secret@db/x?p=secret".into())),
+            ("neither", |written| written.log_format = Some("xml".into())),
         ];
         for (named, change) in refusals {
             let error = read(change).unwrap_err();

@@ -3,6 +3,11 @@
 //!
 //! One declaration serves all three: a field is a flag, a variable and a key. Nothing is understood here; to
 //! add an option, add a field, its line in `or`, and its meaning in `meaning.rs`.
+#![expect(
+    rustdoc::invalid_html_tags,
+    rustdoc::broken_intra_doc_links,
+    reason = "what documents a field is what `--help` prints, where <data-dir> is no tag"
+)]
 
 use std::path::{Path, PathBuf};
 
