@@ -1,6 +1,6 @@
 //! Texts, choices and numbers with limits, one type for each shape of the interface that a request can break.
 //!
-//! To add one: a line in a [`text!`], [`choice!`] or [`number!`] block; the conformance test compares its
+//! To add one: a line in a `text!`, `choice!` or `number!` block; the conformance test compares its
 //! limits with `spec/api.json`. Lengths count characters as the interface does, except where the quota is
 //! published in bytes, which the word `bytes` says.
 
