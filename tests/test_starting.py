@@ -89,7 +89,6 @@ def test_a_bad_value_is_named(tmp_path, flag, value):
     [
         ("colour = 'red'", "colour"),
         ("[limits]\nno_such_limit = 1", "no_such_limit"),
-        ("[limits]\npreset = 'endless'", "endless"),
         ("http = ", "carillon.toml"),
     ],
 )

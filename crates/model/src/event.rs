@@ -120,12 +120,18 @@ impl Audience {
         Self { sub_channels: vec![sub_channel], but_hidden: true, users: vec![user] }
     }
 
+    /// These users too.
+    pub fn include(&mut self, users: &[Key]) {
+        self.users.extend(users);
+        self.users.sort();
+        self.users.dedup();
+    }
+
     /// Only these users.
     pub fn only(users: impl IntoIterator<Item = Key>) -> Self {
-        let mut users: Vec<Key> = users.into_iter().collect();
-        users.sort();
-        users.dedup();
-        Self { users, ..Self::default() }
+        let mut audience = Self::default();
+        audience.include(&users.into_iter().collect::<Vec<Key>>());
+        audience
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts, choices and numbers with limits, one type for each shape of the interface that a request can break.
 //!
-//! To add one: a line in a [`text!`], [`choice!`] or [`number!`] block; the conformance test compares its
+//! To add one: a line in a `text!`, `choice!` or `number!` block; the conformance test compares its
 //! limits with `spec/api.json`. Lengths count characters as the interface does, except where the quota is
 //! published in bytes, which the word `bytes` says.
 
@@ -136,7 +136,10 @@ macro_rules! parsed_from_text {
 /// Declares text types: `Name: chars 1 to 64, "pattern";`.
 #[macro_export]
 macro_rules! text {
-    ($($(#[$doc:meta])* $name:ident: $unit:ident $min:literal $(to $max:literal)? $(, $pattern:literal)? $(, by $own:path)?;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        $name:ident: $unit:ident $min:literal $(to $max:literal)? $(, $pattern:literal)? $(, by $own:path)?;
+    )*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(String);

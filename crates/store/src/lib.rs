@@ -5,8 +5,8 @@
 //! What the rest of the process should learn is emitted as an event, and published after the commit.
 //!
 //! To add SQL: a function in the noun's module, named for what it means, with its row mapping below it. Only
-//! [`engine`] knows which engine runs. To add a migration: the next number in `migrations/` and in
-//! [`migration::MIGRATIONS`]; never change one that was released.
+//! `engine` knows which engine runs. To add a migration: the next number in `migrations/` and in
+//! `migration::MIGRATIONS`; never change one that was released.
 
 pub mod app_instance;
 pub mod ban;

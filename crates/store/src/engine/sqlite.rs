@@ -20,6 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS_MAX: usize = 256;
 /// How often the log is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
+/// How long the log may become. Under a load that never pauses a passive checkpoint finds no moment to begin the
+/// log anew; past this the writer is held up for one that does.
+const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 pub(crate) struct Sqlite {
     connection: Connection,
@@ -121,9 +124,18 @@ pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
     let connection = connect(path)?;
     while stop.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
         run_checkpoint(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
+        if LOG_BYTES_MAX < log_bytes(path) {
+            run_checkpoint(&connection, path, "PRAGMA wal_checkpoint(TRUNCATE)");
+        }
     }
     run_checkpoint(&connection, path, "PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
     Ok(())
+}
+
+fn log_bytes(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(0, |log| log.len())
 }
 
 fn run_checkpoint(connection: &Connection, path: &Path, pragma: &str) {

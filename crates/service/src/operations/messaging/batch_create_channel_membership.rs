@@ -85,7 +85,7 @@ impl BatchCreateChannelMembership {
         let found = call.find_identity(tx, arn, &self.channel_arn.app_instance())?;
         let member = found.ok_or_else(|| Error::not_found("The user or bot does not exist"))?;
         let sub_channel = self.sub_channel_id.as_ref();
-        let joining = Joining { member: &member, invited_by: &view.caller, kind, sub_channel };
+        let joining = Joining { member: &member, invited_by: &view.caller, kind, sub_channel, together: &[] };
         if view.channel.elastic.is_none() {
             return admit(tx, call, &mut view.channel, &joining);
         }

@@ -125,10 +125,12 @@ impl CreateChannel {
             store::sub_channel::insert(tx, channel.key, call.new_key(), call.now)?;
         }
         channel.sequence = 0;
+        let together: Vec<Key> = members.iter().map(|member| member.identity.key).collect();
         for member in &members {
             channel.sequence += 1;
             let kind = ChannelMembershipType::Default;
-            let joining = Joining { member, invited_by: &creator.identity, kind, sub_channel: None };
+            let invited_by = &creator.identity;
+            let joining = Joining { member, invited_by, kind, sub_channel: None, together: &together };
             join(tx, call, &mut channel, &joining)?;
         }
         crate::tags::set(tx, channel.arn.as_str(), self.tags.as_deref())?;
@@ -211,7 +213,7 @@ mod tests {
         create.moderator_arns = Some(vec![cy.clone()]);
         create.metadata = Some(text(""));
         let channel_arn = world.call(&create).unwrap().channel_arn;
-        assert_eq!(world.take_events(), ["CREATE_CHANNEL_MEMBERSHIP", "CREATE_CHANNEL_MEMBERSHIP"]);
+        assert_eq!(world.told(), [vec!["ana", "bob"], vec!["ana", "bob"]], "each is told of both");
         for who in [&ana, &bob, &cy] {
             let describe = DescribeChannel { channel_arn: channel_arn.clone(), chime_bearer: who.clone() };
             let channel = world.call(&describe).unwrap().channel;

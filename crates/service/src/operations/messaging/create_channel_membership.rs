@@ -48,6 +48,7 @@ impl Write for CreateChannelMembership {
             invited_by: &view.caller,
             kind: self.kind,
             sub_channel: self.sub_channel_id.as_ref(),
+            together: &[],
         };
         let membership = join(tx, call, &mut view.channel, &joining)?;
         Ok(Created {

@@ -20,9 +20,12 @@ pub(super) fn join(
     channel: &mut Channel,
     membership: &Joining<'_>,
 ) -> Result<Membership> {
+    let together = membership.together;
     let membership = admit(tx, call, channel, membership)?;
     let moderating = moderating(tx, channel, membership.kind)?;
-    tx.emit(Event::create_channel_membership(channel, &membership, &moderating))?;
+    let mut event = Event::create_channel_membership(channel, &membership, &moderating);
+    event.audience.include(together);
+    tx.emit(event)?;
     Ok(membership)
 }
 
@@ -33,7 +36,7 @@ pub(super) fn admit(
     channel: &mut Channel,
     membership: &Joining<'_>,
 ) -> Result<Membership> {
-    let Joining { member, invited_by, kind, sub_channel } = membership;
+    let Joining { member, invited_by, kind, sub_channel, .. } = membership;
     if store::ban::exists(tx, channel.key, member.identity.key)? {
         return Err(Error::forbidden("The user or bot is banned from the channel"));
     }
@@ -69,6 +72,8 @@ pub(super) struct Joining<'a> {
     pub(super) kind: ChannelMembershipType,
     /// The sub-channel that the request names.
     pub(super) sub_channel: Option<&'a SubChannelId>,
+    /// Who joins in the same transaction: they are told of each other, whoever comes first.
+    pub(super) together: &'a [Key],
 }
 
 /// Takes a member out of these places of a claimed channel. Under the claim nobody else takes numbers: the events

@@ -1,0 +1,70 @@
+//! The clock of the process: real time, and the service's, which tests may be ahead of.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use carillon_model::Timestamp;
+use carillon_service::Clock;
+use carillon_store::{self as store, Result, Tx};
+
+/// Where the store remembers how far the clock was moved.
+const SETTING: &str = "clock_offset_ms";
+
+/// Real time, and the service's, which is as far ahead of it as tests have moved it.
+#[derive(Debug, Default)]
+pub(crate) struct SystemClock {
+    ahead_ms: AtomicI64,
+}
+
+impl SystemClock {
+    /// How far it was moved.
+    pub(crate) fn ahead_ms(&self) -> i64 {
+        self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves it to this far ahead.
+    pub(crate) fn set_ahead_ms(&self, ms: i64) {
+        self.ahead_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        self.real().plus_ms(self.ahead_ms())
+    }
+
+    fn real(&self) -> Timestamp {
+        real()
+    }
+}
+
+/// Real time.
+#[expect(clippy::disallowed_methods, reason = "this is the one place where the process reads the time")]
+pub(crate) fn real() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// How far the clock was moved in an earlier life.
+pub(crate) fn find_ahead_ms(tx: &mut Tx) -> Result<i64> {
+    let text = store::setting::find(tx, SETTING)?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+/// Remembers how far the clock was moved.
+pub(crate) fn keep_ahead_ms(tx: &mut Tx, ms: i64) -> Result<()> {
+    store::setting::set(tx, SETTING, &ms.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_services_time_is_moved() {
+        let clock = SystemClock::default();
+        clock.set_ahead_ms(86_400_000);
+        let ahead = clock.now().ms() - clock.real().ms();
+        assert!((86_399_000..=86_400_000).contains(&ahead), "{ahead}");
+    }
+}

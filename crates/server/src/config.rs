@@ -1,0 +1,10 @@
+//! Configuration in two stages: what was written, and what it means.
+//!
+//! [`Written`] is where every option is declared and documented; [`Settings`] is what the rest of the binary
+//! gets to see. Nothing else reads a flag, a variable or the file.
+
+mod meaning;
+mod written;
+
+pub(crate) use meaning::{Certificate, LogFormat, PublicHost, Settings, StoreAddress};
+pub(crate) use written::Written;

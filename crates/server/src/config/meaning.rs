@@ -1,0 +1,304 @@
+//! What the options mean. Only this reaches the rest of the binary.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use carillon_model::arn::Home;
+use carillon_store::Location;
+use rustls::pki_types::ServerName;
+
+use super::Written;
+use crate::error::{Error, Result};
+
+/// How the server is to run.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// The folder of credentials, certificates and the SQLite file.
+    pub(crate) data_dir: PathBuf,
+    /// Where to listen for plain HTTP.
+    pub(crate) http: Option<SocketAddr>,
+    /// Where to listen for HTTPS.
+    pub(crate) https: Option<SocketAddr>,
+    /// The certificate.
+    pub(crate) certificate: Certificate,
+    /// Where clients open sockets; unset, it is this machine, at the port of the HTTPS listener.
+    pub(crate) public_host: Option<PublicHost>,
+    /// Where the data lives.
+    pub(crate) store: StoreAddress,
+    /// Region and account.
+    pub(crate) home: Home,
+    /// Whether tests may move the clock.
+    pub(crate) test_clock: bool,
+    /// What to log.
+    pub(crate) log: String,
+    /// How to write logs.
+    pub(crate) log_format: LogFormat,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    /// From a development CA of our own.
+    Development,
+    /// From these files.
+    Files {
+        /// The chain.
+        cert: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Where the data lives, and how to say so without a password.
+#[derive(Debug, Clone)]
+pub(crate) struct StoreAddress {
+    /// Where.
+    pub(crate) location: Location,
+    /// For people.
+    pub(crate) shown: String,
+}
+
+/// A bare authority: host, and port unless it is 443. Clients sign it as it stands, so it is in lower case, and
+/// without a port that browsers would leave out of `Host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PublicHost {
+    authority: String,
+    host: String,
+}
+
+impl Settings {
+    /// Reads what was written.
+    pub(crate) fn read(written: Written) -> Result<Self> {
+        let written = written.with_file()?;
+        let data_dir = written.data_dir.unwrap_or_else(|| PathBuf::from("carillon-data"));
+        let http = read_listener("http", written.http.as_deref().unwrap_or("127.0.0.1:8480"))?;
+        let https = read_listener("https", written.https.as_deref().unwrap_or("127.0.0.1:8443"))?;
+        if http.is_none() && https.is_none() {
+            return Err(Error::usage("http and https are both off, so there is nothing to listen on"));
+        }
+        let certificate = match (written.tls_cert, written.tls_key) {
+            (Some(cert), Some(key)) => Certificate::Files { cert, key },
+            (None, None) => Certificate::Development,
+            (Some(_), None) => return Err(Error::usage("--tls-cert is given without --tls-key")),
+            (None, Some(_)) => return Err(Error::usage("--tls-key is given without --tls-cert")),
+        };
+        let public_host = written.public_host.as_deref().map(PublicHost::parse).transpose()?;
+        let store = match written.store {
+            Some(text) => StoreAddress::parse(&text)?,
+            None => StoreAddress::parse(&format!("sqlite:{}", data_dir.join("carillon.db").display()))?,
+        };
+        check_bus(written.bus.as_deref().unwrap_or("local"))?;
+        let region = written.region.as_deref().unwrap_or("us-east-1");
+        let account = written.account_id.as_deref().unwrap_or("000000000000");
+        Ok(Self {
+            data_dir,
+            http,
+            https,
+            certificate,
+            public_host,
+            store,
+            home: read_home(region, account)?,
+            test_clock: written.test_clock.unwrap_or_default(),
+            log: written.log.unwrap_or_else(|| "info".to_owned()),
+            log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,
+        })
+    }
+
+    /// Where clients open sockets, once it is known where the server listens.
+    pub(crate) fn public_host(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> PublicHost {
+        let port = https.or(http).map_or(443, |address| address.port());
+        let here = || PublicHost::new("localhost".to_owned(), port);
+        self.public_host.clone().unwrap_or_else(here)
+    }
+}
+
+impl StoreAddress {
+    /// Reads `sqlite:<path>` or `postgres://…`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let shown = without_secrets(text);
+        match Location::parse(text) {
+            Ok(location) => Ok(Self { location, shown }),
+            Err(error) => Err(Error::usage(format!("store is {shown}: {error}"))),
+        }
+    }
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// An address without user, password and parameters, of which any may be secret.
+fn without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
+    let place = rest.rsplit_once('@').map_or(rest, |(_, after)| after);
+    format!("{scheme}://{place}")
+}
+
+impl PublicHost {
+    fn new(host: String, port: u16) -> Self {
+        let authority = if port == 443 { host.clone() } else { format!("{host}:{port}") };
+        Self { authority, host }
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let refuse = || {
+            Error::usage(format!("public_host is {text}, which is not a host and a port"))
+                .hint("It has no scheme and no path: chat.example.com, or chat.example.com:8443.")
+        };
+        let colon = text.rfind(':').filter(|colon| !text[*colon..].contains(']'));
+        let (host, port) = match colon {
+            None => (text, 443),
+            Some(colon) => {
+                let port = text[colon + 1..].parse().ok().filter(|port| *port != 0);
+                (&text[..colon], port.ok_or_else(refuse)?)
+            }
+        };
+        let host = host.to_ascii_lowercase();
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_host = match address {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.contains(':') && ServerName::try_from(host.as_str()).is_ok(),
+        };
+        if !is_host {
+            return Err(refuse());
+        }
+        Ok(Self::new(host, port))
+    }
+
+    /// What clients are told.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.authority
+    }
+
+    /// The name that a certificate must have: an address stands without its brackets.
+    pub(crate) fn name(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+fn read_listener(key: &str, text: &str) -> Result<Option<SocketAddr>> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        Error::usage(format!("{key} is {text}, which is not an address and a port"))
+            .hint("Such as 127.0.0.1:8480, 0.0.0.0:8480 or [::]:8480; off turns the listener off.")
+    })
+}
+
+fn check_bus(text: &str) -> Result<()> {
+    if text == "local" {
+        return Ok(());
+    }
+    let shown = without_secrets(text);
+    if text.starts_with("nats://") {
+        return Err(Error::usage(format!("bus is {shown}, but this version has only the bus local"))
+            .hint("Run one node on this store, and leave --bus out."));
+    }
+    Err(Error::usage(format!("bus is {shown}, which is not local")))
+}
+
+fn read_home(region: &str, account: &str) -> Result<Home> {
+    let in_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if region.is_empty() || 63 < region.len() || !region.bytes().all(in_region) {
+        return Err(Error::usage(format!("region is {region}, which is not a region such as us-east-1")));
+    }
+    if account.len() != 12 || !account.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::usage(format!("account_id is {account}, which does not have 12 digits")));
+    }
+    Ok(Home::new(region, account))
+}
+
+fn read_log_format(text: &str) -> Result<LogFormat> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Error::usage(format!("log_format is {text}, which is neither text nor json"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(change: impl FnOnce(&mut Written)) -> Result<Settings> {
+        let mut written = Written::default();
+        change(&mut written);
+        Settings::read(written)
+    }
+
+    #[test]
+    fn nothing_written_means_the_defaults() {
+        let settings = read(|_| {}).unwrap();
+        let (http, https) = (settings.http, settings.https);
+        assert_eq!(http, Some(([127, 0, 0, 1], 8480).into()));
+        assert_eq!(https, Some(([127, 0, 0, 1], 8443).into()));
+        assert_eq!(settings.public_host(http, https).as_str(), "localhost:8443");
+        assert_eq!(settings.store.location, Location::Sqlite("carillon-data/carillon.db".into()));
+        assert_eq!((settings.home.region(), settings.home.account()), ("us-east-1", "000000000000"));
+        assert!(!settings.test_clock);
+        let plain = read(|written| written.https = Some("off".into())).unwrap();
+        assert_eq!(plain.public_host(plain.http, plain.https).as_str(), "localhost:8480");
+    }
+
+    #[test]
+    fn a_value_without_a_meaning_is_refused_as_usage() {
+        type Change = fn(&mut Written);
+        let refusals: [(&str, Change); 8] = [
+            ("everywhere", |written| written.http = Some("everywhere".into())),
+            ("both off", |written| (written.http, written.https) = (Some("off".into()), Some("off".into()))),
+            ("--tls-key", |written| written.tls_cert = Some("cert.pem".into())),
+            ("nats://bus", |written| written.bus = Some("nats://me:secret@bus".into())),
+            ("Nowhere Land", |written| written.region = Some("Nowhere Land".into())),
+            ("12 digits", |written| written.account_id = Some("12".into())),
+            ("mysql://db/x", |written| written.store = Some("mysql://me:secret@db/x?p=secret".into())),
+            ("neither", |written| written.log_format = Some("xml".into())),
+        ];
+        for (named, change) in refusals {
+            let error = read(change).unwrap_err();
+            assert_eq!(error.status, crate::error::ExitStatus::Usage);
+            assert!(error.to_string().contains(named), "{error}");
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_public_host_is_a_bare_authority() {
+        let host =
+            |text| PublicHost::parse(text).map(|host| (host.authority.clone(), host.name().to_owned()));
+        let is = |authority: &str, name: &str| Ok((authority.to_owned(), name.to_owned()));
+        assert_eq!(host("Chat.Example.com:8443"), is("chat.example.com:8443", "chat.example.com"));
+        assert_eq!(host("chat.example.com:443"), is("chat.example.com", "chat.example.com"));
+        assert_eq!(host("[::1]:8443"), is("[::1]:8443", "::1"));
+        assert_eq!(host("10.0.0.1"), is("10.0.0.1", "10.0.0.1"));
+        for wrong in [
+            "",
+            "wss://chat",
+            "chat/x",
+            "me@chat",
+            "chat:port",
+            "chat:",
+            "chat:0",
+            "a b",
+            "::1",
+            "[chat]",
+            "[::1",
+            "[::1]x",
+        ] {
+            assert!(PublicHost::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What was written: on the command line, in the environment, in `carillon.toml`. A flag wins over the
+//! environment, which wins over the file.
+//!
+//! One declaration serves all three: a field is a flag, a variable and a key. Nothing is understood here; to
+//! add an option, add a field, its line in `or`, and its meaning in `meaning.rs`.
+#![expect(
+    rustdoc::invalid_html_tags,
+    rustdoc::broken_intra_doc_links,
+    reason = "what documents a field is what `--help` prints, where <data-dir> is no tag"
+)]
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Every option, as it was written. The variable of an option is its key in capitals after `CARILLON_`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(clippy::doc_markdown, reason = "the help shows these words as they stand")]
+pub(crate) struct Written {
+    /// The folder of credentials, certificates and the SQLite file [default: ./carillon-data].
+    #[arg(long, env = "CARILLON_DATA_DIR", value_name = "FOLDER")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where to listen for plain HTTP, or off [default: 127.0.0.1:8480].
+    #[arg(long, env = "CARILLON_HTTP", value_name = "ADDRESS:PORT")]
+    pub(crate) http: Option<String>,
+    /// Where to listen for HTTPS, or off [default: 127.0.0.1:8443].
+    #[arg(long, env = "CARILLON_HTTPS", value_name = "ADDRESS:PORT")]
+    pub(crate) https: Option<String>,
+    /// The certificate chain, in PEM [default: a development certificate].
+    ///
+    /// Without one, a development CA is made once in <data-dir>/tls/; ca.pem there is the one to trust.
+    #[arg(long, env = "CARILLON_TLS_CERT", value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The key of the certificate, in PEM.
+    #[arg(long, env = "CARILLON_TLS_KEY", value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Host and port where clients open WebSockets [default: localhost:<https port>].
+    ///
+    /// This is what GetMessagingSessionEndpoint answers; amazon-chime-sdk-js always speaks wss to it.
+    #[arg(long, env = "CARILLON_PUBLIC_HOST", value_name = "HOST:PORT")]
+    pub(crate) public_host: Option<String>,
+    /// Where the data lives: sqlite:<path> or postgres://… [default: sqlite:<data-dir>/carillon.db].
+    #[arg(long, env = "CARILLON_STORE", value_name = "STORE", hide_env_values = true)]
+    pub(crate) store: Option<String>,
+    /// How nodes tell each other of events [default: local].
+    ///
+    /// This version has one node and knows only local.
+    #[arg(long, env = "CARILLON_BUS", value_name = "BUS", hide_env_values = true)]
+    pub(crate) bus: Option<String>,
+    /// The region in every ARN, and in every signature [default: us-east-1].
+    #[arg(long, env = "CARILLON_REGION", value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// The account in every ARN [default: 000000000000].
+    #[arg(long, env = "CARILLON_ACCOUNT_ID", value_name = "ACCOUNT")]
+    pub(crate) account_id: Option<String>,
+    /// Let POST /_carillon/clock move the service's clock. For tests; never in production.
+    #[arg(long, env = "CARILLON_TEST_CLOCK", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", hide_possible_values = true,
+        value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) test_clock: Option<bool>,
+    /// What to log, such as info or warn,carillon_store=debug [default: info].
+    #[arg(long, env = "CARILLON_LOG", value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How to write logs: text or json [default: text].
+    #[arg(long, env = "CARILLON_LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+    /// A carillon.toml, whose keys are these options with _ for - [default: none].
+    #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl Written {
+    /// All that was written, with the file that it names.
+    pub(crate) fn with_file(self) -> Result<Self> {
+        let Some(path) = self.config.clone() else { return Ok(self) };
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::usage(format!("the configuration {} cannot be read: {error}", path.display()))
+        })?;
+        Ok(self.or(Self::parse(&path, &text)?))
+    }
+
+    /// What is written here, and for the rest what is written there.
+    fn or(self, there: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(there.data_dir),
+            http: self.http.or(there.http),
+            https: self.https.or(there.https),
+            tls_cert: self.tls_cert.or(there.tls_cert),
+            tls_key: self.tls_key.or(there.tls_key),
+            public_host: self.public_host.or(there.public_host),
+            store: self.store.or(there.store),
+            bus: self.bus.or(there.bus),
+            region: self.region.or(there.region),
+            account_id: self.account_id.or(there.account_id),
+            test_clock: self.test_clock.or(there.test_clock),
+            log: self.log.or(there.log),
+            log_format: self.log_format.or(there.log_format),
+            config: self.config.or(there.config),
+        }
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self> {
+        let at = |error: &toml::de::Error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let words = error.message().replace('\n', " ");
+            Error::usage(format!("{}, line {line}: {words}", path.display()))
+        };
+        let table: toml::Table = toml::from_str(text).map_err(|error| at(&error))?;
+        if let Some(unknown) = first_unknown(&table) {
+            let keys = Self::keys().join(", ");
+            return Err(Error::usage(format!("{}: there is no setting {unknown}", path.display()))
+                .hint(format!("The settings are {keys}.")));
+        }
+        toml::from_str(text).map_err(|error| at(&error))
+    }
+
+    /// The keys that a file may have.
+    fn keys() -> Vec<String> {
+        let empty = serde_json::to_value(Self::default()).expect("texts and flags always serialize");
+        empty.as_object().expect("a structure is an object").keys().cloned().collect()
+    }
+}
+
+/// The whole name of the first key that is no option: of a table, what is in it, because that was meant.
+fn first_unknown(table: &toml::Table) -> Option<String> {
+    let known = Written::keys();
+    let (key, value) = table.iter().find(|(key, _)| !known.contains(key))?;
+    let (mut name, mut value) = (key.clone(), value);
+    while let Some((inner, below)) = value.as_table().and_then(|table| table.iter().next()) {
+        name.extend([".", inner]);
+        value = below;
+    }
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Written> {
+        Written::parse(Path::new("carillon.toml"), text)
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_written_here_wins_over_the_file() {
+        let here = Written { http: Some("off".to_owned()), ..Written::default() };
+        let both = here.or(parse("http = '0.0.0.0:80'\nregion = 'eu-west-1'\ntest_clock = true").unwrap());
+        assert_eq!(both.http.as_deref(), Some("off"));
+        assert_eq!(both.region.as_deref(), Some("eu-west-1"));
+        assert_eq!(both.test_clock, Some(true));
+        let off = Written { test_clock: Some(false), ..Written::default() };
+        assert_eq!(off.or(both).test_clock, Some(false));
+    }
+
+    #[test]
+    fn the_file_is_read_where_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("carillon.toml");
+        let named = Written { config: Some(path.clone()), ..Written::default() };
+        assert!(named.clone().with_file().unwrap_err().to_string().contains("carillon.toml"));
+        std::fs::write(&path, "store = 'postgres://db/chat'").unwrap();
+        assert_eq!(named.with_file().unwrap().store.as_deref(), Some("postgres://db/chat"));
+    }
+
+    #[test]
+    fn a_key_that_is_no_option_is_refused_by_its_whole_name() {
+        assert_eq!(refused("colour = 'red'"), "carillon.toml: there is no setting colour");
+        assert_eq!(
+            refused("[limits]\nno_such_limit = 1"),
+            "carillon.toml: there is no setting limits.no_such_limit"
+        );
+        assert_eq!(refused("config = 'other.toml'"), "carillon.toml: there is no setting config");
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named() {
+        assert!(refused("http = '127.0.0.1:1'\nregion = 5").starts_with("carillon.toml, line 2: "));
+        assert!(refused("\n\nhttp = ").starts_with("carillon.toml, line 3: "));
+    }
+}

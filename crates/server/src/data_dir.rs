@@ -1,0 +1,78 @@
+//! The folder that holds what is not in the store, and the SQLite file: made once, for its owner only, and used
+//! by one server at a time.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::private_file::PRIVATE;
+
+/// A folder that this process alone uses.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Two servers on one SQLite file would not tell each other's sessions anything. The lock ends with the
+    /// process, however that ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the folder, if it is not there, and takes it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let unusable = |error: &io::Error| {
+            Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
+                .hint("Name another one with --data-dir, or let this user write to it.")
+        };
+        // A file in its place is not found missing, and opening the lock below it says why it cannot be used.
+        if !path.exists() {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(&error))?;
+        }
+        let path = std::path::absolute(path).map_err(|error| unusable(&error))?;
+        let lock = Self::lock(&path).map_err(|error| unusable(&error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::failure(format!("the data folder {} is in use", path.display()))
+                    .hint("Another carillon runs on it. Stop that one, or name another folder."))
+            }
+            Err(TryLockError::Error(error)) => Err(unusable(&error)),
+        }
+    }
+
+    fn lock(path: &Path) -> io::Result<File> {
+        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path.join("lock"))
+    }
+
+    /// Where it is, from the root of the file system.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_folder_is_made_for_its_owner_and_taken_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/data");
+        let first = DataDir::open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(DataDir::open(&path).unwrap_err().to_string().contains("in use"));
+        drop(first);
+        assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_named() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("occupied");
+        std::fs::write(&path, "").unwrap();
+        assert!(DataDir::open(&path).unwrap_err().to_string().contains("occupied"));
+    }
+}

@@ -1,0 +1,84 @@
+//! The front: listeners, and what each path leads to.
+//!
+//! Paths stay as they were sent, because the signature covers them so. Nothing here knows an operation: what is
+//! not a socket and not Carillon's own goes whole to the service.
+
+pub(crate) mod body;
+mod connect;
+mod listener;
+mod own;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use carillon_delivery::Hub;
+use carillon_service::Service;
+use http::StatusCode;
+
+use crate::answer::{Refusal, last};
+use crate::clock::SystemClock;
+use body::Fault;
+pub(crate) use listener::{Listening, bind, serve};
+
+/// What requests meet.
+pub(crate) struct Front {
+    service: Arc<Service>,
+    hub: Arc<Hub>,
+    clock: Arc<SystemClock>,
+    /// Two at once would each add to what the other is about to replace.
+    moving: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
+}
+
+impl Front {
+    /// A front for this service.
+    pub(crate) fn new(service: Arc<Service>, hub: Arc<Hub>, clock: Arc<SystemClock>) -> Arc<Self> {
+        let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
+        Arc::new(Self { service, hub, clock, moving, stopping })
+    }
+
+    /// From here on it is not ready, so that balancers send nobody new.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Every path, and where it leads.
+pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
+    let mut router = Router::new()
+        .route("/connect", any(connect::open))
+        .route("/_carillon/health/live", get(own::live))
+        .route("/_carillon/health/ready", get(own::ready));
+    if test_clock {
+        router = router.route("/_carillon/clock", post(own::advance));
+    }
+    router
+        .route("/_carillon", any(own::missing))
+        .route("/_carillon/", any(own::missing))
+        .route("/_carillon/{*rest}", any(own::missing))
+        .fallback(call)
+        .with_state(front)
+}
+
+/// A request of the AWS protocols.
+async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    match body::read(&parts.headers, body).await {
+        Ok(body) => front.service.handle(Request::from_parts(parts, body)).await.map(Body::from),
+        Err(Fault::TooLarge) => last(front.service.refuse_body().map(Body::from)),
+        Err(Fault::Slow | Fault::Broken) => last(INCOMPLETE.answer(&front.service.new_id())),
+    }
+}
+
+/// The body did not come whole, or not in time.
+const INCOMPLETE: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    exception: "BadRequestException",
+    code: "BadRequest",
+    message: "The body did not arrive",
+};

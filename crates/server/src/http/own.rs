@@ -1,0 +1,132 @@
+//! What Carillon adds of its own, under `/_carillon/`: health, and the clock of tests.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use carillon_service::Clock as _;
+use carillon_store::Error as StoreError;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Front, body};
+use crate::answer::{Refusal, json as answer};
+use crate::{clock, jobs};
+
+/// How long the store may take to answer before the server counts as not ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The furthest that the clock may be moved at once: a hundred years.
+const ADVANCE_SECONDS_MAX: f64 = 100.0 * 366.0 * 86_400.0;
+
+const MISSING: Refusal = Refusal {
+    status: StatusCode::NOT_FOUND,
+    exception: "UnknownOperationException",
+    code: "UnknownOperationException",
+    message: "There is nothing here",
+};
+const NOT_A_STEP: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    exception: "BadRequestException",
+    code: "BadRequest",
+    message: "The body must be {\"advance_seconds\": N}, with N from 0 to a hundred years",
+};
+const NOT_MOVED: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    exception: "ServiceFailureException",
+    code: "ServiceFailure",
+    message: "The clock could not be moved, or what became due could not be run",
+};
+
+/// The process is alive.
+pub(super) async fn live() -> Response {
+    answer(StatusCode::OK, &json!({ "status": "live" }))
+}
+
+/// The server takes requests, and its store answers.
+pub(super) async fn ready(State(front): State<Arc<Front>>) -> Response {
+    let waiting =
+        |why: &str| answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": why }));
+    if front.stopping.load(Ordering::Relaxed) {
+        return waiting("the server is stopping");
+    }
+    let read = front.service.store().read(clock::find_ahead_ms);
+    match tokio::time::timeout(READY_TIMEOUT, read).await {
+        Ok(Ok(_)) => answer(StatusCode::OK, &json!({ "status": "ready" })),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the store cannot be read");
+            waiting("the store cannot be read")
+        }
+        Err(_) => waiting("the store does not answer"),
+    }
+}
+
+/// Nothing else.
+pub(super) async fn missing(State(front): State<Arc<Front>>) -> Response {
+    MISSING.answer(&front.service.new_id())
+}
+
+/// Moves the service's clock forward, and runs what became due.
+pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body).await.unwrap_or_default();
+    let Some(step_ms) = Step::parse(&body) else {
+        return NOT_A_STEP.answer(&front.service.new_id());
+    };
+    let _moving = front.moving.lock().await;
+    let ahead_ms = front.clock.ahead_ms().saturating_add(step_ms);
+    let store = front.service.store();
+    let kept: Result<(), StoreError> =
+        store.write("setting", move |tx| clock::keep_ahead_ms(tx, ahead_ms)).await;
+    if let Err(error) = kept {
+        tracing::error!(%error, "the clock could not be moved");
+        return NOT_MOVED.answer(&front.service.new_id());
+    }
+    front.clock.set_ahead_ms(ahead_ms);
+    let now = front.clock.now();
+    if let Err(error) = jobs::run_due(store, now).await {
+        tracing::error!(%error, "what became due could not be run");
+        return NOT_MOVED.answer(&front.service.new_id());
+    }
+    answer(StatusCode::OK, &json!({ "now": now.to_string(), "epoch_seconds": now }))
+}
+
+/// How far to move.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    advance_seconds: f64,
+}
+
+impl Step {
+    /// Reads a step, in milliseconds.
+    #[expect(clippy::cast_possible_truncation, reason = "a hundred years have 42 bits of milliseconds")]
+    fn parse(body: &[u8]) -> Option<i64> {
+        let Self { advance_seconds } = serde_json::from_slice(body).ok()?;
+        let legal = (0.0..=ADVANCE_SECONDS_MAX).contains(&advance_seconds);
+        legal.then(|| (advance_seconds * 1000.0).round() as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_goes_forward_and_not_too_far() {
+        assert_eq!(Step::parse(br#"{"advance_seconds": 86400}"#), Some(86_400_000));
+        assert_eq!(Step::parse(br#"{"advance_seconds": 0.25}"#), Some(250));
+        for wrong in [
+            r#"{"advance_seconds": -1}"#,
+            r#"{"advance_seconds": 1e300}"#,
+            r#"{"advance_seconds": "1"}"#,
+            r#"{"advance_seconds": 1, "back": true}"#,
+            "{}",
+            "",
+        ] {
+            assert_eq!(Step::parse(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

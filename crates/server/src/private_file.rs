@@ -1,0 +1,50 @@
+//! Files that only the server's own user may read, and that are there whole or not at all.
+
+use std::fs::{File, OpenOptions, rename};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+/// For the owner's eyes only.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// For everyone to read.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+/// Writes a file beside its place, to the disk, and then puts it there: a crash leaves the old one or the new.
+pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    // What a crash left behind may have another mode, which opening it would not change.
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    rename(&beside, path)?;
+    // The name is durable once the folder is.
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_stays_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(folder.path().join("secret.new"), "left by a crash").unwrap();
+        for text in ["one", "two"] {
+            write(&path, text, PRIVATE).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, PRIVATE);
+        }
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+}

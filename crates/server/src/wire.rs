@@ -1,0 +1,179 @@
+//! The wiring: one linear function that puts the server together, in the order of the log that it writes, and
+//! the one that takes it apart again.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carillon_delivery::Hub;
+use carillon_service::page::Seal;
+use carillon_service::quotas::Quotas;
+use carillon_service::{Clock, Service};
+use carillon_store::{Sink, Store};
+use rand::SeedableRng as _;
+use rand::rngs::{StdRng, SysRng};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{self, SystemClock};
+use crate::config::{Settings, StoreAddress};
+use crate::credentials::RootKey;
+use crate::data_dir::DataDir;
+use crate::error::{Error, Result};
+use crate::http::{Front, Listening, bind, router, serve};
+use crate::jobs;
+use crate::stop::StopSignal;
+use crate::tls::Tls;
+
+/// How long requests in flight, and sockets, may take to end. With the store's time it stays within the ten
+/// seconds after which supervisors kill.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the store may take to write what is queued.
+const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A server that runs.
+pub(crate) struct Running {
+    /// The service.
+    pub(crate) service: Arc<Service>,
+    /// The clock.
+    pub(crate) clock: Arc<SystemClock>,
+    /// The root access key.
+    pub(crate) root: RootKey,
+    /// Where it listens for plain HTTP.
+    pub(crate) http: Option<SocketAddr>,
+    /// Where it listens for HTTPS.
+    pub(crate) https: Option<SocketAddr>,
+    /// The CA that clients must be told to trust.
+    pub(crate) ca: Option<PathBuf>,
+    front: Arc<Front>,
+    hub: Arc<Hub>,
+    listening: Vec<Listening>,
+    ticking: JoinHandle<()>,
+    stop_ticking: CancellationToken,
+    stop: StopSignal,
+    /// Given back last, when nothing writes to it any more.
+    _data_dir: DataDir,
+}
+
+/// Puts the server together.
+pub(crate) async fn start(settings: &Settings) -> Result<Running> {
+    let stop = StopSignal::listen()?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
+    let mut random = StdRng::try_from_rng(&mut SysRng)
+        .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
+
+    let data_dir = DataDir::open(&settings.data_dir)?;
+    let root = RootKey::open(data_dir.path(), &mut random)?;
+    tracing::info!(path = %data_dir.path().display(), access_key_id = root.access_key_id, "data folder");
+
+    // The ports are taken before the store is touched: a second server must not migrate what a first one uses.
+    let (plain, secure) = (settings.http.map(bind).transpose()?, settings.https.map(bind).transpose()?);
+    let [http, https] = [&plain, &secure].map(|port| port.as_ref().map(|port| port.address));
+    let public_host = settings.public_host(http, https);
+    let open_tls = |_| Tls::open(&settings.certificate, data_dir.path(), &public_host, clock::real());
+    let tls = https.map(open_tls).transpose()?;
+
+    let hub = Hub::start();
+    let store = open_store(&settings.store, hub.sink()).await?;
+    tracing::info!(store = %settings.store, "store");
+
+    let clock = start_clock(settings, &store).await?;
+    let service = Arc::new(Service::new(carillon_service::Settings {
+        store: store.clone(),
+        home: settings.home.clone(),
+        clock: clock.clone(),
+        random,
+        root: root.to_root(),
+        seal: Seal::new(&root.derive("carillon page tokens")),
+        quotas: Quotas::default(),
+        public_host: public_host.as_str().to_owned(),
+    }));
+    let front = Front::new(service.clone(), hub.clone(), clock.clone());
+    let routes = router(front.clone(), settings.test_clock);
+    let mut listening = Vec::new();
+    let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
+    for (port, tls) in [(plain, None), (secure, tls.map(|tls| tls.config))] {
+        let Some(port) = port else { continue };
+        tracing::info!(address = %port.address, tls = tls.is_some(), "listening");
+        listening.push(serve(port, tls, routes.clone())?);
+    }
+
+    let stop_ticking = CancellationToken::new();
+    let ticking = tokio::spawn(jobs::tick(store, clock.clone(), stop_ticking.clone()));
+    tracing::info!(public_host = public_host.as_str(), "ready");
+    Ok(Running {
+        service,
+        clock,
+        root,
+        http,
+        https,
+        ca,
+        front,
+        hub,
+        listening,
+        ticking,
+        stop_ticking,
+        stop,
+        _data_dir: data_dir,
+    })
+}
+
+impl Running {
+    /// Runs until a signal says to stop, then takes the server apart.
+    pub(crate) async fn run(mut self) {
+        let signal = self.stop.received().await;
+        tracing::info!(signal, "stopping");
+        self.front.stop();
+        self.stop_ticking.cancel();
+        let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
+        // Sockets and requests at once: neither has to wait for the other.
+        tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown());
+        // It panicked, or has ended.
+        let _ = self.ticking.await;
+        drop((self.front, self.service));
+        tracing::info!("stopped");
+    }
+}
+
+/// Runs a server on a runtime of its own, and `with` it whatever a command adds. Whoever still holds the store
+/// then is a task of that runtime, so the store ends with it.
+pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    let ended = runtime.block_on(async {
+        let running = start(settings).await?;
+        with(&running).await?;
+        running.run().await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(STORE_TIMEOUT);
+    ended
+}
+
+/// Opens the store, on a thread that may wait.
+pub(crate) async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc<Store>> {
+    let location = address.location.clone();
+    let opening = tokio::task::spawn_blocking(move || Store::open(&location, clock::real().ms(), &sink));
+    let opened = opening.await.map_err(|error| Error::failure(format!("the store cannot open: {error}")))?;
+    opened.map(Arc::new).map_err(|error| {
+        Error::failure(format!("the store {address} cannot be used: {error}"))
+            .hint("Is --store right, does it run, and may this user write to it?")
+    })
+}
+
+/// The clock, as far ahead as tests have moved it. Without the test clock it is never ahead, whatever was done to
+/// the store before.
+async fn start_clock(settings: &Settings, store: &Store) -> Result<Arc<SystemClock>> {
+    let clock = Arc::new(SystemClock::default());
+    if settings.test_clock {
+        let ahead_ms = store.read(clock::find_ahead_ms).await.map_err(|error| {
+            Error::failure(format!("the store {} cannot be read: {error}", settings.store))
+        })?;
+        clock.set_ahead_ms(ahead_ms);
+        tracing::warn!(now = %clock.now(), "the test clock is on: whoever reaches this server can move its time");
+    }
+    Ok(clock)
+}
