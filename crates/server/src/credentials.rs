@@ -14,8 +14,10 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::private_file::{self, PRIVATE};
 
-const ACCESS_KEY_VARIABLE: &str = "CARILLON_ROOT_ACCESS_KEY_ID";
-const SECRET_VARIABLE: &str = "CARILLON_ROOT_SECRET_ACCESS_KEY";
+/// The variable of the id.
+pub(crate) const ACCESS_KEY_VARIABLE: &str = "CARILLON_ROOT_ACCESS_KEY_ID";
+/// The variable of the secret.
+pub(crate) const SECRET_VARIABLE: &str = "CARILLON_ROOT_SECRET_ACCESS_KEY";
 /// Four letters that say what it is and sixteen that are random, as AWS writes the id of a lasting key.
 const ACCESS_KEY_RANDOM_LENGTH: usize = 16;
 /// As long as AWS's; of letters and digits only, so that no shell needs quotes.
@@ -116,12 +118,17 @@ impl RootKey {
         Ok(Self { access_key_id, secret: Zeroizing::new(secret) })
     }
 
-    fn make(data_dir: &Path, random: &mut impl Rng) -> Result<Self> {
-        let path = path(data_dir);
+    /// A new key.
+    pub(crate) fn random(random: &mut impl Rng) -> Self {
         let id = random_text(random, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ACCESS_KEY_RANDOM_LENGTH);
         let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let secret = Zeroizing::new(random_text(random, letters, SECRET_LENGTH));
-        let key = Self { access_key_id: format!("AKIA{id}"), secret };
+        Self { access_key_id: format!("AKIA{id}"), secret }
+    }
+
+    fn make(data_dir: &Path, random: &mut impl Rng) -> Result<Self> {
+        let path = path(data_dir);
+        let key = Self::random(random);
         let text = Zeroizing::new(format!(
             "# The root credentials of this Carillon: they may do everything.\n\
              [default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",

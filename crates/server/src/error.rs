@@ -63,8 +63,14 @@ impl Error {
         let mut stderr = std::io::stderr().lock();
         // Where stderr is closed there is nobody to tell.
         let _ = writeln!(stderr, "error: {}", self.sentence);
+        drop(stderr);
+        self.report_hint();
+    }
+
+    /// Says on stderr only what to do about it, where stdout has said the rest.
+    pub(crate) fn report_hint(&self) {
         if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "hint: {hint}");
+            let _ = writeln!(std::io::stderr(), "hint: {hint}");
         }
     }
 }

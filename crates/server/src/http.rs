@@ -61,6 +61,7 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon", any(own::missing))
         .route("/_carillon/", any(own::missing))
         .route("/_carillon/{*rest}", any(own::missing))
+        .method_not_allowed_fallback(own::missing)
         .fallback(call)
         .with_state(front)
 }

@@ -31,6 +31,8 @@ use crate::tls::Tls;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the store may take to write what is queued.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long tasks that nobody waits for may take to be dropped.
+const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -100,7 +102,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     }
 
     let stop_ticking = CancellationToken::new();
-    let ticking = tokio::spawn(jobs::tick(store, clock.clone(), stop_ticking.clone()));
+    let ticking = tokio::spawn(jobs::tick(store, clock.clone(), settings.home.clone(), stop_ticking.clone()));
     tracing::info!(public_host = public_host.as_str(), "ready");
     Ok(Running {
         service,
@@ -128,16 +130,22 @@ impl Running {
         self.stop_ticking.cancel();
         let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
         // Sockets and requests at once: neither has to wait for the other.
-        tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown());
-        // It panicked, or has ended.
-        let _ = self.ticking.await;
-        drop((self.front, self.service));
+        let ticking = tokio::time::timeout(DRAIN_TIMEOUT, self.ticking);
+        let (_, (), ended) =
+            tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), ticking);
+        if ended.is_err() {
+            tracing::warn!("a job did not end in time");
+        }
+        // Dropping the store waits for what its lanes still have to write.
+        let dropping = tokio::task::spawn_blocking(move || drop((self.front, self.service)));
+        if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
+            tracing::warn!("the store did not end in time");
+        }
         tracing::info!("stopped");
     }
 }
 
-/// Runs a server on a runtime of its own, and `with` it whatever a command adds. Whoever still holds the store
-/// then is a task of that runtime, so the store ends with it.
+/// Runs a server on a runtime of its own, and `with` it whatever a command adds.
 pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -149,7 +157,7 @@ pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Resul
         running.run().await;
         Ok(())
     });
-    runtime.shutdown_timeout(STORE_TIMEOUT);
+    runtime.shutdown_timeout(TASKS_TIMEOUT);
     ended
 }
 
@@ -159,8 +167,13 @@ pub(crate) async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc
     let opening = tokio::task::spawn_blocking(move || Store::open(&location, clock::real().ms(), &sink));
     let opened = opening.await.map_err(|error| Error::failure(format!("the store cannot open: {error}")))?;
     opened.map(Arc::new).map_err(|error| {
-        Error::failure(format!("the store {address} cannot be used: {error}"))
-            .hint("Is --store right, does it run, and may this user write to it?")
+        let hint = match &error {
+            carillon_store::Error::Broken(words) if words.contains("newer") => {
+                "Run the carillon that brought the store there, or give this one another store."
+            }
+            _ => "Is --store right, does it run, and may this user write to it?",
+        };
+        Error::failure(format!("the store {address} cannot be used: {error}")).hint(hint)
     })
 }
 

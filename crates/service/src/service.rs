@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::operation::{Incoming, Operation};
+use crate::operation::{Incoming, Operation, Write};
 use crate::page::Seal;
 use crate::quotas::Quotas;
 use crate::router::Router;
@@ -82,6 +82,11 @@ impl Service {
         &self.store
     }
 
+    /// Region and account.
+    pub fn home(&self) -> &Home {
+        &self.surroundings.home
+    }
+
     pub(crate) fn surroundings(&self) -> &Surroundings {
         &self.surroundings
     }
@@ -96,6 +101,15 @@ impl Service {
         // A generator that was left half-way by a panic is still random.
         self.random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// Runs an operation that did not come over the wire: no signature is checked and nothing is decoded, so
+    /// that a measurement can tell what those cost.
+    pub async fn execute<O: Write>(&self, operation: O) -> Result<O::Response> {
+        let bearer = operation.bearer().cloned();
+        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random());
+        let aggregate = operation.aggregate().to_owned();
+        self.store.write(&aggregate, move |tx| operation.run(tx, &call)).await
     }
 
     /// Reads an operation from a request, and lets it pass if it may.

@@ -40,7 +40,7 @@ pub(crate) fn run(written: Written) -> Result<ExitStatus> {
         // Where stdout is closed, the exit code still says it.
         let _ = writeln!(stdout, "{word:6}  {thing}: {words}");
         if let Err(error) = finding {
-            error.report();
+            error.report_hint();
             status = ExitStatus::Failure;
         }
     }

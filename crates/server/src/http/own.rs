@@ -86,7 +86,7 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
     }
     front.clock.set_ahead_ms(ahead_ms);
     let now = front.clock.now();
-    if let Err(error) = jobs::run_due(store, now).await {
+    if let Err(error) = jobs::run_due(store, front.service.home(), now).await {
         tracing::error!(%error, "what became due could not be run");
         return NOT_MOVED.answer(&front.service.new_id());
     }
