@@ -240,6 +240,7 @@ mod tests {
             message_type: EventMessageType::Standard,
             audience,
             change,
+            message: None,
             payload: payload.to_owned(),
         }
     }

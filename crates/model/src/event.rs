@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::arn::ChannelArn;
 use crate::channel::{Channel, Membership};
 use crate::identity::Identity;
-use crate::key::Key;
+use crate::key::{Key, MessageKey};
 use crate::message::Message;
 use crate::text::{ChannelMembershipType, ChannelMessageStatus, ChannelMessageType};
 use crate::timestamp::Timestamp;
@@ -20,6 +20,12 @@ crate::choice! {
     EventType {
         /// A message was sent.
         CreateChannelMessage = "CREATE_CHANNEL_MESSAGE",
+        /// A message was edited by its sender.
+        UpdateChannelMessage = "UPDATE_CHANNEL_MESSAGE",
+        /// What a message said was erased.
+        RedactChannelMessage = "REDACT_CHANNEL_MESSAGE",
+        /// A message was taken away.
+        DeleteChannelMessage = "DELETE_CHANNEL_MESSAGE",
         /// Someone joined or was added.
         CreateChannelMembership = "CREATE_CHANNEL_MEMBERSHIP",
         /// Someone left or was removed.
@@ -53,6 +59,9 @@ pub struct Event {
     pub audience: Audience,
     /// What it changes about who is told of later events.
     pub change: Option<Change>,
+    /// The message that it changed, so that redaction finds it. The event of a new message needs none: it has the
+    /// number that the message's key holds.
+    pub message: Option<MessageKey>,
     /// The payload: a JSON object.
     pub payload: String,
 }
@@ -118,6 +127,30 @@ impl Audience {
 impl Event {
     /// A new message, to its channel or to its sender and target.
     pub fn create_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::about_message(channel, EventType::CreateChannelMessage, message)
+    }
+
+    /// A message that its sender edited, to those who were told of it.
+    pub fn update_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::UpdateChannelMessage, message)
+    }
+
+    /// A message that was redacted, to those who were told of it.
+    pub fn redact_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::RedactChannelMessage, message)
+    }
+
+    /// A message that was deleted, to those who were told of it. Clients show the payload in the message's
+    /// place, so whoever makes it has erased the content.
+    pub fn delete_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::DeleteChannelMessage, message)
+    }
+
+    fn change_of_message(channel: &Channel, kind: EventType, message: &Message) -> Self {
+        Self { message: Some(message.key), ..Self::about_message(channel, kind, message) }
+    }
+
+    fn about_message(channel: &Channel, kind: EventType, message: &Message) -> Self {
         let audience = match &message.target {
             None => Audience::members(message.sub_channel),
             Some(target) => Audience::only([message.sender.key, target.key]),
@@ -127,7 +160,7 @@ impl Event {
             ChannelMessageType::Control => EventMessageType::Control,
         };
         let payload = serialize(&MessagePayload::new(&channel.arn, channel.key, message));
-        Self::new(channel, EventType::CreateChannelMessage, message_type, audience, payload)
+        Self::new(channel, kind, message_type, audience, payload)
     }
 
     /// A new membership. Of a hidden one, only `moderating` members and the newcomer learn.
@@ -174,7 +207,17 @@ impl Event {
         payload: String,
     ) -> Self {
         let (sequence, at) = (channel.sequence, channel.clock);
-        Self { channel: channel.key, sequence, at, kind, message_type, audience, change: None, payload }
+        Self {
+            channel: channel.key,
+            sequence,
+            at,
+            kind,
+            message_type,
+            audience,
+            change: None,
+            message: None,
+            payload,
+        }
     }
 
     /// The frame that goes to a socket.

@@ -20,6 +20,7 @@ pub fn all() -> Vec<Route> {
         write::<create_channel::CreateChannel>(),
         write::<create_channel_membership::CreateChannelMembership>(),
         write::<delete_channel_membership::DeleteChannelMembership>(),
+        write::<delete_channel_message::DeleteChannelMessage>(),
         read::<describe_channel::DescribeChannel>(),
         read::<get_channel_message::GetChannelMessage>(),
         read::<get_channel_message_status::GetChannelMessageStatus>(),
@@ -28,6 +29,8 @@ pub fn all() -> Vec<Route> {
         read::<list_channel_memberships_for_app_instance_user::ListChannelMembershipsForAppInstanceUser>(),
         read::<list_channel_messages::ListChannelMessages>(),
         read::<list_channels::ListChannels>(),
+        write::<redact_channel_message::RedactChannelMessage>(),
         write::<send_channel_message::SendChannelMessage>(),
+        write::<update_channel_message::UpdateChannelMessage>(),
     ]
 }

@@ -354,6 +354,22 @@ impl World {
         futures(marked).unwrap();
     }
 
+    /// Everything that the store holds of a message and of its channel's events, as text.
+    pub(crate) fn stored_texts(&mut self, channel: &ChannelArn, id: &MessageId) -> String {
+        let (channel, key) = (channel.clone(), MessageKey::from_hex(id.as_str()).unwrap());
+        let anyone = channel.app_instance().user("ana");
+        let texts = self.service.store().read(move |tx| {
+            let standing = store::channel::find_standing(tx, &anyone, &channel)?.unwrap();
+            let place = standing.channel.unwrap().key;
+            let mut texts = store::message::find_push_notification(tx, place, key)?.unwrap_or_default();
+            for event in store::outbox::list(tx, place, 0, 100)? {
+                texts += &event.payload;
+            }
+            Ok::<_, store::Error>(texts)
+        });
+        futures(texts).unwrap()
+    }
+
     pub(crate) fn advance_ms(&mut self, by: i64) {
         self.clock.0.fetch_add(by, Ordering::Relaxed);
     }

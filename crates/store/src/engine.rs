@@ -251,6 +251,7 @@ stored_as_text!(
     TagValue,
     UserName,
     ClientRequestToken,
+    ResourceArn,
 );
 stored_as_choice!(
     text::ChannelMode,
@@ -261,6 +262,7 @@ stored_as_choice!(
     text::ChannelMessageStatus,
     text::ExpirationCriterion,
     text::UserExpirationCriterion,
+    text::MessagingDataType,
     event::EventType,
     event::EventMessageType,
 );

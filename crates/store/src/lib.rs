@@ -10,6 +10,7 @@
 
 pub mod app_instance;
 pub mod channel;
+pub mod channel_flow;
 mod engine;
 mod error;
 pub mod identity;
@@ -20,6 +21,7 @@ mod migration;
 pub mod outbox;
 pub mod request_token;
 pub mod setting;
+pub mod streaming;
 pub mod sub_channel;
 pub mod tag;
 #[doc(hidden)]
