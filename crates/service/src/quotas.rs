@@ -13,6 +13,10 @@ pub struct Quotas {
     pub channels_max: i64,
     /// Elastic channels of an app instance.
     pub elastic_channels_max: i64,
+    /// Channel flows of an app instance.
+    pub channel_flows_max: i64,
+    /// Processors of a channel flow; the interface allows three.
+    pub processors_max: i64,
     /// Memberships of a channel that is not elastic.
     pub channel_memberships_max: i64,
     /// Memberships of a user.
@@ -31,6 +35,8 @@ impl Default for Quotas {
             admins_max: 100,
             channels_max: 10_000_000,
             elastic_channels_max: 1,
+            channel_flows_max: 100,
+            processors_max: 1,
             channel_memberships_max: 10_000,
             user_memberships_max: 20_000,
             sub_channels_max: 100,

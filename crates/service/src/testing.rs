@@ -13,7 +13,7 @@ pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
 use carillon_model::event::{Change, Event};
 use carillon_model::text::*;
-use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, MessageKey, Timestamp};
+use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
 use http::{Request, Response};
 use rand::SeedableRng;
@@ -24,15 +24,20 @@ use crate::operation::{Operation, Outgoing};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::operations::messaging::associate_channel_flow::AssociateChannelFlow;
 use crate::operations::messaging::create_channel::CreateChannel;
+use crate::operations::messaging::create_channel_flow::CreateChannelFlow;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
+use crate::operations::messaging::disassociate_channel_flow::DisassociateChannelFlow;
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::page::Seal;
 use crate::quotas::Quotas;
-use crate::shapes::{ElasticChannelConfiguration, Target};
+use crate::shapes::{
+    ElasticChannelConfiguration, LambdaConfiguration, Processor, ProcessorConfiguration, Target,
+};
 use crate::{Clock, RootCredentials, Service, Settings};
 
 /// The instant at which every world begins: 2026-01-15T12:00:00Z.
@@ -288,6 +293,12 @@ impl World {
         self.call(&delete).unwrap();
     }
 
+    /// A channel flow of one processor.
+    pub(crate) fn flow(&mut self) -> ChannelFlowArn {
+        let create = CreateChannelFlow { client_request_token: self.token(), ..flow_request(self) };
+        self.call(&create).unwrap().channel_flow_arn
+    }
+
     /// Sends a message, with a token of its own.
     pub(crate) fn send(&mut self, channel: &ChannelArn, who: &IdentityArn, content: &str) -> MessageId {
         let client_request_token = self.token();
@@ -484,6 +495,53 @@ pub(crate) fn elastic_request(world: &World, who: &IdentityArn) -> CreateChannel
         minimum_membership_percentage: 40.try_into().unwrap(),
     });
     CreateChannel { elastic_channel_configuration, ..channel_request(world, who) }
+}
+
+/// A channel flow of one processor.
+pub(crate) fn flow_request(world: &World) -> CreateChannelFlow {
+    let lambda = LambdaConfiguration {
+        resource_arn: text("arn:aws:lambda:us-east-1:111122223333:function:moderate"),
+        invocation_type: InvocationType::Async,
+    };
+    let processor = Processor {
+        name: text("Moderate"),
+        configuration: ProcessorConfiguration { lambda },
+        execution_order: 1.try_into().unwrap(),
+        fallback_action: FallbackAction::Abort,
+    };
+    CreateChannelFlow {
+        app_instance_arn: world.instance().clone(),
+        processors: vec![processor],
+        name: text("Moderation"),
+        tags: None,
+        client_request_token: text("flow"),
+    }
+}
+
+/// Gives a channel a flow.
+pub(crate) fn association(
+    channel: &ChannelArn,
+    flow: &ChannelFlowArn,
+    who: &IdentityArn,
+) -> AssociateChannelFlow {
+    AssociateChannelFlow {
+        channel_arn: channel.clone(),
+        channel_flow_arn: flow.clone(),
+        chime_bearer: who.clone(),
+    }
+}
+
+/// Takes the flow of a channel away.
+pub(crate) fn disassociation(
+    channel: &ChannelArn,
+    flow: &ChannelFlowArn,
+    who: &IdentityArn,
+) -> DisassociateChannelFlow {
+    DisassociateChannelFlow {
+        channel_arn: channel.clone(),
+        channel_flow_arn: flow.clone(),
+        chime_bearer: who.clone(),
+    }
 }
 
 /// A persistent STANDARD message.

@@ -1,20 +1,33 @@
 //! The operations of Amazon Chime SDK Messaging.
 
+pub mod associate_channel_flow;
+pub mod channel_flow_callback;
 mod content;
 pub mod create_channel;
+pub mod create_channel_flow;
 pub mod create_channel_membership;
+pub mod delete_channel_flow;
 pub mod delete_channel_membership;
 pub mod delete_channel_message;
+pub mod delete_messaging_streaming_configurations;
 pub mod describe_channel;
+pub mod describe_channel_flow;
+pub mod disassociate_channel_flow;
 mod existing;
+mod flows;
 pub mod get_channel_message;
 pub mod get_channel_message_status;
 pub mod get_messaging_session_endpoint;
+pub mod get_messaging_streaming_configurations;
+pub mod list_channel_flows;
 pub mod list_channel_memberships;
 pub mod list_channel_memberships_for_app_instance_user;
 pub mod list_channel_messages;
 pub mod list_channels;
+pub mod list_channels_associated_with_channel_flow;
 mod placement;
+pub mod put_messaging_streaming_configurations;
 pub mod redact_channel_message;
 pub mod send_channel_message;
+pub mod update_channel_flow;
 pub mod update_channel_message;
