@@ -10,6 +10,8 @@ pub mod clock;
 #[cfg(test)]
 mod conformance;
 pub mod connect;
+#[cfg(test)]
+mod constraints;
 mod cors;
 pub mod dispatch;
 pub mod error;

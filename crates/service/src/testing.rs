@@ -139,7 +139,18 @@ impl World {
     /// Sends a signed request of any form; answers status and JSON body.
     pub(crate) fn raw(&mut self, method: &str, target: &str, body: &[u8]) -> (u16, serde_json::Value) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = Self::signed(method, path, query, &[], body);
+        self.raw_with(method, (path, query), &[], body)
+    }
+
+    /// Sends a signed request of any form, with headers; answers status and JSON body.
+    pub(crate) fn raw_with(
+        &mut self,
+        method: &str,
+        (path, query): (&str, &str),
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> (u16, serde_json::Value) {
+        let request = Self::signed(method, path, query, headers, body);
         let response = futures(self.service.handle(request));
         let body = response.body();
         (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
