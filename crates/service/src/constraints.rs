@@ -4,9 +4,13 @@
 //! otherwise valid request that breaks one constraint is a BadRequest that names the member; without a usable
 //! bearer it is Unauthorized.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use carillon_model::shape::{Location, Member, Shape};
 use carillon_model::text::whole;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use crate::operation::Route;
@@ -57,13 +61,23 @@ fn every_constraint_of_every_operation_is_kept() {
 
 /// Sends a request in which every member is valid but this one.
 fn send(world: &mut World, route: &Route, broken: &Member, value: Option<&Value>) -> (u16, Value) {
+    request(world, route, |member| {
+        let valid = Some(sample(member.name, &member.shape)).filter(|_| member.required);
+        if member.name == broken.name { value.cloned() } else { valid }
+    })
+}
+
+/// Sends a request whose members have these values.
+pub(crate) fn request(
+    world: &mut World,
+    route: &Route,
+    value_of: impl Fn(&Member) -> Option<Value>,
+) -> (u16, Value) {
     let (path, query) = route.uri.split_once('?').unwrap_or((route.uri, ""));
     let (mut path, mut query) = (path.to_owned(), query.to_owned());
     let (mut headers, mut body) = (Vec::new(), Map::new());
     for member in (route.members)() {
-        let valid = Some(sample(member.name, &member.shape)).filter(|_| member.required);
-        let value = if member.name == broken.name { value.cloned() } else { valid };
-        let Some(value) = value else { continue };
+        let Some(value) = value_of(&member) else { continue };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let encoded = utf8_percent_encode(&text, NON_ALPHANUMERIC).to_string();
         match member.location {
@@ -81,7 +95,7 @@ fn send(world: &mut World, route: &Route, broken: &Member, value: Option<&Value>
 }
 
 /// A valid value.
-fn sample(name: &str, shape: &Shape) -> Value {
+pub(crate) fn sample(name: &str, shape: &Shape) -> Value {
     match shape {
         Shape::Text { min, pattern, .. } => text(name, min.unwrap_or(0), *pattern),
         Shape::Choice(values) => json!(values[0]),
@@ -105,7 +119,7 @@ fn structure(members: &[Member]) -> Value {
 }
 
 /// A text that keeps its limits; of an ARN, one of the kind that the member's name says.
-fn text(name: &str, min: u64, pattern: Option<&str>) -> Value {
+fn text(name: &str, min: u64, pattern: Option<&'static str>) -> Value {
     let child = match name {
         _ if name.contains("ChannelFlow") => "/channel-flow/f",
         _ if name.contains("Channel") && !name.contains("Moderator") => "/channel/c",
@@ -119,8 +133,14 @@ fn text(name: &str, min: u64, pattern: Option<&str>) -> Value {
         format!("{INSTANCE}{child}"),
         "arn:aws:lambda:us-east-1:111122223333:function:moderate".to_owned(),
     ];
-    let matches = |text: &String| pattern.is_none_or(|pattern| whole(pattern).is_match(text));
-    json!(candidates.into_iter().find(matches).unwrap_or_else(|| panic!("a text for {name} {pattern:?}")))
+    let fits = |text: &String| pattern.is_none_or(|pattern| matches(pattern, text));
+    json!(candidates.into_iter().find(fits).unwrap_or_else(|| panic!("a text for {name} {pattern:?}")))
+}
+
+/// Whether a text matches a pattern. Compiling one costs more than a request, so each is compiled once.
+fn matches(pattern: &'static str, text: &str) -> bool {
+    static COMPILED: LazyLock<Mutex<HashMap<&str, Regex>>> = LazyLock::new(Mutex::default);
+    COMPILED.lock().unwrap().entry(pattern).or_insert_with(|| whole(pattern)).is_match(text)
 }
 
 fn cases(member: &Member) -> Vec<Case> {
@@ -184,7 +204,7 @@ fn broken(name: &'static str, shape: &Shape, in_body: bool) -> Vec<Case> {
     own.chain(nested).collect()
 }
 
-fn texts(min: Option<u64>, max: Option<u64>, pattern: Option<&str>) -> Vec<(&'static str, Value)> {
+fn texts(min: Option<u64>, max: Option<u64>, pattern: Option<&'static str>) -> Vec<(&'static str, Value)> {
     let of_length = |length: u64| json!("a".repeat(usize::try_from(length).unwrap()));
     let mut values = Vec::new();
     values.extend(min.filter(|min| 0 < *min).map(|min| ("shortest", of_length(min - 1))));
@@ -193,10 +213,7 @@ fn texts(min: Option<u64>, max: Option<u64>, pattern: Option<&str>) -> Vec<(&'st
         let length = usize::try_from(min.unwrap_or(0).max(3)).unwrap();
         let strange = ["!", "\n", "\u{0}", " "].map(|one| one.repeat(length));
         values.extend(
-            strange
-                .into_iter()
-                .find(|text| !whole(pattern).is_match(text))
-                .map(|text| ("pattern", json!(text))),
+            strange.into_iter().find(|text| !matches(pattern, text)).map(|text| ("pattern", json!(text))),
         );
     }
     values

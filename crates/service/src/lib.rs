@@ -21,6 +21,8 @@ pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod quotas;
+#[cfg(test)]
+mod role_matrix;
 mod router;
 pub mod rule;
 pub mod service;

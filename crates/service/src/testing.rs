@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use carillon_auth::{Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
-use carillon_model::arn::Home;
+use carillon_model::arn::{Home, IdentityKind};
 use carillon_model::event::{Change, Event};
+use carillon_model::identity::AppInstanceUser;
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
@@ -240,6 +241,24 @@ impl World {
         let app_instance_arn = self.instance.clone();
         self.call(&CreateAppInstanceAdmin { app_instance_admin_arn, app_instance_arn }).unwrap();
         self.instance.user(id)
+    }
+
+    /// A bot, written into the store: what it is for does not matter to the rules.
+    pub(crate) fn bot(&mut self, id: &str) -> IdentityArn {
+        let arn = self.instance.identity(IdentityKind::Bot, id);
+        let bot = AppInstanceUser {
+            key: Key::random([9; 16]),
+            arn: arn.clone(),
+            name: text("Bot"),
+            metadata: None,
+            created_at: START,
+            updated_at: START,
+            expiration: None,
+        };
+        let instance = self.instance.key().unwrap();
+        let write = move |tx: &mut store::Tx| store::identity::insert_user(tx, instance, &bot);
+        assert!(futures(self.service.store().write(arn.as_str(), write)).unwrap());
+        arn
     }
 
     /// A channel that this user created.
