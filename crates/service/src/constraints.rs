@@ -1,7 +1,7 @@
 //! Every operation, and every constraint that it declares, broken one at a time.
 //!
 //! The cases are made from the declarations, so a new operation or member is tested as soon as it is declared. An
-//! otherwise valid request that breaks one constraint is a BadRequest that names the member; without a usable
+//! otherwise valid request that breaks one constraint is a `BadRequest` that names the member; without a usable
 //! bearer it is Unauthorized.
 
 use std::collections::HashMap;
@@ -40,11 +40,10 @@ fn every_constraint_of_every_operation_is_kept() {
                     let (status, answer) = send(world, &route, &member, case.value.as_ref());
                     let bearer = matches!(member.location, Location::Header(_));
                     let message = answer["Message"].as_str().unwrap_or_default();
-                    let right = match bearer {
-                        true => status == 401 && answer["Code"] == "Unauthorized",
-                        false => {
-                            status == 400 && answer["Code"] == "BadRequest" && message.contains(case.named)
-                        }
+                    let right = if bearer {
+                        status == 401 && answer["Code"] == "Unauthorized"
+                    } else {
+                        status == 400 && answer["Code"] == "BadRequest" && message.contains(case.named)
                     };
                     if !right {
                         let (name, broken) = (route.name, case.broken);
@@ -84,7 +83,7 @@ pub(crate) fn request(
             Location::Label(label) => path = path.replace(&format!("{{{label}}}"), &encoded),
             Location::Query(name) => {
                 let separator = if query.is_empty() { "" } else { "&" };
-                query += &format!("{separator}{name}={encoded}");
+                query.extend([separator, name, "=", encoded.as_str()]);
             }
             Location::Header(name) => headers.push((name, text)),
             Location::Body => drop(body.insert(member.name.to_owned(), value)),

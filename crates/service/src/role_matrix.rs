@@ -17,10 +17,14 @@ use crate::operation::Route;
 use crate::operations;
 use crate::testing::{World, association};
 
+/// The operation, the words of the title, and what the request says.
+type Variant = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// What a request of an operation says beside what every request says. An operation without a line is tried once.
-const VARIANTS: &[(&str, &str, &[(&str, &str)])] = &[
+const VARIANTS: &[Variant] = &[
     ("CreateChannelMembership", "another, DEFAULT", &[("MemberArn", "newcomer")]),
     ("CreateChannelMembership", "another, HIDDEN", &[("MemberArn", "newcomer"), ("Type", "HIDDEN")]),
+    ("CreateChannelMembership", "oneself", &[("MemberArn", "caller")]),
     ("DeleteChannelMembership", "own", &[("MemberArn", "caller")]),
     ("DeleteChannelMembership", "another's", &[("MemberArn", "other")]),
     ("ListChannelMemberships", "DEFAULT", &[]),
