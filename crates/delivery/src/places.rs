@@ -257,6 +257,7 @@ mod tests {
             message_type: EventMessageType::Standard,
             audience,
             changes: change.into_iter().collect(),
+            message: None,
             payload: payload.to_owned(),
         }
     }

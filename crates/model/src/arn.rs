@@ -171,6 +171,12 @@ impl AppInstanceArn {
         IdentityArn { id_start: text.len() - id.len(), kind, instance_end: self.0.len(), text }
     }
 
+    /// The ARN of the channel flow with this id.
+    pub fn channel_flow(&self, id: &str) -> ChannelFlowArn {
+        let text = format!("{}/channel-flow/{id}", self.0);
+        ChannelFlowArn { id_start: text.len() - id.len(), instance_end: self.0.len(), text }
+    }
+
     /// The ARN of the channel with this id.
     pub fn channel(&self, id: &str) -> ChannelArn {
         let text = format!("{}/channel/{id}", self.0);

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::arn::ChannelArn;
+use crate::arn::{ChannelArn, ChannelFlowArn};
 use crate::channel::{Channel, Membership};
 use crate::identity::Identity;
-use crate::key::Key;
+use crate::key::{Key, MessageKey};
 use crate::message::Message;
 use crate::text::{
     ChannelMembershipType, ChannelMessageStatus, ChannelMessageType, ChannelMode, ChannelPrivacy,
@@ -26,6 +26,12 @@ crate::choice! {
         BatchCreateChannelMembership = "BATCH_CREATE_CHANNEL_MEMBERSHIP",
         /// A message was sent.
         CreateChannelMessage = "CREATE_CHANNEL_MESSAGE",
+        /// A message was edited by its sender.
+        UpdateChannelMessage = "UPDATE_CHANNEL_MESSAGE",
+        /// What a message said was erased.
+        RedactChannelMessage = "REDACT_CHANNEL_MESSAGE",
+        /// A message was taken away.
+        DeleteChannelMessage = "DELETE_CHANNEL_MESSAGE",
         /// Someone joined or was added.
         CreateChannelMembership = "CREATE_CHANNEL_MEMBERSHIP",
         /// A channel was deleted, or expired.
@@ -63,6 +69,9 @@ pub struct Event {
     pub audience: Audience,
     /// What it changes about who is told of later events.
     pub changes: Vec<Change>,
+    /// The message that it changed, so that redaction finds it. The event of a new message needs none: it has the
+    /// number that the message's key holds.
+    pub message: Option<MessageKey>,
     /// The payload: a JSON object.
     pub payload: String,
 }
@@ -104,6 +113,15 @@ pub enum Change {
     },
 }
 
+/// What an event about a channel shows beside its row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChannelShown {
+    /// Who made it.
+    pub created_by: Identity,
+    /// The flow that its messages pass.
+    pub flow: Option<ChannelFlowArn>,
+}
+
 impl Audience {
     /// All members of a sub-channel.
     pub fn members(sub_channel: Key) -> Self {
@@ -138,6 +156,30 @@ impl Audience {
 impl Event {
     /// A new message, to its channel or to its sender and target.
     pub fn create_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::about_message(channel, EventType::CreateChannelMessage, message)
+    }
+
+    /// A message that its sender edited, to those who were told of it.
+    pub fn update_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::UpdateChannelMessage, message)
+    }
+
+    /// A message that was redacted, to those who were told of it.
+    pub fn redact_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::RedactChannelMessage, message)
+    }
+
+    /// A message that was deleted, to those who were told of it. Clients show the payload in the message's
+    /// place, so whoever makes it has erased the content.
+    pub fn delete_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::DeleteChannelMessage, message)
+    }
+
+    fn change_of_message(channel: &Channel, kind: EventType, message: &Message) -> Self {
+        Self { message: Some(message.key), ..Self::about_message(channel, kind, message) }
+    }
+
+    fn about_message(channel: &Channel, kind: EventType, message: &Message) -> Self {
         let audience = match &message.target {
             None => Audience::members(message.sub_channel),
             Some(target) => Audience::only([message.sender.key, target.key]),
@@ -147,7 +189,7 @@ impl Event {
             ChannelMessageType::Control => EventMessageType::Control,
         };
         let payload = serialize(&MessagePayload::new(&channel.arn, channel.key, message));
-        Self::new(channel, EventType::CreateChannelMessage, message_type, audience, payload)
+        Self::new(channel, kind, message_type, audience, payload)
     }
 
     /// A new membership. Of a hidden one, only `moderating` members and the newcomer learn.
@@ -184,15 +226,15 @@ impl Event {
 
     /// A channel whose record changed, to everyone in these sub-channels. Clients replace their copy by the payload,
     /// so it is whole.
-    pub fn update_channel(channel: &Channel, created_by: &Identity, sub_channels: &[Key]) -> Self {
-        let payload = serialize(&ChannelPayload::new(channel, created_by));
+    pub fn update_channel(channel: &Channel, shown: &ChannelShown, sub_channels: &[Key]) -> Self {
+        let payload = serialize(&ChannelPayload::new(channel, shown));
         let audience = Audience::channel(sub_channels);
         Self::new(channel, EventType::UpdateChannel, EventMessageType::System, audience, payload)
     }
 
     /// A channel that is no more. Everyone in these sub-channels learns that, and nothing after it.
-    pub fn delete_channel(channel: &Channel, created_by: &Identity, sub_channels: &[Key]) -> Self {
-        let payload = serialize(&ChannelPayload::new(channel, created_by));
+    pub fn delete_channel(channel: &Channel, shown: &ChannelShown, sub_channels: &[Key]) -> Self {
+        let payload = serialize(&ChannelPayload::new(channel, shown));
         let audience = Audience::channel(sub_channels);
         let event = Self::new(channel, EventType::DeleteChannel, EventMessageType::System, audience, payload);
         let changes = sub_channels.iter().map(|sub_channel| Change::Ended { sub_channel: *sub_channel });
@@ -239,6 +281,7 @@ impl Event {
             message_type,
             audience,
             changes: Vec::new(),
+            message: None,
             payload,
         }
     }
@@ -424,6 +467,8 @@ struct ChannelPayload<'a> {
     last_message_timestamp: Option<String>,
     last_updated_timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    channel_flow_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     elastic_channel_configuration: Option<ElasticPayload>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expiration_settings: Option<ExpirationPayload>,
@@ -445,17 +490,18 @@ struct ExpirationPayload {
 }
 
 impl<'a> ChannelPayload<'a> {
-    fn new(channel: &'a Channel, created_by: &'a Identity) -> Self {
+    fn new(channel: &'a Channel, shown: &'a ChannelShown) -> Self {
         Self {
             name: channel.name.as_str(),
             channel_arn: channel.arn.as_str(),
             mode: channel.mode,
             privacy: channel.privacy,
             metadata: channel.metadata.as_ref().map(super::text::Metadata::as_str),
-            created_by: Person::from(created_by),
+            created_by: Person::from(&shown.created_by),
             created_timestamp: channel.created_at.to_string(),
             last_message_timestamp: channel.last_message_at.map(|time| time.to_string()),
             last_updated_timestamp: channel.updated_at.to_string(),
+            channel_flow_arn: shown.flow.as_ref().map(ChannelFlowArn::as_str),
             elastic_channel_configuration: channel.elastic.map(|elastic| ElasticPayload {
                 maximum_sub_channels: elastic.maximum_sub_channels,
                 target_memberships_per_sub_channel: elastic.target_memberships_per_sub_channel,

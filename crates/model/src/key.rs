@@ -118,6 +118,12 @@ impl MessageKey {
         unhex(text.as_bytes()).map(Self)
     }
 
+    /// The number, in its channel, of the event that told of the message.
+    pub fn sequence(&self) -> i64 {
+        let bytes = self.0[8..16].try_into().expect("eight of 32 bytes");
+        i64::from_be_bytes(bytes)
+    }
+
     /// When the message was created.
     pub fn created(&self) -> Timestamp {
         let bytes = self.0[..8].try_into().expect("the first eight of 32 bytes");
@@ -204,7 +210,7 @@ mod tests {
             Some(MessageKey::least(Timestamp::from_ms(1_001)))
         );
         assert_eq!(later.next().unwrap().previous(), Some(later));
-        assert_eq!(last.created(), Timestamp::from_ms(1_001));
+        assert_eq!((last.created(), last.sequence()), (Timestamp::from_ms(1_001), 2));
         assert_eq!(MessageKey::from_hex(&last.to_string()), Some(last));
         assert!(early.to_string() < later.to_string());
     }

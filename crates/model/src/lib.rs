@@ -6,6 +6,7 @@
 
 pub mod arn;
 pub mod channel;
+pub mod channel_flow;
 pub mod event;
 pub mod filter;
 pub mod identity;

@@ -63,6 +63,11 @@ impl Message {
         self.key.created()
     }
 
+    /// Takes away everything that anyone wrote: content, metadata, attributes. The shell stays.
+    pub fn erase(&mut self) {
+        (self.content, self.metadata, self.attributes) = (None, None, None);
+    }
+
     /// Whether this user or bot is shown it: its sender however far it has come, others once it is SENT, and
     /// of a targeted one only the target.
     pub fn is_shown_to(&self, identity: Key) -> bool {

@@ -341,6 +341,14 @@ text! {
     UrlType: chars 0 to 4096;
     /// Where a page begins; opaque to clients.
     NextToken: chars 0 to 2048, ".*";
+    /// The name of one call of a processor, which its callback repeats.
+    CallbackIdType: chars 32 to 64;
+    /// The function that a processor is.
+    LambdaFunctionArn: chars 15 to 2048,
+        r"arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?";
+    /// The ARN of something that is not ours, as a stream.
+    ResourceArn: chars 5 to 1600,
+        r"arn:[a-z0-9-\.]{1,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[^/].{0,1023}";
     /// The key of a tag.
     TagKey: chars 1 to 128;
     /// The value of a tag.
@@ -448,6 +456,25 @@ choice! {
         /// Not used.
         PhoneNumberAssociationsExist = "PhoneNumberAssociationsExist",
     }
+    /// What happens to a message when a processor cannot be reached.
+    FallbackAction {
+        /// It goes on to the next, or to the channel.
+        Continue = "CONTINUE",
+        /// It fails.
+        Abort = "ABORT",
+    }
+    /// How a processor is called.
+    InvocationType {
+        /// It answers later, through a callback.
+        Async = "ASYNC",
+    }
+    /// What is streamed.
+    MessagingDataType {
+        /// What happens to channels and memberships.
+        Channel = "Channel",
+        /// What happens to messages.
+        ChannelMessage = "ChannelMessage",
+    }
     /// How a push notification arrives.
     PushNotificationType {
         /// As a notification.
@@ -486,6 +513,8 @@ choice! {
 number! {
     /// The length of a page.
     MaxResults: 1 to 50;
+    /// The place of a processor among those of its flow.
+    ChannelFlowExecutionOrder: 1 to 3;
     /// Days until expiration.
     ExpirationDays: 1 to 5475;
     /// The most sub-channels of an elastic channel.

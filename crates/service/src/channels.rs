@@ -1,9 +1,8 @@
 //! What happens to a channel as a whole, by an operation or by a job: its record changes, or it ends.
 
 use carillon_model::channel::Channel;
-use carillon_model::event::Event;
-use carillon_model::identity::Identity;
-use carillon_model::{AppInstanceArn, Key};
+use carillon_model::event::{ChannelShown, Event};
+use carillon_model::{AppInstanceArn, Key, Timestamp};
 use carillon_store::{self as store, Tx};
 
 use crate::error::{Error, Result};
@@ -12,15 +11,22 @@ use crate::error::{Error, Result};
 pub(crate) fn update(tx: &mut Tx, channel: &mut Channel) -> Result<()> {
     channel.updated_at = channel.clock;
     store::channel::update(tx, channel)?;
-    let (creator, places) = told(tx, channel)?;
-    tx.emit(Event::update_channel(channel, &creator, &places))?;
+    let (shown, places) = told(tx, channel)?;
+    tx.emit(Event::update_channel(channel, &shown, &places))?;
     Ok(())
+}
+
+/// Changes the flow of a channel that is claimed, and tells its members.
+pub(crate) fn set_flow(tx: &mut Tx, channel: &mut Channel, flow: Option<Key>, now: Timestamp) -> Result<()> {
+    store::channel_flow::set_of(tx, channel.key, flow)?;
+    store::channel::claim(tx, channel, 1, now, false)?;
+    update(tx, channel)
 }
 
 /// Ends a claimed channel: inaccessible from here on, its id free, its members told under the channel's present
 /// number. What it held is destroyed later, by [`crate::jobs::destroy_channels`].
 pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
-    let (creator, places) = told(tx, channel)?;
+    let (shown, places) = told(tx, channel)?;
     store::channel::set_deleted(tx, channel)?;
     // Tags belong to the ARN, which another channel may get.
     store::tag::delete_all(tx, channel.arn.as_str())?;
@@ -30,7 +36,7 @@ pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
         counts.elastic_channels -= i64::from(channel.elastic.is_some());
         store::app_instance::set_counts(tx, instance, counts)?;
     }
-    tx.emit(Event::delete_channel(channel, &creator, &places))?;
+    tx.emit(Event::delete_channel(channel, &shown, &places))?;
     Ok(())
 }
 
@@ -39,9 +45,12 @@ pub(crate) fn instance_key(instance: &AppInstanceArn) -> Result<Key> {
     instance.key().ok_or_else(|| Error::forbidden("The app instance does not exist"))
 }
 
-/// What an event about a channel shows and whom it reaches: the creator, and all places.
-fn told(tx: &mut Tx, channel: &Channel) -> Result<(Identity, Vec<Key>)> {
-    let creator = store::identity::get(tx, &channel.arn.app_instance(), channel.created_by)?;
-    let creator = creator.ok_or_else(|| store::Error::broken("the creator of a channel has no row"))?;
-    Ok((creator, store::sub_channel::list_places(tx, channel)?))
+/// What an event about a channel shows beside its row, and all places that it reaches.
+fn told(tx: &mut Tx, channel: &Channel) -> Result<(ChannelShown, Vec<Key>)> {
+    let instance = channel.arn.app_instance();
+    let creator = store::identity::get(tx, &instance, channel.created_by)?;
+    let created_by = creator.ok_or_else(|| store::Error::broken("the creator of a channel has no row"))?;
+    let flow = store::channel_flow::find_key_of(tx, channel.key)?;
+    let flow = flow.map(|flow| instance.channel_flow(&flow.uuid()));
+    Ok((ChannelShown { created_by, flow }, store::sub_channel::list_places(tx, channel)?))
 }

@@ -11,6 +11,8 @@ pub mod clock;
 #[cfg(test)]
 mod conformance;
 pub mod connect;
+#[cfg(test)]
+mod constraints;
 mod cors;
 pub mod dispatch;
 pub mod error;
@@ -20,6 +22,8 @@ pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod quotas;
+#[cfg(test)]
+mod role_matrix;
 mod router;
 pub mod rule;
 pub mod service;

@@ -17,6 +17,10 @@ pub struct Quotas {
     pub moderators_max: i64,
     /// Bans of a channel.
     pub bans_max: i64,
+    /// Channel flows of an app instance.
+    pub channel_flows_max: i64,
+    /// Processors of a channel flow; the interface allows three.
+    pub processors_max: i64,
     /// Memberships of a channel that is not elastic.
     pub channel_memberships_max: i64,
     /// Memberships of a user.
@@ -37,6 +41,8 @@ impl Default for Quotas {
             elastic_channels_max: 1,
             moderators_max: 1_000,
             bans_max: 10_000,
+            channel_flows_max: 100,
+            processors_max: 1,
             channel_memberships_max: 10_000,
             user_memberships_max: 20_000,
             sub_channels_max: 100,

@@ -6,6 +6,7 @@ use carillon_macros::shape;
 use carillon_model::channel::{
     Channel as StoredChannel, ElasticChannelConfiguration as Elastic, Membership, Preferences,
 };
+use carillon_model::channel_flow::{ChannelFlow as StoredFlow, Processor as StoredProcessor};
 use carillon_model::identity::Identity as Who;
 use carillon_model::message::{Attributes, Message};
 use carillon_model::text::*;
@@ -532,6 +533,150 @@ impl From<Message> for ChannelMessageSummary {
             target: message.target.map(|target| vec![Target { member_arn: Some(target.arn) }]),
         }
     }
+}
+
+/// A function, and how it is called.
+#[shape]
+pub struct LambdaConfiguration {
+    /// The function.
+    pub resource_arn: LambdaFunctionArn,
+    /// How it is called.
+    pub invocation_type: InvocationType,
+}
+
+/// What a processor is.
+#[shape]
+pub struct ProcessorConfiguration {
+    /// A function.
+    pub lambda: LambdaConfiguration,
+}
+
+/// One function that a message passes.
+#[shape]
+pub struct Processor {
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// What it is.
+    pub configuration: ProcessorConfiguration,
+    /// Its place among the processors of the flow.
+    pub execution_order: ChannelFlowExecutionOrder,
+    /// What happens to a message when it cannot be reached.
+    pub fallback_action: FallbackAction,
+}
+
+impl From<&Processor> for StoredProcessor {
+    fn from(processor: &Processor) -> Self {
+        Self {
+            name: processor.name.clone(),
+            function: processor.configuration.lambda.resource_arn.clone(),
+            invocation: processor.configuration.lambda.invocation_type,
+            order: processor.execution_order,
+            fallback: processor.fallback_action,
+        }
+    }
+}
+
+impl From<StoredProcessor> for Processor {
+    fn from(processor: StoredProcessor) -> Self {
+        let lambda =
+            LambdaConfiguration { resource_arn: processor.function, invocation_type: processor.invocation };
+        Self {
+            name: processor.name,
+            configuration: ProcessorConfiguration { lambda },
+            execution_order: processor.order,
+            fallback_action: processor.fallback,
+        }
+    }
+}
+
+/// A channel flow, whole.
+#[shape]
+pub struct ChannelFlow {
+    /// Its ARN.
+    pub channel_flow_arn: ChannelFlowArn,
+    /// Its processors.
+    #[length(1, 3)]
+    pub processors: Vec<Processor>,
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// When it was made.
+    pub created_timestamp: Timestamp,
+    /// When it last changed.
+    pub last_updated_timestamp: Timestamp,
+}
+
+impl From<StoredFlow> for ChannelFlow {
+    fn from(flow: StoredFlow) -> Self {
+        Self {
+            channel_flow_arn: flow.arn,
+            processors: flow.processors.into_iter().map(Processor::from).collect(),
+            name: flow.name,
+            created_timestamp: flow.created_at,
+            last_updated_timestamp: flow.updated_at,
+        }
+    }
+}
+
+/// A channel flow, in a list.
+#[shape]
+pub struct ChannelFlowSummary {
+    /// Its ARN.
+    pub channel_flow_arn: ChannelFlowArn,
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// Its processors.
+    #[length(1, 3)]
+    pub processors: Vec<Processor>,
+}
+
+impl From<StoredFlow> for ChannelFlowSummary {
+    fn from(flow: StoredFlow) -> Self {
+        let ChannelFlow { channel_flow_arn, name, processors, .. } = ChannelFlow::from(flow);
+        Self { channel_flow_arn, name, processors }
+    }
+}
+
+/// A channel that has a flow, in a list.
+#[shape]
+pub struct ChannelAssociatedWithFlowSummary {
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// Its ARN.
+    pub channel_arn: ChannelArn,
+    /// Who may add members.
+    pub mode: ChannelMode,
+    /// Who may read it.
+    pub privacy: ChannelPrivacy,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+}
+
+/// What a processor answers about a message.
+#[shape]
+pub struct ChannelMessageCallback {
+    /// Which message.
+    pub message_id: MessageId,
+    /// What it says from now on.
+    pub content: Option<NonEmptyContent>,
+    /// What is written on it from now on.
+    pub metadata: Option<Metadata>,
+    /// What its push notification says.
+    pub push_notification: Option<PushNotificationConfiguration>,
+    /// What is attached from now on.
+    pub message_attributes: Option<MessageAttributeMap>,
+    /// The sub-channel, in an elastic channel.
+    pub sub_channel_id: Option<SubChannelId>,
+    /// What the content is.
+    pub content_type: Option<ContentType>,
+}
+
+/// Where one type of data is streamed to.
+#[shape]
+pub struct StreamingConfiguration {
+    /// What is streamed.
+    pub data_type: MessagingDataType,
+    /// The stream.
+    pub resource_arn: ResourceArn,
 }
 
 /// Where to open a socket.

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use carillon_auth::{Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
-use carillon_model::arn::Home;
+use carillon_model::arn::{Home, IdentityKind};
 use carillon_model::event::{Change, Event};
+use carillon_model::identity::AppInstanceUser;
 use carillon_model::text::*;
-use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, MessageKey, Timestamp};
+use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
 use http::{Request, Response};
 use rand::SeedableRng;
@@ -24,17 +25,22 @@ use crate::operation::{Operation, Outgoing};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::operations::messaging::associate_channel_flow::AssociateChannelFlow;
 use crate::operations::messaging::create_channel::CreateChannel;
 use crate::operations::messaging::create_channel_ban::CreateChannelBan;
+use crate::operations::messaging::create_channel_flow::CreateChannelFlow;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
 use crate::operations::messaging::create_channel_moderator::CreateChannelModerator;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
+use crate::operations::messaging::disassociate_channel_flow::DisassociateChannelFlow;
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::page::Seal;
 use crate::quotas::Quotas;
-use crate::shapes::{ElasticChannelConfiguration, Target};
+use crate::shapes::{
+    ElasticChannelConfiguration, LambdaConfiguration, Processor, ProcessorConfiguration, Target,
+};
 use crate::{Clock, RootCredentials, Service, Settings};
 
 /// The instant at which every world begins: 2026-01-15T12:00:00Z.
@@ -136,7 +142,18 @@ impl World {
     /// Sends a signed request of any form; answers status and JSON body.
     pub(crate) fn raw(&mut self, method: &str, target: &str, body: &[u8]) -> (u16, serde_json::Value) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let request = Self::signed(method, path, query, &[], body);
+        self.raw_with(method, (path, query), &[], body)
+    }
+
+    /// Sends a signed request of any form, with headers; answers status and JSON body.
+    pub(crate) fn raw_with(
+        &mut self,
+        method: &str,
+        (path, query): (&str, &str),
+        headers: &[(&'static str, String)],
+        body: &[u8],
+    ) -> (u16, serde_json::Value) {
+        let request = Self::signed(method, path, query, headers, body);
         let response = futures(self.service.handle(request));
         let body = response.body();
         (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
@@ -228,6 +245,24 @@ impl World {
         self.instance.user(id)
     }
 
+    /// A bot, written into the store: what it is for does not matter to the rules.
+    pub(crate) fn bot(&mut self, id: &str) -> IdentityArn {
+        let arn = self.instance.identity(IdentityKind::Bot, id);
+        let bot = AppInstanceUser {
+            key: Key::random([9; 16]),
+            arn: arn.clone(),
+            name: text("Bot"),
+            metadata: None,
+            created_at: START,
+            updated_at: START,
+            expiration: None,
+        };
+        let instance = self.instance.key().unwrap();
+        let write = move |tx: &mut store::Tx| store::identity::insert_user(tx, instance, &bot);
+        assert!(futures(self.service.store().write(arn.as_str(), write)).unwrap());
+        arn
+    }
+
     /// A channel that this user created.
     pub(crate) fn channel_of(
         &mut self,
@@ -310,6 +345,12 @@ impl World {
         self.call(&delete).unwrap();
     }
 
+    /// A channel flow of one processor.
+    pub(crate) fn flow(&mut self) -> ChannelFlowArn {
+        let create = CreateChannelFlow { client_request_token: self.token(), ..flow_request(self) };
+        self.call(&create).unwrap().channel_flow_arn
+    }
+
     /// Sends a message, with a token of its own.
     pub(crate) fn send(&mut self, channel: &ChannelArn, who: &IdentityArn, content: &str) -> MessageId {
         let client_request_token = self.token();
@@ -388,6 +429,22 @@ impl World {
     /// Region and account.
     pub(crate) fn home() -> Home {
         Home::new(REGION, ACCOUNT)
+    }
+
+    /// Everything that the store holds of a message and of its channel's events, as text.
+    pub(crate) fn stored_texts(&mut self, channel: &ChannelArn, id: &MessageId) -> String {
+        let (channel, key) = (channel.clone(), MessageKey::from_hex(id.as_str()).unwrap());
+        let anyone = channel.app_instance().user("ana");
+        let texts = self.service.store().read(move |tx| {
+            let standing = store::channel::find_standing(tx, &anyone, &channel)?.unwrap();
+            let place = standing.channel.unwrap().key;
+            let mut texts = store::message::find_push_notification(tx, place, key)?.unwrap_or_default();
+            for event in store::outbox::list(tx, place, 0, 100)? {
+                texts += &event.payload;
+            }
+            Ok::<_, store::Error>(texts)
+        });
+        futures(texts).unwrap()
     }
 
     pub(crate) fn advance_ms(&mut self, by: i64) {
@@ -514,6 +571,53 @@ pub(crate) fn elastic_request(world: &World, who: &IdentityArn) -> CreateChannel
         minimum_membership_percentage: 40.try_into().unwrap(),
     });
     CreateChannel { elastic_channel_configuration, ..channel_request(world, who) }
+}
+
+/// A channel flow of one processor.
+pub(crate) fn flow_request(world: &World) -> CreateChannelFlow {
+    let lambda = LambdaConfiguration {
+        resource_arn: text("arn:aws:lambda:us-east-1:111122223333:function:moderate"),
+        invocation_type: InvocationType::Async,
+    };
+    let processor = Processor {
+        name: text("Moderate"),
+        configuration: ProcessorConfiguration { lambda },
+        execution_order: 1.try_into().unwrap(),
+        fallback_action: FallbackAction::Abort,
+    };
+    CreateChannelFlow {
+        app_instance_arn: world.instance().clone(),
+        processors: vec![processor],
+        name: text("Moderation"),
+        tags: None,
+        client_request_token: text("flow"),
+    }
+}
+
+/// Gives a channel a flow.
+pub(crate) fn association(
+    channel: &ChannelArn,
+    flow: &ChannelFlowArn,
+    who: &IdentityArn,
+) -> AssociateChannelFlow {
+    AssociateChannelFlow {
+        channel_arn: channel.clone(),
+        channel_flow_arn: flow.clone(),
+        chime_bearer: who.clone(),
+    }
+}
+
+/// Takes the flow of a channel away.
+pub(crate) fn disassociation(
+    channel: &ChannelArn,
+    flow: &ChannelFlowArn,
+    who: &IdentityArn,
+) -> DisassociateChannelFlow {
+    DisassociateChannelFlow {
+        channel_arn: channel.clone(),
+        channel_flow_arn: flow.clone(),
+        chime_bearer: who.clone(),
+    }
 }
 
 /// A persistent STANDARD message.

@@ -252,6 +252,7 @@ stored_as_text!(
     TagValue,
     UserName,
     ClientRequestToken,
+    ResourceArn,
 );
 stored_as_choice!(
     text::AllowNotifications,
@@ -263,6 +264,7 @@ stored_as_choice!(
     text::ChannelMessageStatus,
     text::ExpirationCriterion,
     text::UserExpirationCriterion,
+    text::MessagingDataType,
     event::EventType,
     event::EventMessageType,
 );

@@ -11,6 +11,7 @@
 pub mod app_instance;
 pub mod ban;
 pub mod channel;
+pub mod channel_flow;
 mod engine;
 mod error;
 pub mod identity;
@@ -22,6 +23,7 @@ pub mod moderator;
 pub mod outbox;
 pub mod request_token;
 pub mod setting;
+pub mod streaming;
 pub mod sub_channel;
 pub mod tag;
 #[doc(hidden)]

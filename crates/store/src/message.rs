@@ -66,6 +66,12 @@ pub fn find_status(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<Opt
     )
 }
 
+/// What the push notification of a message will say, as JSON.
+pub fn find_push_notification(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<Option<String>> {
+    let sql = "SELECT push_notification FROM message WHERE sub_channel = $1 AND key = $2";
+    Ok(tx.row(sql, values![sub_channel, key], |row| row.get(0))?.flatten())
+}
+
 /// Notes how far a message has come.
 pub fn set_status(
     tx: &mut Tx,
@@ -76,6 +82,38 @@ pub fn set_status(
 ) -> Result<()> {
     let sql = "UPDATE message SET status = $3, status_detail = $4 WHERE sub_channel = $1 AND key = $2";
     tx.defer(sql, values![sub_channel, key, status, detail])
+}
+
+/// Writes what an edit or a redaction changed of a message. A redacted one says nothing any more, nor does its
+/// push notification.
+pub fn revise(tx: &mut Tx, message: &Message) -> Result<()> {
+    tx.defer(
+        "UPDATE message SET content = $3, metadata = $4, content_type = $5, edited_at = $6, updated_at = $7
+         WHERE sub_channel = $1 AND key = $2",
+        values![
+            message.sub_channel,
+            message.key,
+            message.content,
+            message.metadata,
+            message.content_type,
+            message.edited_at,
+            message.updated_at,
+        ],
+    )?;
+    if !message.redacted {
+        return Ok(());
+    }
+    tx.defer(
+        "UPDATE message SET redacted = 1, attributes = NULL, push_notification = NULL
+         WHERE sub_channel = $1 AND key = $2",
+        values![message.sub_channel, message.key],
+    )
+}
+
+/// Takes a message away.
+pub fn delete(tx: &mut Tx, message: &Message) -> Result<()> {
+    let sql = "DELETE FROM message WHERE sub_channel = $1 AND key = $2";
+    tx.defer(sql, values![message.sub_channel, message.key])
 }
 
 /// Up to `limit` messages between two keys, both within, in this order.

@@ -15,8 +15,8 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
     let changes = (!event.changes.is_empty())
         .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
     tx.defer(
-        "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload, message)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
             event.channel,
             event.sequence,
@@ -25,7 +25,8 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
             event.message_type,
             audience,
             changes,
-            event.payload
+            event.payload,
+            event.message
         ],
     )
 }
@@ -34,7 +35,7 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
 pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Event>> {
     let json = |error: serde_json::Error| Error::broken(format!("a stored event is not JSON: {error}"));
     tx.rows(
-        "SELECT sequence, at, kind, message_type, audience, change, payload FROM outbox
+        "SELECT sequence, at, kind, message_type, audience, change, payload, message FROM outbox
          WHERE channel = $1 AND $2 < sequence ORDER BY sequence LIMIT $3",
         values![channel, after, limit],
         |row| {
@@ -51,8 +52,23 @@ pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Eve
                     .transpose()?
                     .unwrap_or_default(),
                 payload: row.get(6)?,
+                message: row.get(7)?,
             })
         },
+    )
+}
+
+/// Puts `event` in place of what the earlier events of its message said, so that no later reader of the outbox
+/// learns what was erased.
+pub fn erase_message(tx: &mut Tx, event: &Event) -> Result<()> {
+    let Some(message) = event.message else { return Ok(()) };
+    tx.defer(
+        "UPDATE outbox SET payload = $3 WHERE channel = $1 AND sequence = $2 AND kind = 'CREATE_CHANNEL_MESSAGE'",
+        values![event.channel, message.sequence(), event.payload],
+    )?;
+    tx.defer(
+        "UPDATE outbox SET payload = $3 WHERE channel = $1 AND message = $2",
+        values![event.channel, message, event.payload],
     )
 }
 

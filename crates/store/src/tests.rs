@@ -122,6 +122,7 @@ fn event(sequence: i64) -> Event {
         message_type: EventMessageType::Standard,
         audience: Audience::members(Key([1; 16])),
         changes: Vec::new(),
+        message: None,
         payload: "{}".to_owned(),
     }
 }

@@ -27,7 +27,11 @@ impl Read for DescribeChannel {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Described> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let creator = store::identity::get(tx, &self.channel_arn.app_instance(), view.channel.created_by)?;
-        Ok(Described { channel: Channel::new(&view.channel, creator.as_ref(), view.last_message_at()) })
+        let flow = store::channel_flow::find_key_of(tx, view.channel.key)?;
+        let mut channel = Channel::new(&view.channel, creator.as_ref(), view.last_message_at());
+        channel.channel_flow_arn =
+            flow.map(|flow| self.channel_arn.app_instance().channel_flow(&flow.uuid()));
+        Ok(Described { channel })
     }
 }
 

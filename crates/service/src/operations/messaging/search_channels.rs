@@ -39,8 +39,8 @@ const SEEKS_MAX: usize = 2_000;
 
 impl Read for SearchChannels {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
-        let bearer = call.bearer(tx)?;
         let arns = self.arns()?;
+        let bearer = call.bearer(tx)?;
         let page = Page::new(self, call, self.max_results);
         let from = page.after(self.next_token.as_ref())?.unwrap_or(Key([0; 16]));
         let Some(sought) = Sought::find(tx, call, &bearer, &arns)? else {

@@ -5,10 +5,9 @@
 
 use carillon_model::event::Event;
 use carillon_model::identity::Identity as Who;
-use carillon_model::message::{
-    ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX, Message, STANDARD_CONTENT_BYTES_MAX,
-};
+use carillon_model::message::Message;
 
+use super::content;
 use crate::call::Claim;
 use crate::once::{Once, once, unreadable};
 use crate::operation::prelude::*;
@@ -65,7 +64,8 @@ const RULE: Rule = Rule(&[Grant::Member]);
 
 impl Write for SendChannelMessage {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Sent> {
-        self.check_sizes()?;
+        content::check(self.kind, self.content.as_str(), self.metadata.as_ref())?;
+        content::check_attributes(self.message_attributes.as_ref())?;
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.sub_channel(self.sub_channel_id.as_ref())?;
         let token = (view.caller.key, &self.client_request_token);
@@ -93,35 +93,6 @@ impl Write for SendChannelMessage {
 }
 
 impl SendChannelMessage {
-    fn check_sizes(&self) -> Result<()> {
-        let most = match self.kind {
-            ChannelMessageType::Standard => STANDARD_CONTENT_BYTES_MAX,
-            ChannelMessageType::Control => CONTROL_CONTENT_BYTES_MAX,
-        };
-        let length = self.content.as_str().len();
-        if most < length {
-            return Err(Error::bad_request(format!(
-                "Content: channel message size limit exceeded, must have at most {most} bytes, not {length}"
-            )));
-        }
-        if self.kind == ChannelMessageType::Control && shown(self.metadata.clone()).is_some() {
-            return Err(Error::bad_request("Metadata: must be absent from a CONTROL message"));
-        }
-        let attributes = self.message_attributes.iter().flatten();
-        let length: usize = attributes
-            .map(|(key, value)| {
-                let values = value.string_values.iter().flatten();
-                key.as_str().len() + values.map(|value| value.as_str().len()).sum::<usize>()
-            })
-            .sum();
-        if ATTRIBUTES_BYTES_MAX < length {
-            return Err(Error::bad_request(format!(
-                "MessageAttributes: must have at most {ATTRIBUTES_BYTES_MAX} bytes in all, not {length}"
-            )));
-        }
-        Ok(())
-    }
-
     fn send(
         &self,
         tx: &mut Tx,

@@ -1,0 +1,94 @@
+//! `AssociateChannelFlow`: gives a channel the flow that its messages pass. A channel has one at most.
+
+use super::flows::claim_channel;
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(PUT "/channels/{channelArn}/channel-flow" => 200, Associated)]
+#[errors(BadRequest, Conflict, NotFound)]
+pub struct AssociateChannelFlow {
+    /// Which channel.
+    #[label]
+    pub channel_arn: ChannelArn,
+    /// Which flow.
+    pub channel_flow_arn: ChannelFlowArn,
+    /// Who acts.
+    #[header("x-amz-chime-bearer")]
+    pub chime_bearer: IdentityArn,
+}
+
+/// The answer: nothing but the status.
+#[shape]
+pub struct Associated {}
+
+impl Write for AssociateChannelFlow {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Associated> {
+        let mut channel = claim_channel(tx, call, &self.channel_arn)?.channel;
+        if self.channel_flow_arn.app_instance() != self.channel_arn.app_instance() {
+            return Err(Error::bad_request("ChannelFlowArn: is of another app instance"));
+        }
+        let claimed = store::channel_flow::claim(tx, &self.channel_flow_arn)?;
+        let flow =
+            claimed.ok_or_else(|| Error::not_found("ChannelFlowArn: the channel flow does not exist"))?;
+        match store::channel_flow::find_key_of(tx, channel.key)? {
+            Some(other) if other != flow => Err(Error::conflict("The channel has another channel flow")),
+            Some(_) => Ok(Associated {}),
+            None => {
+                crate::channels::set_flow(tx, &mut channel, Some(flow), call.now)?;
+                Ok(Associated {})
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::describe_channel::DescribeChannel;
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn a_channel_shows_the_one_flow_that_it_has(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let (flow, other) = (world.flow(), world.flow());
+        let describe = DescribeChannel { channel_arn: channel.clone(), chime_bearer: ana.clone() };
+        assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, None);
+        world.take_events();
+        world.call(&association(&channel, &flow, &ana)).unwrap();
+        let told = world.take_full_events().pop().unwrap();
+        let payload: serde_json::Value = serde_json::from_str(&told.payload).unwrap();
+        assert_eq!(
+            (told.kind.as_str(), &payload["ChannelFlowArn"]),
+            ("UPDATE_CHANNEL", &flow.as_str().into())
+        );
+        world.call(&association(&channel, &flow, &ana)).unwrap();
+        assert!(world.take_events().is_empty(), "nothing changed");
+        let refused = world.call(&association(&channel, &other, &ana)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Conflict);
+        assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, Some(flow.clone()));
+        world.call(&disassociation(&channel, &flow, &ana)).unwrap();
+        assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, None);
+        world.call(&association(&channel, &other, &ana)).unwrap();
+    }
+
+    #[engine_test]
+    fn moderators_and_administrators_decide_and_learn_what_is_missing(world: &mut World) {
+        let (ana, bob, admin) = (world.user("ana"), world.user("bob"), world.admin("root"));
+        let channel = world.channel_of(&ana, ChannelMode::Unrestricted, ChannelPrivacy::Public);
+        world.join(&channel, &ana, &bob);
+        let flow = world.flow();
+        assert_eq!(world.call(&association(&channel, &flow, &bob)).unwrap_err().code, ErrorCode::Forbidden);
+        let nowhere = world.instance().channel("nowhere");
+        assert_eq!(world.call(&association(&nowhere, &flow, &ana)).unwrap_err().code, ErrorCode::Forbidden);
+        assert_eq!(world.call(&association(&nowhere, &flow, &admin)).unwrap_err().code, ErrorCode::NotFound);
+        let missing = world.instance().channel_flow("nonsense");
+        assert_eq!(world.call(&association(&channel, &missing, &ana)).unwrap_err().code, ErrorCode::NotFound);
+        let foreign = world.new_instance().channel_flow(flow.id());
+        assert_eq!(
+            world.call(&association(&channel, &foreign, &ana)).unwrap_err().code,
+            ErrorCode::BadRequest
+        );
+        world.call(&association(&channel, &flow, &admin)).unwrap();
+    }
+}

@@ -1,0 +1,41 @@
+//! What a message may say: the limits that hang on its type, for a new one, an edit, and a processor's answer.
+
+use carillon_model::message::{ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX, STANDARD_CONTENT_BYTES_MAX};
+
+use crate::operation::prelude::*;
+
+/// Refuses content that is too large for its type, and metadata on a CONTROL message.
+pub(super) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&Metadata>) -> Result<()> {
+    let most = match kind {
+        ChannelMessageType::Standard => STANDARD_CONTENT_BYTES_MAX,
+        ChannelMessageType::Control => CONTROL_CONTENT_BYTES_MAX,
+    };
+    let length = content.len();
+    if most < length {
+        return Err(Error::bad_request(format!(
+            "Content: channel message size limit exceeded, must have at most {most} bytes, not {length}"
+        )));
+    }
+    if kind == ChannelMessageType::Control && shown(metadata.cloned()).is_some() {
+        return Err(Error::bad_request("Metadata: must be absent from a CONTROL message"));
+    }
+    Ok(())
+}
+
+/// Refuses attributes that are too large together.
+pub(super) fn check_attributes(attributes: Option<&MessageAttributeMap>) -> Result<()> {
+    let length: usize = attributes
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| {
+            let values = value.string_values.iter().flatten();
+            key.as_str().len() + values.map(|value| value.as_str().len()).sum::<usize>()
+        })
+        .sum();
+    if ATTRIBUTES_BYTES_MAX < length {
+        return Err(Error::bad_request(format!(
+            "MessageAttributes: must have at most {ATTRIBUTES_BYTES_MAX} bytes in all, not {length}"
+        )));
+    }
+    Ok(())
+}

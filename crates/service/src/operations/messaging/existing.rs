@@ -1,0 +1,64 @@
+//! A message that was sent, claimed to be changed: what an edit, a redaction and a deletion have in common.
+
+use carillon_model::message::Message;
+
+use crate::call::Claim;
+use crate::operation::prelude::*;
+
+/// Which message is to be changed.
+pub(super) struct Which<'a> {
+    pub(super) channel_arn: &'a ChannelArn,
+    pub(super) message_id: &'a MessageId,
+    pub(super) sub_channel_id: Option<&'a SubChannelId>,
+}
+
+impl Which<'_> {
+    /// The message, with its channel claimed for one event, for a caller whom the rule admits and whom `judge`
+    /// lets change this message. It is judged again under the claim: what another change left is what counts.
+    pub(super) fn claim(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        rule: Rule,
+        judge: impl Fn(&View, &Message) -> Result<()>,
+    ) -> Result<(View, Message)> {
+        let view = call.view_channel(tx, self.channel_arn, rule)?;
+        self.get(tx, &view, &judge)?;
+        let claim = Claim { events: 1, last_message: false };
+        let view = call.claim(tx, view, claim, |view| rule.admits(view))?;
+        let message = self.get(tx, &view, &judge)?;
+        Ok((view, message))
+    }
+
+    fn get(
+        &self,
+        tx: &mut Tx,
+        view: &View,
+        judge: &impl Fn(&View, &Message) -> Result<()>,
+    ) -> Result<Message> {
+        let sub_channel = view.readable_sub_channel(self.sub_channel_id)?;
+        let found = match MessageKey::from_hex(self.message_id.as_str()) {
+            Some(key) => store::message::find(tx, &self.channel_arn.app_instance(), sub_channel, key)?,
+            None => None,
+        };
+        let message = found.ok_or_else(no_message)?;
+        judge(view, &message)?;
+        Ok(message)
+    }
+}
+
+/// A message that is not there and one that is not the caller's to change look the same.
+pub(super) fn no_message() -> Error {
+    Error::forbidden("The message does not exist, or the bearer may not change it")
+}
+
+/// Refuses a message that is still in a flow, that failed there, or that says nothing any more.
+pub(super) fn check_open(message: &Message) -> Result<()> {
+    if message.status != ChannelMessageStatus::Sent {
+        return Err(Error::conflict("MessageId: the message is not SENT"));
+    }
+    if message.redacted {
+        return Err(Error::conflict("MessageId: the message is redacted"));
+    }
+    Ok(())
+}

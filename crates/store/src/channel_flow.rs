@@ -1,0 +1,161 @@
+//! Channel flows, and the channels that have one.
+
+use carillon_model::arn::{AppInstanceArn, ChannelArn, ChannelFlowArn};
+use carillon_model::channel_flow::{ChannelFlow, Processor};
+use carillon_model::text::{ChannelMode, ChannelPrivacy, Metadata, NonEmptyResourceName};
+use carillon_model::{Key, Timestamp};
+
+use crate::engine::{Row, values};
+use crate::{Error, Result, Tx};
+
+/// Adds a flow.
+pub fn insert(tx: &mut Tx, instance: Key, flow: &ChannelFlow) -> Result<()> {
+    tx.defer(
+        "INSERT INTO channel_flow (app_instance, key, name, processors, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        values![instance, flow.key, flow.name, json(&flow.processors), flow.created_at, flow.updated_at],
+    )
+}
+
+/// The flow that an ARN names.
+pub fn find(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<ChannelFlow>> {
+    let Some((instance, key)) = keys(arn) else { return Ok(None) };
+    tx.row(
+        "SELECT key, name, processors, created_at, updated_at FROM channel_flow
+         WHERE app_instance = $1 AND key = $2",
+        values![instance, key],
+        |row| flow(row, &arn.app_instance()),
+    )
+}
+
+/// Claims a flow, so that nobody deletes it meanwhile; its key, where it exists.
+pub fn claim(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<Key>> {
+    let Some((instance, key)) = keys(arn) else { return Ok(None) };
+    tx.change(
+        "UPDATE channel_flow SET updated_at = updated_at WHERE app_instance = $1 AND key = $2 RETURNING key",
+        values![instance, key],
+        |row| row.get(0),
+    )
+}
+
+/// How many flows an app instance has, counting no further than `most`.
+pub fn count(tx: &mut Tx, instance: Key, most: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM channel_flow WHERE app_instance = $1 LIMIT $2) AS counted";
+    Ok(tx.row(sql, values![instance, most], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Up to `limit` flows of an app instance after `after`, in the order of their keys.
+pub fn list(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    after: Option<Key>,
+    limit: i64,
+) -> Result<Vec<ChannelFlow>> {
+    let Some(key) = instance.key() else { return Ok(Vec::new()) };
+    tx.rows(
+        "SELECT key, name, processors, created_at, updated_at FROM channel_flow
+         WHERE app_instance = $1 AND $2 < key ORDER BY key LIMIT $3",
+        values![key, after.unwrap_or(Key([0; 16])), limit],
+        |row| flow(row, instance),
+    )
+}
+
+/// Replaces the name and all processors of a flow; false where it does not exist.
+pub fn update(
+    tx: &mut Tx,
+    arn: &ChannelFlowArn,
+    name: &NonEmptyResourceName,
+    processors: &[Processor],
+    now: Timestamp,
+) -> Result<bool> {
+    let Some((instance, key)) = keys(arn) else { return Ok(false) };
+    let count = tx.execute(
+        "UPDATE channel_flow SET name = $3, processors = $4, updated_at = $5
+         WHERE app_instance = $1 AND key = $2",
+        values![instance, key, name, json(processors), now],
+    )?;
+    Ok(count == 1)
+}
+
+/// Takes a flow away.
+pub fn delete(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<()> {
+    let Some((instance, key)) = keys(arn) else { return Ok(()) };
+    tx.defer("DELETE FROM channel_flow WHERE app_instance = $1 AND key = $2", values![instance, key])
+}
+
+/// The key of the flow that a channel has.
+pub fn find_key_of(tx: &mut Tx, channel: Key) -> Result<Option<Key>> {
+    let sql = "SELECT flow FROM channel WHERE key = $1 AND flow IS NOT NULL";
+    tx.row(sql, values![channel], |row| row.get(0))
+}
+
+/// Gives a claimed channel a flow, or takes it away.
+pub fn set_of(tx: &mut Tx, channel: Key, flow: Option<Key>) -> Result<()> {
+    tx.defer("UPDATE channel SET flow = $2 WHERE key = $1", values![channel, flow])
+}
+
+/// Whether any channel has this flow.
+pub fn is_associated(tx: &mut Tx, flow: Key) -> Result<bool> {
+    let sql = "SELECT 1 FROM channel WHERE flow = $1 AND deleted_at IS NULL LIMIT 1";
+    Ok(tx.row(sql, values![flow], |_| Ok(()))?.is_some())
+}
+
+/// A channel that has a flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Associated {
+    /// Its ARN.
+    pub arn: ChannelArn,
+    /// Its name.
+    pub name: NonEmptyResourceName,
+    /// Who may add members.
+    pub mode: ChannelMode,
+    /// Who may find and read it.
+    pub privacy: ChannelPrivacy,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+}
+
+/// Up to `limit` channels that have a flow and whose ids come after `after`, in the order of their ids.
+pub fn list_associated(
+    tx: &mut Tx,
+    (instance, flow): (&AppInstanceArn, Key),
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Associated>> {
+    tx.rows(
+        "SELECT id, name, mode, privacy, metadata FROM channel
+         WHERE flow = $1 AND $2 < id AND deleted_at IS NULL ORDER BY id LIMIT $3",
+        values![flow, after, limit],
+        |row| {
+            Ok(Associated {
+                arn: instance.channel(&row.get::<String>(0)?),
+                name: row.get(1)?,
+                mode: row.get(2)?,
+                privacy: row.get(3)?,
+                metadata: row.get(4)?,
+            })
+        },
+    )
+}
+
+fn keys(arn: &ChannelFlowArn) -> Option<(Key, Key)> {
+    arn.app_instance_key().zip(Key::from_uuid(arn.id()))
+}
+
+fn json(processors: &[Processor]) -> String {
+    serde_json::to_string(processors).expect("texts and numbers always serialize")
+}
+
+fn flow(row: &Row<'_>, instance: &AppInstanceArn) -> Result<ChannelFlow> {
+    let (key, processors): (Key, String) = (row.get(0)?, row.get(2)?);
+    let processors = serde_json::from_str(&processors)
+        .map_err(|error| Error::broken(format!("stored processors are not JSON: {error}")))?;
+    Ok(ChannelFlow {
+        key,
+        arn: instance.channel_flow(&key.uuid()),
+        name: row.get(1)?,
+        processors,
+        created_at: row.get(3)?,
+        updated_at: row.get(4)?,
+    })
+}
