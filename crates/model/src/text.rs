@@ -428,6 +428,8 @@ number! {
     MaxResults: 1 to 50;
     /// Days until expiration.
     ExpirationDays: 1 to 5475;
+    /// Days that messages are kept.
+    RetentionDays: 1 to 5475;
     /// The most sub-channels of an elastic channel.
     MaximumSubChannels: 2;
     /// How many regular members fill a sub-channel.

@@ -266,6 +266,7 @@ stored_as_choice!(
 );
 stored_as_number!(
     ExpirationDays,
+    RetentionDays,
     MaximumSubChannels,
     TargetMembershipsPerSubChannel,
     MinimumMembershipPercentage,

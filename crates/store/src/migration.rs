@@ -7,7 +7,8 @@ use crate::engine::{Driver, Kind, values};
 use crate::{Error, Result, Tx};
 
 /// Every migration, in order; its number is its place, from one.
-pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_first.sql")];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_identity.sql")];
 
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS migration (\n version BIGINT PRIMARY KEY,\n applied_at BIGINT NOT NULL\n);";

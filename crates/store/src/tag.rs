@@ -17,3 +17,8 @@ pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
     let sql = "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key";
     tx.rows(sql, values![resource], |row| Ok((row.get(0)?, row.get(1)?)))
 }
+
+/// Takes a tag away, where it is there.
+pub fn delete(tx: &mut Tx, resource: &str, key: &TagKey) -> Result<()> {
+    tx.defer("DELETE FROM tag WHERE resource = $1 AND key = $2", values![resource, key])
+}
