@@ -19,6 +19,7 @@ pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod quotas;
+pub mod retention;
 mod router;
 pub mod rule;
 pub mod service;

@@ -354,6 +354,15 @@ impl World {
         futures(marked).unwrap();
     }
 
+    /// Runs one step of a job.
+    pub(crate) fn job<T: Send + 'static>(
+        &self,
+        step: impl Fn(&mut store::Tx, Timestamp) -> crate::error::Result<T> + Send + Sync + 'static,
+    ) -> T {
+        let now = self.clock.now();
+        futures(self.service.store().write("job", move |tx| step(tx, now))).unwrap()
+    }
+
     pub(crate) fn advance_ms(&mut self, by: i64) {
         self.clock.0.fetch_add(by, Ordering::Relaxed);
     }

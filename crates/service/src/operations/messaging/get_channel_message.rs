@@ -38,7 +38,10 @@ impl Read for GetChannelMessage {
             None => None,
         };
         // A message that is not for the caller is as absent as one that never was.
-        let message = found.filter(|message| message.is_shown_to(view.caller.key));
+        let since = crate::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
+        let message = found
+            .filter(|message| message.is_shown_to(view.caller.key))
+            .filter(|message| since.is_none_or(|since| since <= message.created_at()));
         let message = message.ok_or_else(|| Error::not_found("MessageId: the message does not exist"))?;
         Ok(Got { channel_message: ChannelMessage::new(&self.channel_arn, message) })
     }
