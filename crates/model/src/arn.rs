@@ -277,6 +277,53 @@ impl TryFrom<String> for ChannelFlowArn {
     }
 }
 
+/// The ARN of anything that can have tags.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceArn(String);
+
+arn_type!(ResourceArn);
+
+impl TryFrom<String> for ResourceArn {
+    type Error = Violation;
+    fn try_from(text: String) -> Result<Self, Violation> {
+        split(&text).map(|_| Self(text))
+    }
+}
+
+/// What the ARN of a resource names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    /// An app instance.
+    AppInstance(AppInstanceArn),
+    /// A user or a bot.
+    Identity(IdentityArn),
+    /// A channel.
+    Channel(ChannelArn),
+    /// A channel flow.
+    ChannelFlow(ChannelFlowArn),
+}
+
+impl ResourceArn {
+    /// What it names.
+    pub fn resource(&self) -> Resource {
+        let (text, parts) = (self.0.clone(), split(&self.0).expect("it was split when it was made"));
+        let Parts { instance_end, child } = parts;
+        match child {
+            None => Resource::AppInstance(AppInstanceArn(text)),
+            Some((Kind::User, id_start)) => {
+                Resource::Identity(IdentityArn { text, instance_end, id_start, kind: IdentityKind::User })
+            }
+            Some((Kind::Bot, id_start)) => {
+                Resource::Identity(IdentityArn { text, instance_end, id_start, kind: IdentityKind::Bot })
+            }
+            Some((Kind::Channel, id_start)) => Resource::Channel(ChannelArn { text, instance_end, id_start }),
+            Some((Kind::ChannelFlow, id_start)) => {
+                Resource::ChannelFlow(ChannelFlowArn { text, instance_end, id_start })
+            }
+        }
+    }
+}
+
 macro_rules! child_arn {
     ($($name:ident),*) => {$(
         impl $name {

@@ -16,6 +16,6 @@ pub mod shape;
 pub mod text;
 pub mod timestamp;
 
-pub use arn::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn};
+pub use arn::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, ResourceArn};
 pub use key::{Key, MessageKey};
 pub use timestamp::Timestamp;

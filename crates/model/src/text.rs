@@ -347,7 +347,7 @@ text! {
     LambdaFunctionArn: chars 15 to 2048,
         r"arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?";
     /// The ARN of something that is not ours, as a stream.
-    ResourceArn: chars 5 to 1600,
+    AnyArn: chars 5 to 1600,
         r"arn:[a-z0-9-\.]{1,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[^/].{0,1023}";
     /// The key of a tag.
     TagKey: chars 1 to 128;
@@ -517,6 +517,8 @@ number! {
     ChannelFlowExecutionOrder: 1 to 3;
     /// Days until expiration.
     ExpirationDays: 1 to 5475;
+    /// Days that messages are kept.
+    RetentionDays: 1 to 5475;
     /// The most sub-channels of an elastic channel.
     MaximumSubChannels: 2;
     /// How many regular members fill a sub-channel.

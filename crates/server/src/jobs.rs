@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carillon_model::Timestamp;
 use carillon_model::arn::Home;
+use carillon_model::{Key, Timestamp};
 use carillon_service::error::Result;
-use carillon_service::{Clock, jobs};
+use carillon_service::{Clock, jobs, retention};
 use carillon_store::{Store, Tx};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// How often old events are deleted, and what is left of deleted channels.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How often old request tokens are deleted, and channels that expired. The interface promises the latter within
+/// How often old request tokens are deleted, channels that expired, and messages past their retention. The interface promises the latter within
 /// some six hours.
 const WALK_EVERY: Duration = Duration::from_hours(1);
 
@@ -67,6 +67,10 @@ async fn walk(store: &Store, home: &Home, now: Timestamp, stop: &CancellationTok
             store.write(&aggregate, move |tx| jobs::expire_channel(tx, now, channel.clone())).await?;
         }
         next = rest;
+    }
+    let mut next = Some(Key([0; 16]));
+    while let Some(from) = next.filter(|_| !stop.is_cancelled()) {
+        next = store.write("retention", move |tx| retention::destroy(tx, now, from)).await?;
     }
     Ok(())
 }

@@ -161,6 +161,14 @@ impl Call {
         }
     }
 
+    /// The user that a path names.
+    pub fn user(&self, tx: &mut Tx, member: &str, arn: &IdentityArn) -> Result<Identity> {
+        crate::tags::only_user(member, arn)?;
+        let found =
+            if self.surroundings.home.owns(arn.as_str()) { store::identity::find(tx, arn)? } else { None };
+        found.map(|found| found.identity).ok_or_else(|| Error::forbidden("The user does not exist"))
+    }
+
     /// A user or bot that a parameter names, of this app instance.
     pub fn identity(&self, tx: &mut Tx, arn: &IdentityArn, instance: &AppInstanceArn) -> Result<Found> {
         self.find_identity(tx, arn, instance)?.ok_or_else(|| Error::forbidden(INVALID_PARAMETER))

@@ -24,11 +24,10 @@ fn published() -> Value {
     serde_json::from_str(include_str!("../../../spec/api.json")).unwrap()
 }
 
-fn find<'a>(all: &'a Value, name: &str) -> Option<(Api<'a>, &'a Value)> {
-    all.as_object().unwrap().values().find_map(|api| {
-        let operation = api["operations"].get(name)?;
-        Some((Api { shapes: &api["shapes"] }, operation))
-    })
+/// The operation as each interface that has it publishes it: three names stand in both.
+fn find<'a>(all: &'a Value, name: &str) -> Vec<(Api<'a>, &'a Value)> {
+    let apis = all.as_object().unwrap().values();
+    apis.filter_map(|api| Some((Api { shapes: &api["shapes"] }, api["operations"].get(name)?))).collect()
 }
 
 #[test]
@@ -36,9 +35,11 @@ fn every_operation_is_as_published() {
     let all = published();
     let mut differences = Vec::new();
     for route in operations::all() {
-        let (api, operation) =
-            find(&all, route.name).unwrap_or_else(|| panic!("{} is not published", route.name));
-        api.compare(&route, operation, &mut differences);
+        let found = find(&all, route.name);
+        assert!(!found.is_empty(), "{} is not published", route.name);
+        for (api, operation) in found {
+            api.compare(&route, operation, &mut differences);
+        }
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
@@ -60,7 +61,7 @@ fn the_report_counts_what_is_there() {
     );
     assert_eq!(published.len(), 81);
     // This number only grows. Whoever adds an operation raises it.
-    assert_eq!(ours.len(), 55);
+    assert_eq!(published.len() - missing.len(), 69);
 }
 
 impl Api<'_> {

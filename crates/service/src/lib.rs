@@ -22,6 +22,7 @@ pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod quotas;
+pub mod retention;
 #[cfg(test)]
 mod role_matrix;
 mod router;

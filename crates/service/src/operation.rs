@@ -31,7 +31,7 @@ pub mod prelude {
     pub use carillon_macros::{operation, shape};
     pub use carillon_model::text::*;
     pub use carillon_model::{
-        AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp,
+        AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, ResourceArn, Timestamp,
     };
     pub use carillon_store::{self as store, Tx};
 }

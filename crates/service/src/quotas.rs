@@ -53,3 +53,5 @@ impl Default for Quotas {
 
 /// Members of an elastic channel, moderators not counted. The product of its configuration may not pass it.
 pub const ELASTIC_MEMBERS_MAX: i64 = 1_000_000;
+/// Tags of a resource.
+pub const TAGS_MAX: usize = 50;

@@ -676,7 +676,7 @@ pub struct StreamingConfiguration {
     /// What is streamed.
     pub data_type: MessagingDataType,
     /// The stream.
-    pub resource_arn: ResourceArn,
+    pub resource_arn: AnyArn,
 }
 
 /// Where to open a socket.

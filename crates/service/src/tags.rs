@@ -1,9 +1,10 @@
-//! Tags given at creation.
+//! What all operations that take tags share.
 
-use carillon_model::IdentityArn;
-use carillon_model::arn::IdentityKind;
+use carillon_model::arn::{IdentityKind, Resource};
+use carillon_model::{IdentityArn, ResourceArn};
 use carillon_store::{self as store, Tx};
 
+use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::shapes::Tag;
 
@@ -27,6 +28,22 @@ pub(crate) fn set(tx: &mut Tx, resource: &str, tags: Option<&[Tag]>) -> Result<(
         store::tag::set(tx, resource, &tag.key, &tag.value)?;
     }
     Ok(())
+}
+
+/// Refuses the ARN of a resource that does not exist.
+pub(crate) fn must_exist(tx: &mut Tx, call: &Call, arn: &ResourceArn) -> Result<()> {
+    let exists = call.surroundings.home.owns(arn.as_str())
+        && match arn.resource() {
+            Resource::AppInstance(arn) => match arn.key() {
+                Some(key) => store::app_instance::exists(tx, key)?,
+                None => false,
+            },
+            Resource::Identity(arn) => store::identity::find(tx, &arn)?.is_some(),
+            Resource::Channel(arn) => store::channel::exists(tx, &arn)?,
+            // Flows are not stored yet, so none exists.
+            Resource::ChannelFlow(_) => false,
+        };
+    if exists { Ok(()) } else { Err(Error::forbidden("The resource does not exist")) }
 }
 
 /// Refuses the ARN of a bot where a user's is meant.

@@ -2,6 +2,7 @@
 
 use carillon_model::arn::Home;
 use carillon_model::identity::AppInstance;
+use carillon_model::text::{Metadata, NonEmptyResourceName, RetentionDays};
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{Row, values};
@@ -58,6 +59,61 @@ pub fn list(tx: &mut Tx, home: &Home, after: Option<Key>, limit: i64) -> Result<
 pub fn count(tx: &mut Tx, most: i64) -> Result<i64> {
     let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM app_instance LIMIT $1) AS counted";
     Ok(tx.row(sql, values![most], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Replaces its name and metadata; false when it is gone.
+pub fn update(
+    tx: &mut Tx,
+    key: Key,
+    name: &NonEmptyResourceName,
+    metadata: Option<&Metadata>,
+    now: Timestamp,
+) -> Result<bool> {
+    let sql = "UPDATE app_instance SET name = $2, metadata = $3, updated_at = $4 WHERE key = $1";
+    Ok(tx.execute(sql, values![key, name, metadata, now])? == 1)
+}
+
+/// How long messages are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// For how many days they are seen.
+    pub days: RetentionDays,
+    /// From when on those that are older are destroyed.
+    pub destroys_at: Timestamp,
+}
+
+/// How long an app instance keeps messages; nothing where it keeps them for ever.
+pub fn find_retention(tx: &mut Tx, key: Key) -> Result<Option<Retention>> {
+    let sql = "SELECT retention_days, retention_destroys_at FROM app_instance WHERE key = $1";
+    let found = tx.row(sql, values![key], |row| {
+        let columns = row.get::<Option<_>>(0)?.zip(row.get(1)?);
+        Ok(columns.map(|(days, destroys_at)| Retention { days, destroys_at }))
+    })?;
+    Ok(found.flatten())
+}
+
+/// Sets how long an app instance keeps messages.
+pub fn set_retention(tx: &mut Tx, key: Key, retention: Option<Retention>) -> Result<()> {
+    let sql = "UPDATE app_instance SET retention_days = $2, retention_destroys_at = $3 WHERE key = $1";
+    let days = retention.map(|retention| retention.days);
+    tx.defer(sql, values![key, days, retention.map(|retention| retention.destroys_at)])
+}
+
+/// Up to `limit` channels after `after`, in the order of their keys, whose hidden messages are to be destroyed
+/// at `now`; each with the days that messages are kept.
+pub fn list_destroying(
+    tx: &mut Tx,
+    after: Key,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(Key, RetentionDays)>> {
+    tx.rows(
+        "SELECT c.key, a.retention_days FROM channel c JOIN app_instance a ON a.key = c.app_instance
+         WHERE c.key > $1 AND a.retention_days IS NOT NULL AND a.retention_destroys_at <= $2
+         ORDER BY c.key LIMIT $3",
+        values![after, now, limit],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 /// Claims an app instance, so that its counts stay true, and tells them.

@@ -96,6 +96,13 @@ pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result
     }))
 }
 
+/// Whether the channel that an ARN names exists.
+pub fn exists(tx: &mut Tx, arn: &ChannelArn) -> Result<bool> {
+    let Some(instance) = arn.app_instance_key() else { return Ok(false) };
+    let sql = "SELECT 1 FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL";
+    Ok(tx.row(sql, values![instance, arn.id()], |_| Ok(()))?.is_some())
+}
+
 /// Claims a channel for `events` events at `now`: it waits for whoever else claimed it, takes their numbers,
 /// and moves the channel's clock, which never runs backwards. `message` says that the channel's last message
 /// is of this instant. False when something happened in the channel since it was read: read it again.

@@ -252,7 +252,7 @@ stored_as_text!(
     TagValue,
     UserName,
     ClientRequestToken,
-    ResourceArn,
+    AnyArn,
 );
 stored_as_choice!(
     text::AllowNotifications,
@@ -270,6 +270,7 @@ stored_as_choice!(
 );
 stored_as_number!(
     ExpirationDays,
+    RetentionDays,
     MaximumSubChannels,
     TargetMembershipsPerSubChannel,
     MinimumMembershipPercentage,

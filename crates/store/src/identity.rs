@@ -2,6 +2,7 @@
 
 use carillon_model::arn::{AppInstanceArn, IdentityArn, IdentityKind};
 use carillon_model::identity::{AppInstanceUser, Identity};
+use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, UserName};
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{Row, values};
@@ -95,6 +96,65 @@ pub fn promote(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
     let sql =
         "UPDATE identity SET admin_since = $2 WHERE key = $1 AND admin_since IS NULL AND deleted_at IS NULL";
     Ok(tx.execute(sql, values![key, now])? == 1)
+}
+
+/// Makes an administrator an ordinary identity; false when it is one.
+pub fn demote(tx: &mut Tx, key: Key) -> Result<bool> {
+    let sql = "UPDATE identity SET admin_since = NULL WHERE key = $1 AND admin_since IS NOT NULL";
+    Ok(tx.execute(sql, values![key])? == 1)
+}
+
+/// The administrator that an ARN names, and since when it is one.
+pub fn find_admin(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<(Identity, Timestamp)>> {
+    let Some(instance) = arn.app_instance_key() else { return Ok(None) };
+    tx.row(
+        "SELECT key, kind, id, name, admin_since FROM identity
+         WHERE app_instance = $1 AND kind = $2 AND id = $3 AND deleted_at IS NULL AND admin_since IS NOT NULL",
+        values![instance, arn.kind(), arn.id()],
+        |row| Ok((identity(row, &arn.app_instance(), 0)?, row.get(4)?)),
+    )
+}
+
+/// Up to `limit` administrators after `after`, in the order of their keys.
+pub fn list_admins(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    after: Option<Key>,
+    limit: i64,
+) -> Result<Vec<Identity>> {
+    let Some(key) = instance.key() else { return Ok(Vec::new()) };
+    tx.rows(
+        "SELECT key, kind, id, name FROM identity
+         WHERE app_instance = $1 AND key > $2 AND admin_since IS NOT NULL AND deleted_at IS NULL
+         ORDER BY key LIMIT $3",
+        values![key, after.unwrap_or(Key([0; 16])), limit],
+        |row| identity(row, instance, 0),
+    )
+}
+
+/// Replaces the name and the metadata of a user; false when it is gone.
+pub fn update_user(
+    tx: &mut Tx,
+    key: Key,
+    name: &UserName,
+    metadata: Option<&Metadata>,
+    now: Timestamp,
+) -> Result<bool> {
+    let sql = "UPDATE identity SET name = $2, metadata = $3, updated_at = $4
+               WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key, name, metadata, now])? == 1)
+}
+
+/// Sets when a user goes away by itself; false when it is gone.
+pub fn set_expiration(
+    tx: &mut Tx,
+    key: Key,
+    expiration: Option<(ExpirationDays, UserExpirationCriterion)>,
+) -> Result<bool> {
+    let (days, criterion) = expiration.unzip();
+    let sql = "UPDATE identity SET expiration_days = $2, expiration_criterion = $3
+               WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key, days, criterion])? == 1)
 }
 
 /// Counts channels joined, or left where `by` is negative.

@@ -153,6 +153,19 @@ pub fn delete_some(tx: &mut Tx, sub_channel: Key, limit: i64) -> Result<u64> {
     )
 }
 
+/// Deletes up to `limit` messages of a channel, its sub-channels among it, with keys below `bound`.
+pub fn delete_before(tx: &mut Tx, channel: Key, bound: MessageKey, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM message WHERE (sub_channel, key) IN (
+           SELECT sub_channel, key FROM message
+           WHERE sub_channel IN (
+             SELECT key FROM channel WHERE key = $1 UNION SELECT key FROM sub_channel WHERE channel = $1)
+             AND key < $2
+           LIMIT $3)",
+        values![channel, bound, limit],
+    )
+}
+
 fn message(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Message> {
     Ok(Message {
         sub_channel: row.get(0)?,

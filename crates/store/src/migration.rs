@@ -9,6 +9,7 @@ use crate::{Error, Result, Tx};
 /// Every migration, in order; its number is its place, from one.
 pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_identity.sql"),
     include_str!("../migrations/0003_channels.sql"),
     include_str!("../migrations/0004_messages.sql"),
 ];

@@ -1,13 +1,13 @@
 //! Where the events of an app instance are streamed to.
 
 use carillon_model::Key;
-use carillon_model::text::{MessagingDataType, ResourceArn};
+use carillon_model::text::{AnyArn, MessagingDataType};
 
 use crate::engine::values;
 use crate::{Result, Tx};
 
 /// One type of data, and the stream that it goes to.
-pub type Streaming = (MessagingDataType, ResourceArn);
+pub type Streaming = (MessagingDataType, AnyArn);
 
 /// The configurations of an app instance, in the order of their types: one for each at most.
 pub fn list(tx: &mut Tx, instance: Key) -> Result<Vec<Streaming>> {

@@ -22,3 +22,8 @@ pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
 pub fn delete_all(tx: &mut Tx, resource: &str) -> Result<()> {
     tx.defer("DELETE FROM tag WHERE resource = $1", values![resource])
 }
+
+/// Takes a tag away, where it is there.
+pub fn delete(tx: &mut Tx, resource: &str, key: &TagKey) -> Result<()> {
+    tx.defer("DELETE FROM tag WHERE resource = $1 AND key = $2", values![resource, key])
+}

@@ -4,6 +4,7 @@ use carillon_model::message::Message;
 
 use crate::call::Claim;
 use crate::operation::prelude::*;
+use crate::retention::seen_key;
 
 /// Which message is to be changed.
 pub(super) struct Which<'a> {
@@ -23,22 +24,24 @@ impl Which<'_> {
         judge: impl Fn(&View, &Message) -> Result<()>,
     ) -> Result<(View, Message)> {
         let view = call.view_channel(tx, self.channel_arn, rule)?;
-        self.get(tx, &view, &judge)?;
+        self.get(tx, call, &view, &judge)?;
         let claim = Claim { events: 1, last_message: false };
         let view = call.claim(tx, view, claim, |view| rule.admits(view))?;
-        let message = self.get(tx, &view, &judge)?;
+        let message = self.get(tx, call, &view, &judge)?;
         Ok((view, message))
     }
 
     fn get(
         &self,
         tx: &mut Tx,
+        call: &Call,
         view: &View,
         judge: &impl Fn(&View, &Message) -> Result<()>,
     ) -> Result<Message> {
         let sub_channel = view.readable_sub_channel(self.sub_channel_id)?;
-        let found = match MessageKey::from_hex(self.message_id.as_str()) {
-            Some(key) => store::message::find(tx, &self.channel_arn.app_instance(), sub_channel, key)?,
+        let instance = self.channel_arn.app_instance();
+        let found = match seen_key(tx, &instance, self.message_id, call.now)? {
+            Some(key) => store::message::find(tx, &instance, sub_channel, key)?,
             None => None,
         };
         let message = found.ok_or_else(no_message)?;

@@ -1,6 +1,7 @@
 //! `GetChannelMessage`: one message. Its sender sees it however far it has come, others once it is SENT.
 
 use crate::operation::prelude::*;
+use crate::retention::seen_key;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}" => 200, Got)]
@@ -33,8 +34,9 @@ impl Read for GetChannelMessage {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
-        let found = match MessageKey::from_hex(self.message_id.as_str()) {
-            Some(key) => store::message::find(tx, &self.channel_arn.app_instance(), sub_channel, key)?,
+        let instance = self.channel_arn.app_instance();
+        let found = match seen_key(tx, &instance, &self.message_id, call.now)? {
+            Some(key) => store::message::find(tx, &instance, sub_channel, key)?,
             None => None,
         };
         // A message that is not for the caller is as absent as one that never was.

@@ -5,6 +5,7 @@
 //! grow with the channel's history.
 
 use crate::operation::prelude::*;
+use crate::retention::seen_key;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}?scope=message-status" => 200, Got)]
@@ -38,7 +39,7 @@ impl Read for GetChannelMessageStatus {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
-        let found = match MessageKey::from_hex(self.message_id.as_str()) {
+        let found = match seen_key(tx, &self.channel_arn.app_instance(), &self.message_id, call.now)? {
             Some(key) => store::message::find_status(tx, sub_channel, key)?,
             None => None,
         };

@@ -60,7 +60,8 @@ impl Read for ListChannelMessages {
         let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
         let page = Page::new(self, call, self.max_results);
         let order = self.sort_order.unwrap_or(SortOrder::Descending);
-        let rows = match self.range(order, page.after(self.next_token.as_ref())?) {
+        let since = crate::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
+        let rows = match self.range(since, order, page.after(self.next_token.as_ref())?) {
             None => Vec::new(),
             Some(range) => {
                 let instance = self.channel_arn.app_instance();
@@ -80,12 +81,19 @@ impl Read for ListChannelMessages {
 
 impl ListChannelMessages {
     /// The keys to read, both ends within; nothing where none is left.
-    fn range(&self, order: SortOrder, after: Option<MessageKey>) -> Option<(MessageKey, MessageKey)> {
-        let least = self.not_before.map_or(MessageKey([0; 32]), MessageKey::least);
+    fn range(
+        &self,
+        since: Option<Timestamp>,
+        order: SortOrder,
+        after: Option<MessageKey>,
+    ) -> Option<(MessageKey, MessageKey)> {
+        // Nothing is less than a time, so the later bound stands.
+        let least = self.not_before.max(since).map_or(MessageKey([0; 32]), MessageKey::least);
         let greatest = self.not_after.map_or(MessageKey([0xff; 32]), MessageKey::greatest);
         Some(match (order, after) {
             (_, None) => (least, greatest),
-            (SortOrder::Ascending, Some(after)) => (after.next()?, greatest),
+            // While a walk goes on, what it comes to may have passed the period.
+            (SortOrder::Ascending, Some(after)) => (after.next()?.max(least), greatest),
             (SortOrder::Descending, Some(after)) => (least, after.previous()?),
         })
     }

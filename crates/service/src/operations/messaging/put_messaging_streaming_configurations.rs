@@ -49,7 +49,7 @@ impl Write for PutMessagingStreamingConfigurations {
 }
 
 /// Refuses what is not a stream of this account and region with the name that messaging streams have.
-fn check_stream(call: &Call, arn: &ResourceArn) -> Result<()> {
+fn check_stream(call: &Call, arn: &AnyArn) -> Result<()> {
     let home = &call.surroundings.home;
     let start = format!("arn:aws:kinesis:{}:{}:stream/", home.region(), home.account());
     let Some(name) = arn.as_str().strip_prefix(&start) else {
