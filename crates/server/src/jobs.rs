@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often old events are deleted, and what is left of deleted channels.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How often old request tokens are deleted, channels that expired, and messages past their retention. The interface promises the latter within
-/// some six hours.
+/// How often old request tokens are deleted, channels that expired, and messages past their retention. The
+/// interface promises the second within some six hours.
 const WALK_EVERY: Duration = Duration::from_hours(1);
 
 /// Starts jobs as their time comes, until told to stop; a step that has begun is finished.

@@ -30,7 +30,7 @@ struct Case {
 
 #[test]
 fn every_constraint_of_every_operation_is_kept() {
-    World::on_sqlite(|world| {
+    World::once(|world| {
         let mut count = 0;
         let mut wrong = Vec::new();
         for route in operations::all() {

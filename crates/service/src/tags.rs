@@ -40,8 +40,7 @@ pub(crate) fn must_exist(tx: &mut Tx, call: &Call, arn: &ResourceArn) -> Result<
             },
             Resource::Identity(arn) => store::identity::find(tx, &arn)?.is_some(),
             Resource::Channel(arn) => store::channel::exists(tx, &arn)?,
-            // Flows are not stored yet, so none exists.
-            Resource::ChannelFlow(_) => false,
+            Resource::ChannelFlow(arn) => store::channel_flow::find(tx, &arn)?.is_some(),
         };
     if exists { Ok(()) } else { Err(Error::forbidden("The resource does not exist")) }
 }

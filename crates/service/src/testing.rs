@@ -90,6 +90,11 @@ struct Told {
 }
 
 impl World {
+    /// For what is true of declarations and rules, which no engine changes.
+    pub(crate) fn once(test: fn(&mut Self)) {
+        Self::on_sqlite(test);
+    }
+
     pub(crate) fn on_sqlite(test: fn(&mut Self)) {
         let directory = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(directory.path().join("carillon.db"));

@@ -60,8 +60,9 @@ mod tests {
     fn tags_of_every_kind_of_resource_are_set_replaced_and_taken_away(world: &mut World) {
         let ana = world.user("ana");
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let (instance, flow) = (world.instance().clone(), world.flow());
         world.take_events();
-        for resource in [world.instance().to_string(), ana.to_string(), channel.to_string()] {
+        for resource in [instance.to_string(), ana.to_string(), channel.to_string(), flow.to_string()] {
             assert_eq!(listed(world, &resource), []);
             world.call(&tag(&resource, &[("team", "chat"), ("state", "open")])).unwrap();
             world.call(&tag(&resource, &[("state", "Closed")])).unwrap();
