@@ -141,6 +141,7 @@ impl Report {
 
 const NOTES: &str = "
 store   the same function of SendChannelMessage in the same store, with no HTTP and nobody listening
+        (the better of two rounds, one before the sends and one after)
 http    the same listener and the same requests, with a handler that reads the body and answers as many bytes
 sends   SendChannelMessage over HTTP keep-alive to one channel: verified, on disk, told to one open WebSocket
 answer  from the first byte of a request to the last of its answer
