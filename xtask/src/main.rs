@@ -32,7 +32,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -57,6 +57,12 @@ const COMMANDS: [Command; 6] = [
         arguments: "",
         about: "the rules of the house that no compiler knows",
         run: tidy::run,
+    },
+    Command {
+        name: "postgres",
+        arguments: "",
+        about: "a PostgreSQL for running single tests by hand, until its input ends",
+        run: postgres::run,
     },
     Command {
         name: "setup",

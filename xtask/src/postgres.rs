@@ -10,8 +10,10 @@ use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::{env, fs, process};
+use std::{env, fs, io, process};
 
+use crate::repository::Repository;
+use crate::setup;
 use crate::shell::{self, Failure, Result};
 
 const USER: &str = "carillon";
@@ -26,6 +28,15 @@ if pid=$(head -n 1 "$pid_file" 2>/dev/null) && kill -QUIT "$pid"; then
     while [ -e "$pid_file" ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 fi
 rm -rf "$1""#;
+
+/// `cargo xtask postgres`: prints how to use the server, and keeps it until standard input ends (ctrl-d).
+pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
+    let tools = setup::install(repository)?;
+    let server = Postgres::start(&tools.site_packages)?;
+    println!("export CARILLON_TEST_POSTGRES={}", server.url);
+    io::copy(&mut io::stdin(), &mut io::sink()).map_err(Failure::while_doing("wait for the end of input"))?;
+    Ok(())
+}
 
 /// A running server; dropping it stops it.
 pub(crate) struct Postgres {
