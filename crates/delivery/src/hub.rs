@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::ws::WebSocket;
 use carillon_model::Key;
 use carillon_model::event::Event;
-use carillon_store::{Sink, Store};
+use carillon_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -51,15 +51,15 @@ impl Hub {
     }
 
     /// Where the store hands over what it committed.
-    pub fn sink(&self) -> Sink {
+    pub fn sink(&self) -> impl Fn(Vec<Event>) + Send + Sync + use<> {
         let tellers = self.tellers.clone();
-        Arc::new(move |events: Vec<Event>| {
+        move |events| {
             for event in events {
                 let teller = usize::from(event.channel.0[0]) % tellers.len();
                 // It fails only when the runtime, and with it every session, is gone.
                 let _ = tellers[teller].blocking_send(event);
             }
-        })
+        }
     }
 
     /// Serves a socket until it ends.

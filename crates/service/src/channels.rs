@@ -3,7 +3,7 @@
 use carillon_model::channel::Channel;
 use carillon_model::event::{ChannelShown, Event};
 use carillon_model::{AppInstanceArn, Key, Timestamp};
-use carillon_store::{self as store, Tx};
+use carillon_store::{self as store, Tx, Work};
 
 use crate::error::{Error, Result};
 
@@ -37,6 +37,7 @@ pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
         store::app_instance::set_counts(tx, instance, counts)?;
     }
     tx.emit(Event::delete_channel(channel, &shown, &places))?;
+    tx.wake(Work::Destroy);
     Ok(())
 }
 

@@ -650,7 +650,7 @@ fn service(
     quotas: Quotas,
 ) -> Arc<Service> {
     let kept = events.clone();
-    let sink: Sink = Arc::new(move |events| kept.lock().unwrap().extend(events));
+    let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
     Arc::new(Service::new(Settings {
         store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
         home: Home::new(REGION, ACCOUNT),

@@ -8,11 +8,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
-use carillon_model::event::Event;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Driver, Kind};
-use crate::{Error, Result, Sink, Tx};
+use crate::{Committed, Error, Result, Sink, Tx};
 
 /// Transactions that wait in a lane; one more is refused with [`Error::Busy`].
 const QUEUE_LEN_MAX: usize = 8_192;
@@ -165,8 +164,8 @@ fn write(driver: &mut dyn Driver, mut batch: Vec<Box<dyn Work>>, sink: &Sink) {
         attempts += 1;
     }
     match outcome {
-        Outcome::Committed(events) => {
-            sink(events);
+        Outcome::Committed(committed) => {
+            sink(committed);
             for work in batch {
                 work.answer(Ok(()));
             }
@@ -196,8 +195,8 @@ enum Marks {
 }
 
 enum Outcome {
-    /// On disk, with what it emitted.
-    Committed(Vec<Event>),
+    /// On disk, with what it leaves to tell.
+    Committed(Committed),
     /// Nothing of it stands, because one of it refused after it wrote and there was no mark to go back to.
     Refused,
     /// Nothing of it stands.
@@ -207,8 +206,8 @@ enum Outcome {
 }
 
 fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -> Outcome {
-    let events = match run_all(driver, batch, marks) {
-        Ok(Some(events)) => events,
+    let committed = match run_all(driver, batch, marks) {
+        Ok(Some(committed)) => committed,
         Ok(None) => {
             driver.rollback();
             return Outcome::Refused;
@@ -219,7 +218,7 @@ fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
         }
     };
     match driver.commit() {
-        Ok(()) => Outcome::Committed(events),
+        Ok(()) => Outcome::Committed(committed),
         Err(Error::Retry) => {
             driver.rollback();
             Outcome::Unknown(Error::broken("the connection was lost while the commit was under way"))
@@ -231,9 +230,9 @@ fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
     }
 }
 
-fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -> Result<Option<Vec<Event>>> {
+fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -> Result<Option<Committed>> {
     driver.begin(Kind::Write)?;
-    let mut events = Vec::new();
+    let mut committed = Committed::default();
     for work in batch {
         if marks == Marks::Each {
             driver.mark()?;
@@ -245,7 +244,10 @@ fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
             return Err(error);
         }
         match (keep, marks) {
-            (true, _) => events.extend(end.events),
+            (true, _) => {
+                committed.events.extend(end.committed.events);
+                committed.work.extend(end.committed.work);
+            }
             (false, Marks::Each) => driver.rollback_to_mark()?,
             (false, Marks::None) if end.wrote => return Ok(None),
             (false, Marks::None) => {}
@@ -254,5 +256,5 @@ fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
             driver.unmark()?;
         }
     }
-    Ok(Some(events))
+    Ok(Some(committed))
 }

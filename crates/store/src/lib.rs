@@ -16,6 +16,7 @@ mod engine;
 mod error;
 pub mod identity;
 mod lane;
+pub mod lease;
 pub mod membership;
 pub mod message;
 mod migration;
@@ -32,6 +33,7 @@ pub mod testing;
 mod tests;
 mod tx;
 
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,8 +84,29 @@ impl Location {
     }
 }
 
-/// What is told of the events of each commit, in the order of the commits.
-pub type Sink = Arc<dyn Fn(Vec<Event>) + Send + Sync>;
+/// What a commit leaves to be done soon, by whoever does it on any node. The store holds what exactly; this only
+/// saves the wait until somebody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Work {
+    /// A message waits for a processor of its channel flow.
+    Flow,
+    /// The members of an elastic channel are to be moved.
+    Balance,
+    /// What somebody deleted is to be destroyed.
+    Destroy,
+}
+
+/// What the rest of the process learns of a commit.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// What is to be done soon.
+    pub work: BTreeSet<Work>,
+}
+
+/// What is told of each commit, in the order of the commits of a lane.
+pub type Sink = Arc<dyn Fn(Committed) + Send + Sync>;
 
 /// The store. Dropping it waits for what was queued.
 pub struct Store {

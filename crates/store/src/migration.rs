@@ -12,6 +12,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0002_identity.sql"),
     include_str!("../migrations/0003_channels.sql"),
     include_str!("../migrations/0004_messages.sql"),
+    include_str!("../migrations/0005_leases.sql"),
 ];
 
 const TABLE: &str =

@@ -9,7 +9,7 @@ use carillon_model::identity::AppInstance;
 use carillon_model::{Key, Timestamp};
 
 use crate::testing::Schema;
-use crate::{Error, Location, Sink, Store, Tx, app_instance, outbox, setting};
+use crate::{Committed, Error, Location, Sink, Store, Tx, app_instance, lease, outbox, setting};
 
 const NOW: i64 = 1_768_478_400_000;
 
@@ -17,15 +17,17 @@ const NOW: i64 = 1_768_478_400_000;
 struct Place {
     location: Location,
     events: Arc<Mutex<Vec<i64>>>,
+    work: Arc<Mutex<Vec<crate::Work>>>,
     schema: Option<Schema>,
     _directory: Option<tempfile::TempDir>,
 }
 
 impl Place {
     fn open(&self) -> Result<Arc<Store>, Error> {
-        let events = self.events.clone();
-        let sink: Sink = Arc::new(move |all: Vec<Event>| {
-            events.lock().unwrap().extend(all.iter().map(|event| event.sequence));
+        let (events, work) = (self.events.clone(), self.work.clone());
+        let sink: Sink = Arc::new(move |committed: Committed| {
+            events.lock().unwrap().extend(committed.events.iter().map(|event| event.sequence));
+            work.lock().unwrap().extend(committed.work);
         });
         Store::open(&self.location, NOW, &sink).map(Arc::new)
     }
@@ -44,7 +46,13 @@ impl Place {
 fn on_sqlite(test: fn(&Place)) {
     let directory = tempfile::tempdir().unwrap();
     let location = Location::Sqlite(directory.path().join("carillon.db"));
-    test(&Place { location, events: Arc::default(), schema: None, _directory: Some(directory) });
+    test(&Place {
+        location,
+        events: Arc::default(),
+        work: Arc::default(),
+        schema: None,
+        _directory: Some(directory),
+    });
 }
 
 fn on_postgres(test: fn(&Place)) {
@@ -52,6 +60,7 @@ fn on_postgres(test: fn(&Place)) {
     test(&Place {
         location: schema.location(),
         events: Arc::default(),
+        work: Arc::default(),
         schema: Some(schema),
         _directory: None,
     });
@@ -84,6 +93,8 @@ on_both! {
     a_store_opened_twice_at_once_is_migrated_once
     a_read_sees_one_snapshot
     old_events_are_deleted_in_steps
+    a_lease_has_one_owner_until_its_time_is_over
+    only_what_was_committed_leaves_work
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -190,6 +201,35 @@ mod checks {
         assert_eq!(*place.events.lock().unwrap(), (0..300).collect::<Vec<_>>());
         let stored = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), 297, 10))).unwrap();
         assert_eq!(stored, [event(298), event(299)]);
+    }
+
+    pub(super) fn a_lease_has_one_owner_until_its_time_is_over(place: &Place) {
+        let store = place.open().unwrap();
+        let hold = |owner: u8, now: i64| {
+            let (now, owner) = (Timestamp::from_ms(now), Key([owner; 16]));
+            wait(store.write("job", move |tx| lease::hold(tx, "job", owner, now, now.plus_ms(10)))).unwrap()
+        };
+        assert!(hold(1, 0) && hold(1, 5), "its owner keeps it");
+        assert!(!hold(2, 14), "which moved its end");
+        assert!(hold(2, 15) && !hold(1, 16), "and where it ended another has it");
+        wait(store.write("job", |tx| lease::release(tx, "job", Key([1; 16])))).unwrap();
+        assert!(!hold(1, 17), "nobody gives back what another has");
+        wait(store.write("job", |tx| lease::release(tx, "job", Key([2; 16])))).unwrap();
+        assert!(hold(1, 18));
+    }
+
+    pub(super) fn only_what_was_committed_leaves_work(place: &Place) {
+        let store = place.open().unwrap();
+        let work = |result: fn() -> Result<(), Error>, work: crate::Work| -> Work {
+            Box::new(move |tx| {
+                setting::set(tx, "name", "value")?;
+                tx.wake(work);
+                result()
+            })
+        };
+        let refused: fn() -> Result<(), Error> = || Err(Error::broken("refused"));
+        write_all(&store, vec![work(|| Ok(()), crate::Work::Flow), work(refused, crate::Work::Balance)]);
+        assert_eq!(*place.work.lock().unwrap(), [crate::Work::Flow]);
     }
 
     pub(super) fn any_text_comes_back_as_it_went_in(place: &Place) {

@@ -3,12 +3,12 @@
 use carillon_model::event::Event;
 
 use crate::engine::{Driver, Row, Value};
-use crate::{Error, Result, outbox};
+use crate::{Committed, Error, Result, Work, outbox};
 
 /// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
 pub struct Tx<'a> {
     driver: &'a mut dyn Driver,
-    events: Vec<Event>,
+    committed: Committed,
     /// Set by the first statement that failed: an engine may have given the transaction up, so nothing may
     /// follow, and nothing of it may be committed.
     failed: Option<Error>,
@@ -17,21 +17,26 @@ pub struct Tx<'a> {
 
 /// How a transaction ended.
 pub(crate) struct End {
-    pub(crate) events: Vec<Event>,
+    pub(crate) committed: Committed,
     pub(crate) failed: Option<Error>,
     pub(crate) wrote: bool,
 }
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(driver: &'a mut dyn Driver) -> Self {
-        Self { driver, events: Vec::new(), failed: None, wrote: false }
+        Self { driver, committed: Committed::default(), failed: None, wrote: false }
     }
 
     /// Stores an event in the outbox; it is published after the commit.
     pub fn emit(&mut self, event: Event) -> Result<()> {
         outbox::insert(self, &event)?;
-        self.events.push(event);
+        self.committed.events.push(event);
         Ok(())
+    }
+
+    /// Says that the commit leaves something to be done soon.
+    pub fn wake(&mut self, work: Work) {
+        self.committed.work.insert(work);
     }
 
     pub(crate) fn rows<T>(
@@ -88,6 +93,6 @@ impl<'a> Tx<'a> {
     }
 
     pub(crate) fn finish(self) -> End {
-        End { events: self.events, failed: self.failed, wrote: self.wrote }
+        End { committed: self.committed, failed: self.failed, wrote: self.wrote }
     }
 }
