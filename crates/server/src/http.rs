@@ -22,6 +22,7 @@ use http::StatusCode;
 
 use crate::answer::{Refusal, last};
 use crate::clock::SystemClock;
+use crate::jobs::Jobs;
 use body::Fault;
 pub(crate) use listener::{Listening, bind, serve};
 
@@ -30,6 +31,7 @@ pub(crate) struct Front {
     service: Arc<Service>,
     hub: Arc<Hub>,
     clock: Arc<SystemClock>,
+    jobs: Arc<Jobs>,
     /// Two at once would each add to what the other is about to replace.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -37,9 +39,14 @@ pub(crate) struct Front {
 
 impl Front {
     /// A front for this service.
-    pub(crate) fn new(service: Arc<Service>, hub: Arc<Hub>, clock: Arc<SystemClock>) -> Arc<Self> {
+    pub(crate) fn new(
+        service: Arc<Service>,
+        hub: Arc<Hub>,
+        clock: Arc<SystemClock>,
+        jobs: Arc<Jobs>,
+    ) -> Arc<Self> {
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
-        Arc::new(Self { service, hub, clock, moving, stopping })
+        Arc::new(Self { service, hub, clock, jobs, moving, stopping })
     }
 
     /// From here on it is not ready, so that balancers send nobody new.

@@ -1,76 +1,234 @@
-//! The ticking of jobs. What a job does is the service's affair; when it begins is decided here.
+//! The ticking of jobs. What a job does is the service's affair; when it begins, and on which node, is decided
+//! here.
+//!
+//! Each job has a task of its own, which begins a round when its time comes or a commit says that there is work. A
+//! round is made of steps, each a short transaction. Of several nodes that share a store one has the job's lease;
+//! each step keeps it, and a node that died is replaced when its time is over. To add a job: a line in [`JOBS`], and a
+//! function that steps.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
-use carillon_service::error::Result;
+use carillon_service::error::{Error, Result};
 use carillon_service::{Clock, jobs, retention};
-use carillon_store::{Store, Tx};
+use carillon_store::{self as store, Store, Tx, Work};
+use futures_util::future::BoxFuture;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// How often old events are deleted, and what is left of deleted channels.
+/// A job.
+struct Job {
+    /// Its name, which is its lease's.
+    name: &'static str,
+    /// How often it begins a round.
+    every: Duration,
+    /// What commit begins one at once.
+    woken_by: Option<Work>,
+    /// A round.
+    run: for<'a> fn(&'a Round<'a>) -> BoxFuture<'a, Result<()>>,
+}
+
+/// How often what is old or deleted is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// How often old request tokens are deleted, channels that expired, and messages past their retention. The
-/// interface promises the second within some six hours.
+/// How often a whole table is looked through. The interface promises that what expires is gone within six hours.
 const WALK_EVERY: Duration = Duration::from_hours(1);
+/// How long a node that died keeps a job from the others.
+const LEASE_MS: i64 = 60_000;
 
-/// Starts jobs as their time comes, until told to stop; a step that has begun is finished.
-pub(crate) async fn tick(store: Arc<Store>, clock: Arc<dyn Clock>, home: Home, stop: CancellationToken) {
-    let (mut sweeps, mut walks) = (interval(SWEEP_EVERY), interval(WALK_EVERY));
-    for due in [&mut sweeps, &mut walks] {
-        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    }
-    loop {
-        let (job, result) = tokio::select! {
-            () = stop.cancelled() => return,
-            _ = sweeps.tick() => ("a sweep", sweep(&store, clock.now(), &stop).await),
-            _ = walks.tick() => ("a walk", walk(&store, &home, clock.now(), &stop).await),
-        };
-        if let Err(error) = result {
-            let cause = error.source.as_ref().map(ToString::to_string);
-            tracing::warn!(%error, cause, "{job} was cut short; it goes on the next time");
+/// In the order in which a moved clock runs them: what expires first, then what is left of it.
+const JOBS: [Job; 5] = [
+    Job {
+        name: "expire channels",
+        every: WALK_EVERY,
+        woken_by: None,
+        run: |round| Box::pin(expire_channels(round)),
+    },
+    Job { name: "retention", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(retention(round)) },
+    Job { name: "trim tokens", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(trim_tokens(round)) },
+    Job {
+        name: "trim outbox",
+        every: SWEEP_EVERY,
+        woken_by: None,
+        run: |round| Box::pin(trim_outbox(round)),
+    },
+    Job {
+        name: "destroy",
+        every: SWEEP_EVERY,
+        woken_by: Some(Work::Destroy),
+        run: |round| Box::pin(destroy(round)),
+    },
+];
+
+/// What jobs work with.
+pub(crate) struct Jobs {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    home: Home,
+    /// This node, as the owner of leases.
+    node: Key,
+    bells: Arc<Bells>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// One bell for each kind of work: a commit rings, a task wakes up.
+#[derive(Default)]
+pub(crate) struct Bells {
+    flow: Notify,
+    balance: Notify,
+    destroy: Notify,
+}
+
+impl Bells {
+    /// The bell of this work.
+    pub(crate) fn of(&self, work: Work) -> &Notify {
+        match work {
+            Work::Flow => &self.flow,
+            Work::Balance => &self.balance,
+            Work::Destroy => &self.destroy,
         }
     }
 }
 
-/// Runs what is due at this time, at once: the clock was moved.
-pub(crate) async fn run_due(store: &Store, home: &Home, now: Timestamp) -> Result<()> {
-    let never = CancellationToken::new();
-    walk(store, home, now, &never).await?;
-    sweep(store, now, &never).await
+/// One round of a job, while this node has its lease.
+struct Round<'a> {
+    job: &'static str,
+    now: Timestamp,
+    jobs: &'a Jobs,
 }
 
-/// What is deleted in steps, each as short as the others.
-async fn sweep(store: &Store, now: Timestamp, stop: &CancellationToken) -> Result<()> {
-    while !stop.is_cancelled() && store.write("outbox", move |tx| jobs::trim_outbox(tx, now)).await? {}
-    let destroy = |tx: &mut Tx| jobs::destroy_channels(tx, jobs::STEP_LEN_MAX);
-    while !stop.is_cancelled() && store.write("deleted channels", destroy).await? {}
+impl Jobs {
+    /// Starts a task for each job.
+    pub(crate) fn start(
+        (store, clock): (Arc<Store>, Arc<dyn Clock>),
+        home: Home,
+        node: Key,
+        bells: Arc<Bells>,
+    ) -> Arc<Self> {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let jobs = Arc::new(Self { store, clock, home, node, bells, stop, tasks });
+        for job in &JOBS {
+            jobs.tasks.spawn(jobs.clone().tick(job));
+        }
+        jobs
+    }
+
+    /// Lets each step that has begun end, and no other begin.
+    pub(crate) async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Runs what is due, at once: the clock was moved.
+    pub(crate) async fn run_due(&self) -> Result<()> {
+        for job in &JOBS {
+            self.round(job).await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(self: Arc<Self>, job: &'static Job) {
+        let mut due = interval(job.every);
+        due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let woken = async {
+                match job.woken_by {
+                    Some(work) => self.bells.of(work).notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = woken => {}
+                _ = due.tick() => {}
+            }
+            if let Err(error) = self.round(job).await {
+                let cause = error.source.as_ref().map(ToString::to_string);
+                tracing::warn!(job = job.name, %error, cause, "a job was cut short; it goes on the next time");
+            }
+        }
+    }
+
+    async fn round(&self, job: &Job) -> Result<()> {
+        let round = Round { job: job.name, now: self.clock.now(), jobs: self };
+        (job.run)(&round).await?;
+        let (name, node) = (job.name, self.node);
+        self.store.write(name, move |tx| Ok::<_, Error>(store::lease::release(tx, name, node)?)).await
+    }
+}
+
+impl Round<'_> {
+    /// One step, in the lane of an aggregate; nothing when the round must end, because the server stops or another
+    /// node has the lease.
+    async fn step<T: Send + 'static>(
+        &self,
+        aggregate: &str,
+        step: impl Fn(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        if self.jobs.stop.is_cancelled() {
+            return Ok(None);
+        }
+        let (job, node, now) = (self.job, self.jobs.node, self.jobs.clock.now());
+        let held = move |tx: &mut Tx| {
+            if store::lease::hold(tx, job, node, now, now.plus_ms(LEASE_MS))? {
+                step(tx).map(Some)
+            } else {
+                Ok(None)
+            }
+        };
+        self.jobs.store.write(aggregate, held).await
+    }
+}
+
+async fn trim_outbox(round: &Round<'_>) -> Result<()> {
+    let now = round.now;
+    while round.step("outbox", move |tx| jobs::trim_outbox(tx, now)).await? == Some(true) {}
     Ok(())
 }
 
-/// What is looked through from one end to the other.
-async fn walk(store: &Store, home: &Home, now: Timestamp, stop: &CancellationToken) -> Result<()> {
-    let mut next = Some(jobs::first_token());
-    while let Some(from) = next.filter(|_| !stop.is_cancelled()) {
-        next = store.write("request tokens", move |tx| jobs::trim_tokens(tx, now, &from)).await?;
+async fn destroy(round: &Round<'_>) -> Result<()> {
+    let destroy = |tx: &mut Tx| jobs::destroy_channels(tx, jobs::STEP_LEN_MAX);
+    while round.step("deleted channels", destroy).await? == Some(true) {}
+    Ok(())
+}
+
+async fn trim_tokens(round: &Round<'_>) -> Result<()> {
+    let (now, mut next) = (round.now, Some(jobs::first_token()));
+    while let Some(from) = next {
+        let step = round.step("request tokens", move |tx| jobs::trim_tokens(tx, now, &from));
+        next = step.await?.flatten();
     }
-    let mut next = Some(jobs::FIRST_CHANNEL);
-    while let Some(from) = next.filter(|_| !stop.is_cancelled()) {
-        let home = home.clone();
-        let (expired, rest) = store.read(move |tx| jobs::find_expired_channels(tx, &home, now, from)).await?;
+    Ok(())
+}
+
+async fn expire_channels(round: &Round<'_>) -> Result<()> {
+    let (now, mut next) = (round.now, Some(jobs::FIRST_CHANNEL));
+    while let Some(from) = next {
+        let home = round.jobs.home.clone();
+        let find = move |tx: &mut Tx| jobs::find_expired_channels(tx, &home, now, from);
+        let (expired, rest) = round.jobs.store.read(find).await?;
         for channel in expired {
             // In the lane of its ARN: its last event follows the others.
             let aggregate = channel.arn.as_str().to_owned();
-            store.write(&aggregate, move |tx| jobs::expire_channel(tx, now, channel.clone())).await?;
+            let expire = move |tx: &mut Tx| jobs::expire_channel(tx, now, channel.clone());
+            if round.step(&aggregate, expire).await?.is_none() {
+                return Ok(());
+            }
         }
         next = rest;
     }
-    let mut next = Some(Key([0; 16]));
-    while let Some(from) = next.filter(|_| !stop.is_cancelled()) {
-        next = store.write("retention", move |tx| retention::destroy(tx, now, from)).await?;
+    Ok(())
+}
+
+async fn retention(round: &Round<'_>) -> Result<()> {
+    let (now, mut next) = (round.now, Some(Key([0; 16])));
+    while let Some(from) = next {
+        next = round.step("retention", move |tx| retention::destroy(tx, now, from)).await?.flatten();
     }
     Ok(())
 }

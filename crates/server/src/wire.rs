@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_delivery::Hub;
+use carillon_model::Key;
 use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
 use carillon_service::{Clock, Service};
-use carillon_store::{Sink, Store};
-use rand::SeedableRng as _;
+use carillon_store::{Committed, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::clock::{self, SystemClock};
 use crate::config::{Settings, StoreAddress};
@@ -22,7 +21,7 @@ use crate::credentials::RootKey;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::http::{Front, Listening, bind, router, serve};
-use crate::jobs;
+use crate::jobs::{Bells, Jobs};
 use crate::stop::StopSignal;
 use crate::tls::Tls;
 
@@ -51,8 +50,7 @@ pub(crate) struct Running {
     front: Arc<Front>,
     hub: Arc<Hub>,
     listening: Vec<Listening>,
-    ticking: JoinHandle<()>,
-    stop_ticking: CancellationToken,
+    jobs: Arc<Jobs>,
     stop: StopSignal,
     /// Given back last, when nothing writes to it any more.
     _data_dir: DataDir,
@@ -77,10 +75,12 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let tls = https.map(open_tls).transpose()?;
 
     let hub = Hub::start();
-    let store = open_store(&settings.store, hub.sink()).await?;
+    let bells = Arc::<Bells>::default();
+    let store = open_store(&settings.store, sink(&hub, bells.clone())).await?;
     tracing::info!(store = %settings.store, "store");
 
     let clock = start_clock(settings, &store).await?;
+    let node = Key::random(random.random());
     let service = Arc::new(Service::new(carillon_service::Settings {
         store: store.clone(),
         home: settings.home.clone(),
@@ -91,7 +91,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         quotas: Quotas::default(),
         public_host: public_host.as_str().to_owned(),
     }));
-    let front = Front::new(service.clone(), hub.clone(), clock.clone());
+    let jobs = Jobs::start((store, clock.clone()), settings.home.clone(), node, bells);
+    let front = Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone());
     let routes = router(front.clone(), settings.test_clock);
     let mut listening = Vec::new();
     let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
@@ -101,8 +102,6 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         listening.push(serve(port, tls, routes.clone())?);
     }
 
-    let stop_ticking = CancellationToken::new();
-    let ticking = tokio::spawn(jobs::tick(store, clock.clone(), settings.home.clone(), stop_ticking.clone()));
     tracing::info!(public_host = public_host.as_str(), "ready");
     Ok(Running {
         service,
@@ -114,8 +113,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         front,
         hub,
         listening,
-        ticking,
-        stop_ticking,
+        jobs,
         stop,
         _data_dir: data_dir,
     })
@@ -127,17 +125,16 @@ impl Running {
         let signal = self.stop.received().await;
         tracing::info!(signal, "stopping");
         self.front.stop();
-        self.stop_ticking.cancel();
         let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
         // Sockets and requests at once: neither has to wait for the other.
-        let ticking = tokio::time::timeout(DRAIN_TIMEOUT, self.ticking);
+        let ticking = tokio::time::timeout(DRAIN_TIMEOUT, self.jobs.stop());
         let (_, (), ended) =
             tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), ticking);
         if ended.is_err() {
             tracing::warn!("a job did not end in time");
         }
         // Dropping the store waits for what its lanes still have to write.
-        let dropping = tokio::task::spawn_blocking(move || drop((self.front, self.service)));
+        let dropping = tokio::task::spawn_blocking(move || drop((self.front, self.jobs, self.service)));
         if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
             tracing::warn!("the store did not end in time");
         }
@@ -159,6 +156,15 @@ pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Resul
     });
     runtime.shutdown_timeout(TASKS_TIMEOUT);
     ended
+}
+
+/// What is told of each commit: the sockets of its events, the jobs of the work that it leaves.
+fn sink(hub: &Hub, bells: Arc<Bells>) -> Sink {
+    let tell = hub.sink();
+    Arc::new(move |committed: Committed| {
+        committed.work.into_iter().for_each(|work| bells.of(work).notify_one());
+        tell(committed.events);
+    })
 }
 
 /// Opens the store, on a thread that may wait.

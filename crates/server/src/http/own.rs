@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{Front, body};
 use crate::answer::{Refusal, json as answer};
-use crate::{clock, jobs};
+use crate::clock;
 
 /// How long the store may take to answer before the server counts as not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -86,7 +86,7 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
     }
     front.clock.set_ahead_ms(ahead_ms);
     let now = front.clock.now();
-    if let Err(error) = jobs::run_due(store, front.service.home(), now).await {
+    if let Err(error) = front.jobs.run_due().await {
         tracing::error!(%error, "what became due could not be run");
         return NOT_MOVED.answer(&front.service.new_id());
     }
