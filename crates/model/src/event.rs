@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::{ChannelArn, ChannelFlowArn};
 use crate::channel::{Channel, Membership};
+use crate::channel_flow::FlowOperation;
 use crate::identity::Identity;
 use crate::key::{Key, MessageKey};
 use crate::message::Message;
@@ -24,6 +25,18 @@ crate::choice! {
     EventType {
         /// Several joined or were added at once.
         BatchCreateChannelMembership = "BATCH_CREATE_CHANNEL_MEMBERSHIP",
+        /// A new message waits for its channel flow. Like all of a flow's doings, only its sender is told.
+        PendingCreateChannelMessage = "PENDING_CREATE_CHANNEL_MESSAGE",
+        /// An edit waits for the channel flow.
+        PendingUpdateChannelMessage = "PENDING_UPDATE_CHANNEL_MESSAGE",
+        /// A new message failed in the flow.
+        FailedCreateChannelMessage = "FAILED_CREATE_CHANNEL_MESSAGE",
+        /// An edit failed in the flow.
+        FailedUpdateChannelMessage = "FAILED_UPDATE_CHANNEL_MESSAGE",
+        /// A processor of the flow denied a new message.
+        DeniedCreateChannelMessage = "DENIED_CREATE_CHANNEL_MESSAGE",
+        /// A processor of the flow denied an edit.
+        DeniedUpdateChannelMessage = "DENIED_UPDATE_CHANNEL_MESSAGE",
         /// A message was sent.
         CreateChannelMessage = "CREATE_CHANNEL_MESSAGE",
         /// A message was edited by its sender.
@@ -173,6 +186,27 @@ impl Event {
     /// place, so whoever makes it has erased the content.
     pub fn delete_channel_message(channel: &Channel, message: &Message) -> Self {
         Self::change_of_message(channel, EventType::DeleteChannelMessage, message)
+    }
+
+    /// A new message that a flow released, to those who are told of it: its number is not the one in its key.
+    pub fn release_channel_message(channel: &Channel, message: &Message) -> Self {
+        Self::change_of_message(channel, EventType::CreateChannelMessage, message)
+    }
+
+    /// What a flow did with a message, or has yet to do, to its sender alone.
+    pub fn flow_of_message(channel: &Channel, operation: FlowOperation, message: &Message) -> Self {
+        let kind = match (operation, message.status) {
+            (FlowOperation::Create, ChannelMessageStatus::Pending) => EventType::PendingCreateChannelMessage,
+            (FlowOperation::Create, ChannelMessageStatus::Failed) => EventType::FailedCreateChannelMessage,
+            (FlowOperation::Create, ChannelMessageStatus::Denied) => EventType::DeniedCreateChannelMessage,
+            (FlowOperation::Create, ChannelMessageStatus::Sent) => EventType::CreateChannelMessage,
+            (FlowOperation::Update, ChannelMessageStatus::Pending) => EventType::PendingUpdateChannelMessage,
+            (FlowOperation::Update, ChannelMessageStatus::Failed) => EventType::FailedUpdateChannelMessage,
+            (FlowOperation::Update, ChannelMessageStatus::Denied) => EventType::DeniedUpdateChannelMessage,
+            (FlowOperation::Update, ChannelMessageStatus::Sent) => EventType::UpdateChannelMessage,
+        };
+        let event = Self::change_of_message(channel, kind, message);
+        Self { audience: Audience::only([message.sender.key]), ..event }
     }
 
     fn change_of_message(channel: &Channel, kind: EventType, message: &Message) -> Self {

@@ -41,6 +41,8 @@ pub struct Message {
     pub status: ChannelMessageStatus,
     /// Why it has this status.
     pub status_detail: Option<StatusDetail>,
+    /// Whether the channel has been shown it. An edit in a flow does not take back what was.
+    pub released: bool,
     /// What it says; nothing once redacted.
     pub content: Option<Content>,
     /// What the application wrote on it.
@@ -68,10 +70,10 @@ impl Message {
         (self.content, self.metadata, self.attributes) = (None, None, None);
     }
 
-    /// Whether this user or bot is shown it: its sender however far it has come, others once it is SENT, and
+    /// Whether this user or bot is shown it: its sender however far it has come, others once it was SENT, and
     /// of a targeted one only the target.
     pub fn is_shown_to(&self, identity: Key) -> bool {
         let meant = self.target.as_ref().is_none_or(|target| target.key == identity);
-        self.sender.key == identity || (meant && self.status == ChannelMessageStatus::Sent)
+        self.sender.key == identity || (meant && self.released)
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use carillon_delivery::Hub;
 use carillon_model::Key;
+use carillon_service::flow::Patience;
+use carillon_service::flow::processors::Processors;
 use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
 use carillon_service::{Clock, Service};
@@ -89,6 +91,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         root: root.to_root(),
         seal: Seal::new(&root.derive("carillon page tokens")),
         quotas: Quotas::default(),
+        processors: Processors::default(),
+        patience: Patience::default(),
         public_host: public_host.as_str().to_owned(),
     }));
     let jobs = Jobs::start((store, clock.clone()), settings.home.clone(), node, bells);

@@ -52,6 +52,8 @@ pub struct View {
     pub memberships: Vec<Place>,
     /// The channel.
     pub channel: Channel,
+    /// The key of the flow that its messages pass.
+    pub flow: Option<Key>,
 }
 
 impl View {
@@ -200,7 +202,8 @@ impl Call {
         admits: impl Fn(&View) -> bool,
     ) -> Result<View> {
         let standing = store::channel::find_standing(tx, self.owned_bearer()?, arn)?;
-        let Some(Standing { identity: caller, is_admin, is_moderator, memberships, channel }) = standing
+        let Some(Standing { identity: caller, is_admin, is_moderator, memberships, channel, flow }) =
+            standing
         else {
             return Err(Error::unauthorized(INVALID_BEARER));
         };
@@ -208,7 +211,7 @@ impl Call {
         let Some(channel) = channel.filter(|_| !foreign) else {
             return Err(Error::forbidden(NO_CHANNEL));
         };
-        let view = View { caller, is_admin, is_moderator, memberships, channel };
+        let view = View { caller, is_admin, is_moderator, memberships, channel, flow };
         if admits(&view) { Ok(view) } else { Err(Error::forbidden(NO_CHANNEL)) }
     }
 

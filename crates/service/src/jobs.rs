@@ -51,7 +51,8 @@ pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
         store::sub_channel::delete(tx, channel, place)?;
         return Ok(true);
     }
-    let gone = store::membership::delete_some(tx, channel, limit)? == 0
+    let gone = store::in_flight::delete_some(tx, channel, limit)? == 0
+        && store::membership::delete_some(tx, channel, limit)? == 0
         && store::moderator::delete_some(tx, channel, limit)? == 0
         && store::ban::delete_some(tx, channel, limit)? == 0;
     if gone {

@@ -88,6 +88,10 @@ pub trait Write: Operation {
     fn aggregate(&self) -> &str {
         self.labels().first().copied().or_else(|| Some(self.bearer()?.as_str())).unwrap_or(Self::NAME)
     }
+    /// What only one call at a time may do, by name; another one at the same time is a conflict.
+    fn exclusive(&self) -> Option<&str> {
+        None
+    }
     /// Changes and answers, or refuses and leaves no trace.
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
 }
@@ -130,7 +134,9 @@ pub fn write<O: Write>() -> Route {
     route::<O>(|service, incoming| {
         Box::pin(async move {
             let (operation, call) = service.admit::<O>(&incoming)?;
-            let aggregate = operation.aggregate().to_owned();
+            let (aggregate, exclusive) =
+                (operation.aggregate().to_owned(), operation.exclusive().map(str::to_owned));
+            let _entered = service.enter(exclusive.as_deref())?;
             encode::<O>(&service.store().write(&aggregate, move |tx| operation.run(tx, &call)).await?)
         })
     })

@@ -48,6 +48,7 @@ pub fn destroy(tx: &mut Tx, now: Timestamp, from: Key) -> Result<Option<Key>> {
     for (channel, days) in &channels {
         let bound = MessageKey::least(now.plus_ms(-DAY_MS * days.get()));
         let deleted = store::message::delete_before(tx, *channel, bound, left)?;
+        let deleted = deleted + store::in_flight::delete_before(tx, *channel, bound, left)?;
         left -= i64::try_from(deleted).unwrap_or(left);
         if left <= 0 {
             // The channel may hold more: the next step begins with it again.

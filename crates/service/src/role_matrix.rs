@@ -140,8 +140,10 @@ impl Cast {
             world.join(&channel, moderator, who);
         }
         world.join_hidden(&channel, moderator, hidden);
+        // Sent before the flow comes: what is in a flow is nobody's but its sender's.
+        let message = world.send(&channel, member, "Hello");
         world.call(&association(&channel, &self.flow, moderator)).unwrap();
-        Scene { message: world.send(&channel, member, "Hello"), channel }
+        Scene { channel, message }
     }
 
     fn value(

@@ -1,5 +1,6 @@
 //! The service: the store, and everything that a call needs to know of its surroundings.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_auth::{Secret, Verifier};
@@ -12,6 +13,8 @@ use rand::rngs::StdRng;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::flow::Patience;
+use crate::flow::processors::Processors;
 use crate::operation::{Incoming, Operation, Write};
 use crate::page::Seal;
 use crate::quotas::Quotas;
@@ -42,6 +45,10 @@ pub struct Settings {
     pub seal: Seal,
     /// How much of each thing there may be.
     pub quotas: Quotas,
+    /// The processors that are built in.
+    pub processors: Processors,
+    /// How long the others are tried.
+    pub patience: Patience,
     /// Host and port where clients open sockets.
     pub public_host: String,
 }
@@ -51,6 +58,7 @@ pub struct Service {
     store: Arc<Store>,
     surroundings: Arc<Surroundings>,
     random: Mutex<StdRng>,
+    under_way: Mutex<HashSet<String>>,
     pub(crate) verifier: Verifier,
     pub(crate) router: Router,
 }
@@ -61,17 +69,23 @@ pub(crate) struct Surroundings {
     pub(crate) root: RootCredentials,
     pub(crate) seal: Seal,
     pub(crate) quotas: Quotas,
+    pub(crate) processors: Processors,
+    pub(crate) patience: Patience,
     pub(crate) public_host: String,
 }
 
 impl Service {
     /// Puts the service together.
     pub fn new(settings: Settings) -> Self {
-        let Settings { store, home, clock, random, root, seal, quotas, public_host } = settings;
+        let Settings { store, home, clock, random, root, seal, quotas, processors, patience, public_host } =
+            settings;
+        let surroundings =
+            Surroundings { home, clock, root, seal, quotas, processors, patience, public_host };
         Self {
             store,
-            surroundings: Arc::new(Surroundings { home, clock, root, seal, quotas, public_host }),
+            surroundings: Arc::new(surroundings),
             random: Mutex::new(random),
+            under_way: Mutex::default(),
             verifier: Verifier::new(),
             router: Router::new(crate::operations::all()),
         }
@@ -112,6 +126,21 @@ impl Service {
         self.store.write(&aggregate, move |tx| operation.run(tx, &call)).await
     }
 
+    /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.
+    pub(crate) fn job(&self, name: &'static str) -> Call {
+        Call::new(name, None, self.surroundings.clone(), self.random())
+    }
+
+    /// Enters what only one call at a time may do; another one at the same time is a conflict.
+    pub(crate) fn enter(&self, name: Option<&str>) -> Result<Option<Entered<'_>>> {
+        let Some(name) = name else { return Ok(None) };
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if !under_way.insert(name.to_owned()) {
+            return Err(Error::conflict("The same is being done at this moment"));
+        }
+        Ok(Some(Entered { under_way: &self.under_way, name: name.to_owned() }))
+    }
+
     /// Reads an operation from a request, and lets it pass if it may.
     pub(crate) fn admit<O: Operation>(&self, incoming: &Incoming) -> Result<(O, Call)> {
         let operation = O::decode(incoming)?;
@@ -122,5 +151,17 @@ impl Service {
         let bearer = operation.bearer().cloned();
         let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random());
         Ok((operation, call))
+    }
+}
+
+/// What only one call at a time may do, being done; dropped, it is over.
+pub(crate) struct Entered<'a> {
+    under_way: &'a Mutex<HashSet<String>>,
+    name: String,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }

@@ -392,7 +392,8 @@ pub fn attributes(map: &MessageAttributeMap) -> Attributes {
     map.iter().map(|(key, value)| (key.clone(), value.string_values.clone().unwrap_or_default())).collect()
 }
 
-fn attribute_map(attributes: Attributes) -> MessageAttributeMap {
+/// The attributes of a message as the wire has them.
+pub(crate) fn attribute_map(attributes: Attributes) -> MessageAttributeMap {
     attributes
         .into_iter()
         .map(|(key, values)| (key, MessageAttributeValue { string_values: Some(values) }))

@@ -21,6 +21,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 pub(crate) use crate::error::ErrorCode;
+use crate::flow::processors::Processors;
+use crate::flow::{Failure, Invocation, Patience, Reason};
 use crate::operation::{Operation, Outgoing};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
@@ -60,8 +62,10 @@ pub(crate) struct World {
     told: Told,
     instance: AppInstanceArn,
     quotas: Quotas,
+    processors: fn() -> Processors,
     location: Location,
     tokens: u64,
+    restarts: u64,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -110,7 +114,8 @@ impl World {
         let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
         let events = Arc::new(Mutex::new(Vec::new()));
         let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
-        let service = service(&location, &clock, &events, quotas);
+        let processors: fn() -> Processors = Processors::default;
+        let service = service((&location, SEED), &clock, &events, quotas, processors());
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Told::default();
@@ -121,8 +126,10 @@ impl World {
             told,
             instance,
             quotas,
+            processors,
             location,
             tokens: 0,
+            restarts: 0,
             _directory: directory,
         };
         world.instance = world.new_instance();
@@ -352,8 +359,51 @@ impl World {
 
     /// A channel flow of one processor.
     pub(crate) fn flow(&mut self) -> ChannelFlowArn {
-        let create = CreateChannelFlow { client_request_token: self.token(), ..flow_request(self) };
+        self.flow_of(&[FallbackAction::Abort])
+    }
+
+    /// A channel flow of a processor with each of these fallbacks.
+    pub(crate) fn flow_of(&mut self, fallbacks: &[FallbackAction]) -> ChannelFlowArn {
+        let request = flow_request(self);
+        let processor = |(order, fallback): (i64, &FallbackAction)| Processor {
+            execution_order: order.try_into().unwrap(),
+            fallback_action: *fallback,
+            ..request.processors[0].clone()
+        };
+        let processors = (1..).zip(fallbacks).map(processor).collect();
+        let create = CreateChannelFlow { client_request_token: self.token(), processors, ..request };
         self.call(&create).unwrap().channel_flow_arn
+    }
+
+    /// A channel flow of these functions of the account.
+    pub(crate) fn flow_of_functions(&mut self, functions: &[&str]) -> ChannelFlowArn {
+        let request = flow_request(self);
+        let processor = |(order, function): (i64, &&str)| {
+            let mut processor = request.processors[0].clone();
+            processor.execution_order = order.try_into().unwrap();
+            processor.configuration.lambda.resource_arn =
+                text(&format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"));
+            processor
+        };
+        let processors = (1..).zip(functions).map(processor).collect();
+        let create = CreateChannelFlow { client_request_token: self.token(), processors, ..request };
+        self.call(&create).unwrap().channel_flow_arn
+    }
+
+    /// Sets how many days the messages of an app instance are kept.
+    pub(crate) fn keep_messages(&mut self, instance: &AppInstanceArn, days: Option<&str>) {
+        let days: serde_json::Map<_, _> = days
+            .map(|days| ("RetentionDays".to_owned(), days.parse::<i64>().unwrap().into()))
+            .into_iter()
+            .collect();
+        let body = serde_json::json!({
+            "AppInstanceRetentionSettings": { "ChannelRetentionSettings": days }
+        });
+        let target = format!(
+            "/app-instances/{}/retention-settings",
+            instance.as_str().replace(':', "%3A").replace('/', "%2F")
+        );
+        assert_eq!(self.raw("PUT", &target, body.to_string().as_bytes()).0, 200);
     }
 
     /// Sends a message, with a token of its own.
@@ -410,16 +460,21 @@ impl World {
         listed.into_iter().map(|message| message.content.unwrap().into_string()).collect()
     }
 
-    /// Writes into the store, below every operation, that a message failed.
-    pub(crate) fn mark_failed(&mut self, channel: &ChannelArn, message: MessageKey, detail: &str) {
-        let (channel, detail): (ChannelArn, StatusDetail) = (channel.clone(), text(detail));
-        let (anyone, aggregate) = (channel.app_instance().user("ana"), channel.as_str().to_owned());
-        let marked = self.service.store().write(&aggregate, move |tx| {
-            let standing = store::channel::find_standing(tx, &anyone, &channel)?.unwrap();
-            let key = standing.channel.unwrap().key;
-            store::message::set_status(tx, key, message, ChannelMessageStatus::Failed, Some(&detail))
-        });
-        futures(marked).unwrap();
+    /// Sends a message that fails in a flow, which the channel has for this message alone.
+    pub(crate) fn send_failing(
+        &mut self,
+        channel: &ChannelArn,
+        moderator: &IdentityArn,
+        who: &IdentityArn,
+        content: &str,
+    ) -> MessageId {
+        let flow = self.flow();
+        self.call(&association(channel, &flow, moderator)).unwrap();
+        let id = self.send(channel, who, content);
+        let invocation = self.invocations().pop().unwrap();
+        assert!(self.fail(&invocation, Failure { reason: Reason::NotReachable, permanent: true }));
+        self.call(&disassociation(channel, &flow, moderator)).unwrap();
+        id
     }
 
     /// Runs one step of a job.
@@ -463,7 +518,45 @@ impl World {
     /// Restarts the service on the same store with other quotas.
     pub(crate) fn set_quotas(&mut self, change: impl FnOnce(&mut Quotas)) {
         change(&mut self.quotas);
-        self.service = service(&self.location, &self.clock, &self.events, self.quotas);
+        self.restart();
+    }
+
+    /// Restarts the service on the same store with these processors built in.
+    pub(crate) fn set_processors(&mut self, processors: fn() -> Processors) {
+        self.processors = processors;
+        self.restart();
+    }
+
+    /// Restarts the service on the same store.
+    pub(crate) fn restart(&mut self) {
+        self.restarts += 1;
+        self.service = self.start();
+    }
+
+    fn start(&self) -> Arc<Service> {
+        // A service that starts again does not make the same keys again.
+        let place = (&self.location, SEED + self.restarts);
+        service(place, &self.clock, &self.events, self.quotas, (self.processors)())
+    }
+
+    /// Leases the calls of processors that are due.
+    pub(crate) fn invocations(&mut self) -> Vec<Invocation> {
+        futures(self.service.lease_invocations(100)).unwrap()
+    }
+
+    /// Reports that a processor took its call.
+    pub(crate) fn hand_over(&mut self, invocation: &Invocation) {
+        futures(self.service.handed_over(invocation)).unwrap();
+    }
+
+    /// Reports that a call failed; answers whether the fallback decided.
+    pub(crate) fn fail(&mut self, invocation: &Invocation, failure: Failure) -> bool {
+        futures(self.service.not_handed_over(invocation, failure)).unwrap()
+    }
+
+    /// Ends the waits that are over.
+    pub(crate) fn fail_overdue(&mut self) {
+        while futures(self.service.fail_overdue(100)).unwrap() {}
     }
 
     /// What was emitted since the last call, whole.
@@ -482,7 +575,13 @@ impl World {
 
     /// Who was told of each event since the last call, by their ids.
     pub(crate) fn told(&mut self) -> Vec<Vec<String>> {
+        self.told_what().into_iter().map(|(_, who)| who).collect()
+    }
+
+    /// What was told since the last call, and to whom, by their ids.
+    pub(crate) fn told_what(&mut self) -> Vec<(&'static str, Vec<String>)> {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
+        let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
         let told: Vec<Vec<Key>> = events.iter().map(|event| self.told.apply(event)).collect();
         let instance = self.instance.clone();
         let names = self.service.store().read(move |tx| {
@@ -497,7 +596,7 @@ impl World {
             }
             Ok::<_, store::Error>(all)
         });
-        futures(names).unwrap()
+        kinds.into_iter().zip(futures(names).unwrap()).collect()
     }
 }
 
@@ -644,10 +743,11 @@ pub(crate) fn message_request(channel: &ChannelArn, who: &IdentityArn, content: 
 }
 
 fn service(
-    location: &Location,
+    (location, seed): (&Location, u64),
     clock: &Arc<StandingClock>,
     events: &Arc<Mutex<Vec<Event>>>,
     quotas: Quotas,
+    processors: Processors,
 ) -> Arc<Service> {
     let kept = events.clone();
     let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
@@ -655,10 +755,12 @@ fn service(
         store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
         home: Home::new(REGION, ACCOUNT),
         clock: clock.clone(),
-        random: StdRng::seed_from_u64(SEED),
+        random: StdRng::seed_from_u64(seed),
         root: RootCredentials { access_key_id: "ROOT".to_owned(), secret: Secret::new("secret".to_owned()) },
         seal: Seal::new(&[7; 32]),
         quotas,
+        processors,
+        patience: Patience::default(),
         public_host: "ws.example.test:8443".to_owned(),
     }))
 }

@@ -22,6 +22,8 @@ pub struct Standing {
     pub memberships: Vec<Place>,
     /// The channel, where it exists.
     pub channel: Option<Channel>,
+    /// The key of the flow that its messages pass.
+    pub flow: Option<Key>,
 }
 
 /// One place of a member.
@@ -81,7 +83,7 @@ pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result
            c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
            c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
            c.expiration_criterion, i.key, i.name, i.admin_since, o.created_at, m.sub_channel, m.kind,
-           m.last_target_at
+           m.last_target_at, c.flow
          FROM identity i
          LEFT JOIN channel c ON c.app_instance = $4 AND c.id = $5 AND c.deleted_at IS NULL
          LEFT JOIN moderator o ON o.channel = c.key AND o.member = i.key
@@ -94,6 +96,19 @@ pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result
         all.memberships.extend(next.memberships);
         all
     }))
+}
+
+/// The channel that an ARN names, where it exists.
+pub fn find_by_arn(tx: &mut Tx, arn: &ChannelArn) -> Result<Option<Channel>> {
+    let Some(instance) = arn.app_instance_key() else { return Ok(None) };
+    tx.row(
+        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
+           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
+           minimum_membership_percentage, expiration_days, expiration_criterion
+         FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL",
+        values![instance, arn.id()],
+        |row| channel(row, arn, 0),
+    )
 }
 
 /// Whether the channel that an ARN names exists.
@@ -240,6 +255,7 @@ fn standing(row: &Row<'_>, who: &IdentityArn, arn: &ChannelArn) -> Result<Standi
         is_moderator: row.get::<Option<i64>>(20)?.is_some(),
         memberships: row.get::<Option<Key>>(21)?.map(place).transpose()?.into_iter().collect(),
         channel: row.get::<Option<Key>>(0)?.map(|_| channel(row, arn, 0)).transpose()?,
+        flow: row.get(24)?,
     })
 }
 

@@ -265,6 +265,8 @@ stored_as_choice!(
     text::ExpirationCriterion,
     text::UserExpirationCriterion,
     text::MessagingDataType,
+    channel_flow::FlowOperation,
+    channel_flow::FlowPhase,
     event::EventType,
     event::EventMessageType,
 );

@@ -15,6 +15,7 @@ pub mod channel_flow;
 mod engine;
 mod error;
 pub mod identity;
+pub mod in_flight;
 mod lane;
 pub mod lease;
 pub mod membership;

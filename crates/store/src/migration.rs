@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_channels.sql"),
     include_str!("../migrations/0004_messages.sql"),
     include_str!("../migrations/0005_leases.sql"),
+    include_str!("../migrations/0006_flows.sql"),
 ];
 
 const TABLE: &str =

@@ -14,6 +14,8 @@ use axum::routing::{any, get};
 use bytes::Bytes;
 use carillon_model::arn::Home;
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
+use carillon_service::flow::Patience;
+use carillon_service::flow::processors::Processors;
 use carillon_service::operations::identity::create_app_instance::CreateAppInstance;
 use carillon_service::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
@@ -56,6 +58,8 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         root: root.to_root(),
         seal: Seal::new(&root.derive("carillon page tokens")),
         quotas: Quotas::default(),
+        processors: Processors::default(),
+        patience: Patience::default(),
         public_host: "localhost".to_owned(),
     }));
     let scene = Arc::new(Scene::set(service.new_id(), &mut service.clone()).await?);

@@ -1,10 +1,18 @@
-//! `ChannelFlowCallback`: a processor's answer about one message.
+//! `ChannelFlowCallback`: a processor lets one message pass, changes it, or takes it out.
 //!
-//! No message is in a flow until flows are run, so no callback is awaited: every id is as unknown as one that was
-//! made up.
+//! The first callback that is accepted decides; its effects are one transaction, so a repetition after a lost answer
+//! finds the message no longer pending, and two at once cannot both be first. A processor cannot move a message: who
+//! sent it, to whom, and where are not its to change.
+
+use carillon_model::channel::Channel;
+use carillon_model::channel_flow::{FlowPhase, InFlight, Revision};
+
+use carillon_store::in_flight::Supposed;
 
 use super::content;
+use crate::flow::{self, no_message};
 use crate::operation::prelude::*;
+use crate::retention::seen_key;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}?operation=channel-flow-callback" => 200, Accepted)]
@@ -31,15 +39,107 @@ pub struct Accepted {
 }
 
 impl Write for ChannelFlowCallback {
-    fn run(&self, _: &mut Tx, _: &Call) -> Result<Accepted> {
-        if self.delete_resource != Some(true) {
-            let message = &self.channel_message;
-            let said = message.content.as_ref().map_or("", NonEmptyContent::as_str);
-            content::check(ChannelMessageType::Standard, said, message.metadata.as_ref())?;
-            content::check_attributes(message.message_attributes.as_ref())?;
-        }
-        Err(Error::forbidden("CallbackId: no such callback is awaited"))
+    fn exclusive(&self) -> Option<&str> {
+        Some(self.callback_id.as_str())
     }
+
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Accepted> {
+        let denied = self.delete_resource == Some(true);
+        if !denied {
+            self.check()?;
+        }
+        let (mut channel, mut one) = self.find(tx, call)?;
+        let supposed = Supposed::of(&one);
+        if denied {
+            flow::deny(tx, call, &mut channel, &mut one)?;
+        } else {
+            let revised = self.revise(one.current());
+            flow::accept(tx, call, &mut channel, &mut one, revised)?;
+            flow::go_on(tx, call, &mut channel, &mut one)?;
+        }
+        if !store::in_flight::keep(tx, &one, supposed)? {
+            return Err(Error::conflict("CallbackId: another callback was faster"));
+        }
+        let (channel_arn, callback_id) = (self.channel_arn.clone(), self.callback_id.clone());
+        Ok(Accepted { channel_arn, callback_id })
+    }
+}
+
+impl ChannelFlowCallback {
+    /// The limits of what a processor may say are those of what a sender may.
+    fn check(&self) -> Result<()> {
+        let message = &self.channel_message;
+        let said = message.content.as_ref().map_or("", NonEmptyContent::as_str);
+        content::check(ChannelMessageType::Standard, said, message.metadata.as_ref())?;
+        content::check_attributes(message.message_attributes.as_ref())
+    }
+
+    /// The message that waits for this callback.
+    fn find(&self, tx: &mut Tx, call: &Call) -> Result<(Channel, InFlight)> {
+        let instance = self.channel_arn.app_instance();
+        let unknown = || Error::forbidden("CallbackId: no such callback is awaited in this channel");
+        let channel = store::channel::find_by_arn(tx, &self.channel_arn)?.ok_or_else(unknown)?;
+        let (run, secret) = InFlight::callback_keys(self.callback_id.as_str()).ok_or_else(unknown)?;
+        let one = store::in_flight::find(tx, &instance, channel.key, run)?.ok_or_else(unknown)?;
+        let answered = one.answered.contains(&secret);
+        if !answered && one.secret != secret {
+            return Err(unknown());
+        }
+        if one.message.to_string() != self.channel_message.message_id.as_str() {
+            return Err(Error::bad_request(
+                "MessageId: is not of the message that the CallbackId was given for",
+            ));
+        }
+        self.check_sub_channel(&one)?;
+        let over = answered || one.phase == FlowPhase::End;
+        if over && call.now < one.accepted_at.plus_ms(flow::CALLBACK_WINDOW_MS) {
+            return Err(Error::bad_request("CallbackId: the message is no longer pending"));
+        }
+        let late = one.phase == FlowPhase::Wait && one.due_at <= call.now;
+        let hidden = seen_key(tx, &instance, &self.channel_message.message_id, call.now)?.is_none();
+        if over || late || hidden || !is_there(tx, &one)? {
+            return Err(no_message());
+        }
+        Ok((channel, one))
+    }
+
+    fn check_sub_channel(&self, one: &InFlight) -> Result<()> {
+        let named = self.channel_message.sub_channel_id.as_ref();
+        let own = sub_channel_id(one.channel, one.sub_channel);
+        if named.is_none_or(|named| own.as_ref() == Some(named)) {
+            Ok(())
+        } else {
+            Err(Error::bad_request("SubChannelId: is not where the message is"))
+        }
+    }
+
+    /// What the processor made of the message; nothing where it changed nothing.
+    fn revise(&self, current: &Revision) -> Option<Revision> {
+        let said = &self.channel_message;
+        let mut revision = current.clone();
+        if let Some(content) = &said.content {
+            revision.content = Some(Content::stored(content.as_str().to_owned()));
+        }
+        if said.metadata.is_some() {
+            revision.metadata = shown(said.metadata.clone());
+        }
+        if let Some(kind) = &said.content_type {
+            revision.content_type = Some(kind.clone()).filter(|kind| !kind.as_str().is_empty());
+        }
+        if let Some(map) = &said.message_attributes {
+            revision.attributes = Some(attributes(map)).filter(|map| !map.is_empty());
+        }
+        if let Some(push) = &said.push_notification {
+            revision.push_notification = Some(serde_json::to_string(push).expect("texts always serialize"));
+        }
+        Some(revision).filter(|revision| revision != current)
+    }
+}
+
+/// Whether a message that is kept was not destroyed meanwhile, with its sub-channel perhaps.
+fn is_there(tx: &mut Tx, one: &InFlight) -> Result<bool> {
+    let kept = one.persistence == ChannelMessagePersistenceType::Persistent;
+    Ok(!kept || store::message::find_status(tx, one.sub_channel, one.message)?.is_some())
 }
 
 #[cfg(test)]

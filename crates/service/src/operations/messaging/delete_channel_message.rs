@@ -34,14 +34,16 @@ impl Write for DeleteChannelMessage {
             message_id: &self.message_id,
             sub_channel_id: self.sub_channel_id.as_ref(),
         };
-        let (view, mut message) = which.claim(tx, call, RULE, |_, message| match message.status {
-            ChannelMessageStatus::Sent => Ok(()),
-            // What is in a flow, or failed there, is known to its sender only.
-            _ => Err(no_message()),
+        let (view, mut message) = which.claim(tx, call, RULE, |_, message| {
+            // What is in a flow, or failed there before anyone saw it, is known to its sender only.
+            let open = message.released && message.status != ChannelMessageStatus::Pending;
+            if open { Ok(()) } else { Err(no_message()) }
         })?;
         message.erase();
+        (message.status, message.status_detail) = (ChannelMessageStatus::Sent, None);
         message.updated_at = view.channel.clock;
         store::message::delete(tx, &message)?;
+        store::in_flight::delete_of_message(tx, message.sub_channel, message.key)?;
         let event = Event::delete_channel_message(&view.channel, &message);
         store::outbox::erase_message(tx, &event)?;
         tx.emit(event)?;
@@ -106,8 +108,7 @@ mod tests {
             sub_channel_id: None,
         };
         world.call(&redact).unwrap();
-        let failed = world.send(&channel, &ana, "Lost");
-        world.mark_failed(&channel, MessageKey::from_hex(failed.as_str()).unwrap(), "not reachable");
+        let failed = world.send_failing(&channel, &ana, &ana, "Lost");
         world.told();
         for id in [&whisper, &redacted] {
             world.call(&delete(&channel, &admin, id)).unwrap();

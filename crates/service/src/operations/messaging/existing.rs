@@ -55,9 +55,10 @@ pub(super) fn no_message() -> Error {
     Error::forbidden("The message does not exist, or the bearer may not change it")
 }
 
-/// Refuses a message that is still in a flow, that failed there, or that says nothing any more.
+/// Refuses a message that is in a flow, that failed there before anyone saw it, or that says nothing any more. An
+/// edit that failed leaves what was SENT before it.
 pub(super) fn check_open(message: &Message) -> Result<()> {
-    if message.status != ChannelMessageStatus::Sent {
+    if !message.released || message.status == ChannelMessageStatus::Pending {
         return Err(Error::conflict("MessageId: the message is not SENT"));
     }
     if message.redacted {

@@ -1,4 +1,9 @@
-//! `GetChannelMessage`: one message. Its sender sees it however far it has come, others once it is SENT.
+//! `GetChannelMessage`: one message. Its sender sees it however far it has come, others once it was SENT.
+//!
+//! A NON_PERSISTENT message is not kept; but while it is in a flow its sender sees it, because clients fetch what they
+//! were told is PENDING.
+
+use carillon_model::message::Message;
 
 use crate::operation::prelude::*;
 use crate::retention::seen_key;
@@ -35,15 +40,29 @@ impl Read for GetChannelMessage {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
         let instance = self.channel_arn.app_instance();
-        let found = match seen_key(tx, &instance, &self.message_id, call.now)? {
-            Some(key) => store::message::find(tx, &instance, sub_channel, key)?,
+        // A message that is not for the caller is as absent as one that never was.
+        let message = match seen_key(tx, &instance, &self.message_id, call.now)? {
+            Some(key) => find(tx, &instance, (sub_channel, key), view.caller.key)?,
             None => None,
         };
-        // A message that is not for the caller is as absent as one that never was.
-        let message = found.filter(|message| message.is_shown_to(view.caller.key));
         let message = message.ok_or_else(|| Error::not_found("MessageId: the message does not exist"))?;
         Ok(Got { channel_message: ChannelMessage::new(&self.channel_arn, message) })
     }
+}
+
+/// The message as its viewer sees it.
+fn find(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    (sub_channel, key): (Key, MessageKey),
+    viewer: Key,
+) -> Result<Option<Message>> {
+    if let Some(message) = store::message::find(tx, instance, sub_channel, key)? {
+        return crate::seen::message(tx, instance, message, viewer);
+    }
+    let in_flight = store::in_flight::find_of_message(tx, instance, sub_channel, key)?;
+    let own = in_flight.filter(|one| one.sender.key == viewer && one.status == ChannelMessageStatus::Pending);
+    Ok(own.map(|one| one.as_said()))
 }
 
 #[cfg(test)]

@@ -2,8 +2,13 @@
 //!
 //! It lets a sender whose socket was down learn the outcome. Whoever else asks, whatever their role, is told
 //! what they would be told of a message that never was. It is one read by the primary key, whose cost does not
-//! grow with the channel's history.
+//! grow with the channel's history. Only of a message that is not kept it is a second one: while it is in a flow, and
+//! until the flow's window is over, its outcome is known.
 
+use carillon_store::in_flight::Outcome;
+use carillon_store::message::Status;
+
+use crate::flow::CALLBACK_WINDOW_MS;
 use crate::operation::prelude::*;
 use crate::retention::seen_key;
 
@@ -40,7 +45,7 @@ impl Read for GetChannelMessageStatus {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
         let found = match seen_key(tx, &self.channel_arn.app_instance(), &self.message_id, call.now)? {
-            Some(key) => store::message::find_status(tx, sub_channel, key)?,
+            Some(key) => find(tx, call.now, sub_channel, key)?,
             None => None,
         };
         let own = found.filter(|found| found.sender == view.caller.key);
@@ -48,6 +53,22 @@ impl Read for GetChannelMessageStatus {
             own.ok_or_else(|| Error::forbidden("The message does not exist, or the bearer did not send it"))?;
         Ok(Got { status: ChannelMessageStatusStructure { value: own.status, detail: own.detail } })
     }
+}
+
+/// How far a message has come. A new one that was denied has left no trace.
+fn find(tx: &mut Tx, now: Timestamp, sub_channel: Key, key: MessageKey) -> Result<Option<Status>> {
+    if let Some(kept) = store::message::find_status(tx, sub_channel, key)? {
+        return Ok(Some(kept));
+    }
+    if key.created().plus_ms(CALLBACK_WINDOW_MS) <= now {
+        return Ok(None);
+    }
+    let outcome = store::in_flight::find_outcome(tx, sub_channel, key)?;
+    let told = outcome.filter(|outcome| {
+        outcome.persistence == ChannelMessagePersistenceType::NonPersistent
+            && outcome.status != ChannelMessageStatus::Denied
+    });
+    Ok(told.map(|Outcome { sender, status, detail, .. }| Status { sender, status, detail }))
 }
 
 #[cfg(test)]
@@ -113,18 +134,16 @@ mod tests {
     }
 
     #[engine_test]
-    fn the_status_is_what_the_store_holds(world: &mut World) {
+    fn a_failure_says_which_processor_and_why(world: &mut World) {
         let ana = world.user("ana");
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
-        let sent = world.send(&channel, &ana, "Here");
-        let key = MessageKey::from_hex(sent.as_str()).unwrap();
-        world.mark_failed(&channel, key, "the processor cannot be reached");
+        let sent = world.send_failing(&channel, &ana, &ana, "Here");
         assert_eq!(status(world, &channel, &sent, &ana), Ok(ChannelMessageStatus::Failed));
         let (channel_arn, message_id) = (channel.clone(), sent.clone());
         let ask =
             GetChannelMessageStatus { channel_arn, message_id, chime_bearer: ana, sub_channel_id: None };
         let detail = world.call(&ask).unwrap().status.detail.unwrap();
-        assert_eq!(detail.as_str(), "the processor cannot be reached");
+        assert_eq!(detail.as_str(), "The processor Moderate could not be called: not reachable");
     }
 
     #[engine_test]

@@ -69,11 +69,11 @@ impl Read for ListChannelMessages {
             }
         };
         let (rows, next_token) = page.cut(rows, |message| message.key);
-        let shown = rows.into_iter().filter(|message| message.is_shown_to(view.caller.key));
+        let shown = crate::seen::messages(tx, &self.channel_arn.app_instance(), rows, view.caller.key)?;
         Ok(Listed {
             channel_arn: self.channel_arn.clone(),
             next_token,
-            channel_messages: shown.map(ChannelMessageSummary::from).collect(),
+            channel_messages: shown.into_iter().map(ChannelMessageSummary::from).collect(),
             sub_channel_id: self.sub_channel_id.clone(),
         })
     }
@@ -174,8 +174,7 @@ mod tests {
         world.join(&channel, &ana, &cy);
         world.send(&channel, &ana, "to all");
         world.send_to(&channel, &ana, "to bob", &bob);
-        let failed = world.send(&channel, &bob, "failed");
-        world.mark_failed(&channel, MessageKey::from_hex(failed.as_str()).unwrap(), "unreachable");
+        world.send_failing(&channel, &ana, &bob, "failed");
         world.send(&channel, &ana, "to all again");
         let one =
             |who| ListChannelMessages { max_results: Some(1.try_into().unwrap()), ..list(&channel, who) };

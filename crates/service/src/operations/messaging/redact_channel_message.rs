@@ -46,7 +46,9 @@ impl Write for RedactChannelMessage {
         let (view, mut message) = which.claim(tx, call, RULE, check)?;
         message.erase();
         (message.redacted, message.updated_at) = (true, view.channel.clock);
+        (message.status, message.status_detail) = (ChannelMessageStatus::Sent, None);
         store::message::revise(tx, &message)?;
+        store::in_flight::delete_of_message(tx, message.sub_channel, message.key)?;
         let event = Event::redact_channel_message(&view.channel, &message);
         store::outbox::erase_message(tx, &event)?;
         tx.emit(event)?;
@@ -187,8 +189,7 @@ mod tests {
         let (ana, bob) = (world.user("ana"), world.user("bob"));
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
         world.join(&channel, &ana, &bob);
-        let id = world.send(&channel, &bob, "Lost");
-        world.mark_failed(&channel, MessageKey::from_hex(id.as_str()).unwrap(), "not reachable");
+        let id = world.send_failing(&channel, &ana, &bob, "Lost");
         assert_eq!(world.call(&redact(&channel, &bob, &id)).unwrap_err().code, ErrorCode::Conflict);
         assert_eq!(world.call(&redact(&channel, &ana, &id)).unwrap_err().code, ErrorCode::Forbidden);
     }

@@ -1,14 +1,18 @@
 //! `SendChannelMessage`: a message from a member to the channel, or to one other member.
 //!
 //! This is the hot path: one read of how the sender stands, one claim of the channel, the token, the message,
-//! the event. A NON_PERSISTENT message is an event and nothing else.
+//! the event. A NON_PERSISTENT message is an event and nothing else. In a channel with a flow a STANDARD message is
+//! PENDING, and its sender's alone, until the flow releases it.
 
 use carillon_model::event::Event;
 use carillon_model::identity::Identity as Who;
 use carillon_model::message::Message;
 
+use carillon_model::channel_flow::FlowOperation;
+
 use super::content;
 use crate::call::Claim;
+use crate::flow;
 use crate::once::{Once, once, unreadable};
 use crate::operation::prelude::*;
 
@@ -75,12 +79,7 @@ impl Write for SendChannelMessage {
             Once::First(sent) => sent,
             Once::Earlier(kept) => {
                 let key = MessageKey::from_hex(&kept).ok_or_else(|| unreadable("SendChannelMessage"))?;
-                let found = store::message::find_status(tx, sub_channel, key)?;
-                let status = found.map_or_else(sent_status, |found| ChannelMessageStatusStructure {
-                    value: found.status,
-                    detail: found.detail,
-                });
-                (key, status)
+                (key, status_of(tx, sub_channel, key)?)
             }
         };
         Ok(Sent {
@@ -106,20 +105,39 @@ impl SendChannelMessage {
         if !admits(&view) {
             return Err(Error::forbidden("The bearer does not belong to the sub-channel"));
         }
-        let claim = Claim { events: 1, last_message: persistent && target.is_none() };
-        let view = call.claim(tx, view, claim, admits)?;
-        let channel = &view.channel;
-        let message = self.message(call, &view, sub_channel, target);
+        let flows = |view: &View| view.flow.filter(|_| self.kind == ChannelMessageType::Standard);
+        let in_flow = flows(&view).is_some();
+        let claim = Claim { events: 1, last_message: !in_flow && persistent && target.is_none() };
+        let mut view = call.claim(tx, view, claim, admits)?;
+        let flow = flows(&view);
+        if flow.is_some() != in_flow {
+            // The flow came or went between the look and the claim, which was made for the other case.
+            return Err(store::Error::Retry.into());
+        }
+        let mut message = self.message(call, &view, sub_channel, target);
+        if flow.is_some() {
+            (message.status, message.released) = (ChannelMessageStatus::Pending, false);
+        }
+        let push = self.push_notification.as_ref();
+        let push = push.map(|push| serde_json::to_string(push).expect("texts always serialize"));
         if persistent {
-            let push = self.push_notification.as_ref();
-            let push = push.map(|push| serde_json::to_string(push).expect("texts always serialize"));
             store::message::insert(tx, &message, push.as_deref())?;
+        }
+        let answer = (message.key, ChannelMessageStatusStructure::from(&message));
+        if let Some(flow) = flow {
+            let (operation, message) = (FlowOperation::Create, &message);
+            let entry = flow::Entry { flow, operation, message, push_notification: push };
+            flow::begin(tx, call, &mut view.channel, entry)?;
+            return Ok(answer);
+        }
+        let channel = &view.channel;
+        if persistent {
             for one in message.target.iter().flat_map(|target| [target.key, message.sender.key]) {
                 store::membership::note_target(tx, channel.key, one, sub_channel, channel.clock)?;
             }
         }
         tx.emit(Event::create_channel_message(channel, &message))?;
-        Ok((message.key, ChannelMessageStatusStructure::from(&message)))
+        Ok(answer)
     }
 
     /// The target, which must belong to where the message goes.
@@ -149,6 +167,7 @@ impl SendChannelMessage {
             persistence: self.persistence,
             status: ChannelMessageStatus::Sent,
             status_detail: None,
+            released: true,
             content: Some(Content::stored(self.content.as_str().to_owned())),
             metadata: shown(self.metadata.clone()),
             content_type: self.content_type.clone().filter(|kind| !kind.as_str().is_empty()),
@@ -160,9 +179,18 @@ impl SendChannelMessage {
     }
 }
 
-/// A message that is no longer stored was sent once, or it would have no token.
-fn sent_status() -> ChannelMessageStatusStructure {
-    ChannelMessageStatusStructure { value: ChannelMessageStatus::Sent, detail: None }
+/// How far a message that was accepted has come. One that is neither stored nor in a flow was sent once, or it would
+/// have no token.
+fn status_of(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<ChannelMessageStatusStructure> {
+    let kept = store::message::find_status(tx, sub_channel, key)?.map(|kept| (kept.status, kept.detail));
+    let (value, detail) = match kept {
+        Some(kept) => kept,
+        None => match store::in_flight::find_outcome(tx, sub_channel, key)? {
+            Some(outcome) => (outcome.status, outcome.detail),
+            None => (ChannelMessageStatus::Sent, None),
+        },
+    };
+    Ok(ChannelMessageStatusStructure { value, detail })
 }
 
 #[cfg(test)]

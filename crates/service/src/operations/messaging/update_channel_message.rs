@@ -1,10 +1,13 @@
-//! `UpdateChannelMessage`: the sender replaces what a message says.
+//! `UpdateChannelMessage`: the sender replaces what a message says. In a channel with a flow the edit is PENDING, and
+//! everyone else goes on seeing what was, until the flow releases it.
 
+use carillon_model::channel_flow::FlowOperation;
 use carillon_model::event::Event;
 use carillon_model::message::Message;
 
 use super::content;
 use super::existing::{Which, check_open, no_message};
+use crate::flow;
 use crate::operation::prelude::*;
 
 /// The request.
@@ -55,7 +58,8 @@ impl Write for UpdateChannelMessage {
             sub_channel_id: self.sub_channel_id.as_ref(),
         };
         let judge = |view: &View, message: &Message| self.check(view, message);
-        let (view, mut message) = which.claim(tx, call, RULE, judge)?;
+        let (mut view, mut message) = which.claim(tx, call, RULE, judge)?;
+        let failed = message.status == ChannelMessageStatus::Failed;
         message.content = Some(Content::stored(self.content.as_str().to_owned()));
         if self.metadata.is_some() {
             message.metadata = shown(self.metadata.clone());
@@ -64,8 +68,17 @@ impl Write for UpdateChannelMessage {
             message.content_type = Some(content_type.clone()).filter(|kind| !kind.as_str().is_empty());
         }
         (message.edited_at, message.updated_at) = (Some(view.channel.clock), view.channel.clock);
-        store::message::revise(tx, &message)?;
-        tx.emit(Event::update_channel_message(&view.channel, &message))?;
+        (message.status, message.status_detail) = (ChannelMessageStatus::Sent, None);
+        if let Some(flow) = view.flow.filter(|_| message.kind == ChannelMessageType::Standard) {
+            message.status = ChannelMessageStatus::Pending;
+            enter(tx, call, &mut view, flow, &message)?;
+        } else {
+            if failed {
+                store::in_flight::delete_of_message(tx, message.sub_channel, message.key)?;
+            }
+            store::message::revise(tx, &message)?;
+            tx.emit(Event::update_channel_message(&view.channel, &message))?;
+        }
         Ok(Updated {
             channel_arn: self.channel_arn.clone(),
             message_id: self.message_id.clone(),
@@ -73,6 +86,15 @@ impl Write for UpdateChannelMessage {
             sub_channel_id: self.sub_channel_id.clone(),
         })
     }
+}
+
+/// Lets an edit into the flow; what it is to replace stays.
+fn enter(tx: &mut Tx, call: &Call, view: &mut View, flow: Key, message: &Message) -> Result<()> {
+    let place = (message.sub_channel, message.key);
+    let push_notification = store::message::find_push_notification(tx, message.sub_channel, message.key)?;
+    store::message::set_status(tx, place, message.status, None, message.updated_at)?;
+    let entry = flow::Entry { flow, operation: FlowOperation::Update, message, push_notification };
+    flow::begin(tx, call, &mut view.channel, entry)
 }
 
 impl UpdateChannelMessage {
@@ -199,8 +221,7 @@ mod tests {
     fn a_message_that_failed_is_not_edited(world: &mut World) {
         let ana = world.user("ana");
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
-        let id = world.send(&channel, &ana, "Lost");
-        world.mark_failed(&channel, MessageKey::from_hex(id.as_str()).unwrap(), "not reachable");
+        let id = world.send_failing(&channel, &ana, &ana, "Lost");
         assert_eq!(world.call(&update(&channel, &ana, &id, "Found")).unwrap_err().code, ErrorCode::Conflict);
     }
 

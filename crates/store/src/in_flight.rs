@@ -1,0 +1,298 @@
+//! Messages in channel flows: what waits for a processor, since when, and for a while how it ended.
+//!
+//! Everything that a crash must not lose is here: the snapshot of the flow, the stage, the callback ids, the
+//! attempts and the deadline. Whoever calls a processor leases the row first, so that one node does at a time.
+
+use carillon_model::arn::{AppInstanceArn, ChannelArn, Home};
+use carillon_model::channel_flow::{FlowPhase, InFlight, Revision};
+use carillon_model::text::{ChannelMessagePersistenceType, ChannelMessageStatus, StatusDetail};
+use carillon_model::{Key, MessageKey, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::engine::{Row, values};
+use crate::{Error, Result, Tx, identity};
+
+/// The columns of a row as `in_flight` reads it, and where they come from; the rest of the statement follows.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT f.channel, f.run, f.sub_channel, f.message, f.operation, f.persistence, f.said, f.revised, ",
+            "f.processors, f.stage, f.secret, f.answered, f.phase, f.status, f.detail, f.accepted_at, ",
+            "f.updated_at, f.attempts, f.tried_since, f.due_at, s.key, s.kind, s.id, s.name, ",
+            "t.key, t.kind, t.id, t.name, c.id, c.app_instance ",
+            "FROM in_flight f JOIN identity s ON s.key = f.sender LEFT JOIN identity t ON t.key = f.target ",
+            "JOIN channel c ON c.key = f.channel ",
+            $rest
+        )
+    };
+}
+
+/// Adds a message to those in flight. What an earlier edit of it left must be gone.
+pub fn insert(tx: &mut Tx, one: &InFlight) -> Result<()> {
+    tx.defer(
+        "INSERT INTO in_flight (channel, run, sub_channel, message, operation, persistence, sender, target, said,
+           revised, processors, stage, secret, answered, phase, status, detail, accepted_at, updated_at, attempts,
+           tried_since, due_at, lease_until)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+           $22, 0)",
+        values![
+            one.channel,
+            one.run,
+            one.sub_channel,
+            one.message,
+            one.operation,
+            one.persistence,
+            one.sender.key,
+            one.target.as_ref().map(|target| target.key),
+            json(&one.said),
+            one.revised.as_ref().map(json),
+            json(&one.processors),
+            stage(one),
+            one.secret,
+            json(&one.answered),
+            one.phase,
+            one.status,
+            one.detail,
+            one.accepted_at,
+            one.updated_at,
+            one.attempts,
+            one.tried_since,
+            one.due_at,
+        ],
+    )
+}
+
+/// What a change of a message in flight supposes: that nobody else moved it on.
+#[derive(Debug, Clone, Copy)]
+pub struct Supposed {
+    secret: Key,
+    phase: FlowPhase,
+}
+
+impl Supposed {
+    /// That it is as it was read.
+    pub fn of(one: &InFlight) -> Self {
+        Self { secret: one.secret, phase: one.phase }
+    }
+}
+
+/// Writes what changed of a message in flight, and gives its lease back. False when somebody else was faster: what
+/// else the transaction did must be undone.
+pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
+    let count = tx.execute(
+        "UPDATE in_flight SET said = $3, revised = $4, stage = $5, secret = $6, answered = $7, phase = $8,
+           status = $9, detail = $10, updated_at = $11, attempts = $12, tried_since = $13, due_at = $14,
+           lease = NULL, lease_until = 0
+         WHERE channel = $1 AND run = $2 AND secret = $15 AND phase = $16",
+        values![
+            one.channel,
+            one.run,
+            json(&one.said),
+            one.revised.as_ref().map(json),
+            stage(one),
+            one.secret,
+            json(&one.answered),
+            one.phase,
+            one.status,
+            one.detail,
+            one.updated_at,
+            one.attempts,
+            one.tried_since,
+            one.due_at,
+            supposed.secret,
+            supposed.phase,
+        ],
+    )?;
+    Ok(count == 1)
+}
+
+/// The message in flight under this name.
+pub fn find(tx: &mut Tx, instance: &AppInstanceArn, channel: Key, run: Key) -> Result<Option<InFlight>> {
+    let sql = select!("WHERE f.channel = $1 AND f.run = $2");
+    tx.row(sql, values![channel, run], |row| in_flight(row, instance))
+}
+
+/// What is in flight of a message, or was last.
+pub fn find_of_message(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    sub_channel: Key,
+    message: MessageKey,
+) -> Result<Option<InFlight>> {
+    let sql = select!("WHERE f.sub_channel = $1 AND f.message = $2");
+    tx.row(sql, values![sub_channel, message], |row| in_flight(row, instance))
+}
+
+/// How far a message that is not stored has come in its flow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Who sent it.
+    pub sender: Key,
+    /// Whether it is kept.
+    pub persistence: ChannelMessagePersistenceType,
+    /// How far it has come.
+    pub status: ChannelMessageStatus,
+    /// Why.
+    pub detail: Option<StatusDetail>,
+}
+
+/// How far the flow has come with a message.
+pub fn find_outcome(tx: &mut Tx, sub_channel: Key, message: MessageKey) -> Result<Option<Outcome>> {
+    tx.row(
+        "SELECT sender, persistence, status, detail FROM in_flight WHERE sub_channel = $1 AND message = $2",
+        values![sub_channel, message],
+        |row| {
+            Ok(Outcome {
+                sender: row.get(0)?,
+                persistence: row.get(1)?,
+                status: row.get(2)?,
+                detail: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// Whether anything that waits for this is due.
+pub fn is_due(tx: &mut Tx, phase: FlowPhase, now: Timestamp) -> Result<bool> {
+    let sql = "SELECT 1 FROM in_flight WHERE phase = $1 AND due_at <= $2 AND lease_until <= $2 LIMIT 1";
+    Ok(tx.row(sql, values![phase, now], |_| Ok(()))?.is_some())
+}
+
+/// Leases up to `limit` messages whose processor is to be called, the longest due first, and shows them with
+/// their channels. `lease` is a name that nobody used before.
+pub fn lease_due(
+    tx: &mut Tx,
+    home: &Home,
+    (lease, until): (Key, Timestamp),
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(ChannelArn, InFlight)>> {
+    let leased = tx.execute(
+        "UPDATE in_flight SET lease = $1, lease_until = $2 WHERE lease_until <= $3 AND (channel, run) IN
+           (SELECT channel, run FROM in_flight
+            WHERE phase = 'HAND_OVER' AND due_at <= $3 AND lease_until <= $3 ORDER BY due_at LIMIT $4)",
+        values![lease, until, now, limit],
+    )?;
+    if leased == 0 {
+        return Ok(Vec::new());
+    }
+    let sql =
+        select!("WHERE f.phase = 'HAND_OVER' AND f.due_at <= $2 AND f.lease = $1 AND c.deleted_at IS NULL");
+    tx.rows(sql, values![lease, now], |row| with_channel(row, home))
+}
+
+/// Up to `limit` messages whose processor did not call back in time, the longest overdue first.
+pub fn list_overdue(
+    tx: &mut Tx,
+    home: &Home,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(ChannelArn, InFlight)>> {
+    let sql = select!(
+        "WHERE f.phase = 'WAIT' AND f.due_at <= $1 AND c.deleted_at IS NULL ORDER BY f.due_at LIMIT $2"
+    );
+    tx.rows(sql, values![now, limit], |row| with_channel(row, home))
+}
+
+/// How many messages someone sent into the flows of a sub-channel from this key on, counting no further than
+/// `most`.
+pub fn count_since(tx: &mut Tx, sub_channel: Key, sender: Key, least: MessageKey, most: i64) -> Result<i64> {
+    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM in_flight
+               WHERE sub_channel = $1 AND $2 <= message AND sender = $3 AND operation = 'CREATE' LIMIT $4) AS counted";
+    let counted = tx.row(sql, values![sub_channel, least, sender, most], |row| row.get(0))?;
+    Ok(counted.unwrap_or_default())
+}
+
+/// Forgets what a flow did with a message.
+pub fn delete_of_message(tx: &mut Tx, sub_channel: Key, message: MessageKey) -> Result<()> {
+    let sql = "DELETE FROM in_flight WHERE sub_channel = $1 AND message = $2";
+    tx.defer(sql, values![sub_channel, message])
+}
+
+/// Forgets up to `limit` outcomes whose time is over; answers how many.
+pub fn delete_old(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM in_flight WHERE (channel, run) IN
+           (SELECT channel, run FROM in_flight WHERE phase = 'END' AND due_at <= $1 ORDER BY due_at LIMIT $2)",
+        values![now, limit],
+    )
+}
+
+/// Forgets up to `limit` messages of a channel that is no more; answers how many.
+pub fn delete_some(tx: &mut Tx, channel: Key, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM in_flight WHERE channel = $1 AND run IN
+           (SELECT run FROM in_flight WHERE channel = $1 ORDER BY run LIMIT $2)",
+        values![channel, limit],
+    )
+}
+
+/// Forgets up to `limit` messages of a sub-channel that is no more; answers how many.
+pub fn delete_of_sub_channel(tx: &mut Tx, sub_channel: Key, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM in_flight WHERE sub_channel = $1 AND message IN
+           (SELECT message FROM in_flight WHERE sub_channel = $1 ORDER BY message LIMIT $2)",
+        values![sub_channel, limit],
+    )
+}
+
+/// Forgets up to `limit` messages of a channel, its sub-channels among it, with keys below `bound`.
+pub fn delete_before(tx: &mut Tx, channel: Key, bound: MessageKey, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM in_flight WHERE (sub_channel, message) IN (
+           SELECT sub_channel, message FROM in_flight
+           WHERE sub_channel IN (
+             SELECT key FROM channel WHERE key = $1 UNION SELECT key FROM sub_channel WHERE channel = $1)
+             AND message < $2
+           LIMIT $3)",
+        values![channel, bound, limit],
+    )
+}
+
+fn with_channel(row: &Row<'_>, home: &Home) -> Result<(ChannelArn, InFlight)> {
+    let (id, instance): (String, Key) = (row.get(28)?, row.get(29)?);
+    let instance = home.app_instance(instance);
+    Ok((instance.channel(&id), in_flight(row, &instance)?))
+}
+
+fn in_flight(row: &Row<'_>, instance: &AppInstanceArn) -> Result<InFlight> {
+    let stage: i64 = row.get(9)?;
+    Ok(InFlight {
+        channel: row.get(0)?,
+        run: row.get(1)?,
+        sub_channel: row.get(2)?,
+        message: row.get(3)?,
+        operation: row.get(4)?,
+        persistence: row.get(5)?,
+        said: read(&row.get::<String>(6)?)?,
+        revised: row.get::<Option<String>>(7)?.map(|text| read::<Revision>(&text)).transpose()?,
+        processors: read(&row.get::<String>(8)?)?,
+        stage: usize::try_from(stage).map_err(|_| Error::broken("a stored stage is negative"))?,
+        secret: row.get(10)?,
+        answered: read(&row.get::<String>(11)?)?,
+        phase: row.get(12)?,
+        status: row.get(13)?,
+        detail: row.get(14)?,
+        accepted_at: row.get(15)?,
+        updated_at: row.get(16)?,
+        attempts: row.get(17)?,
+        tried_since: row.get(18)?,
+        due_at: row.get(19)?,
+        sender: identity::identity(row, instance, 20)?,
+        target: row.get::<Option<Key>>(24)?.map(|_| identity::identity(row, instance, 24)).transpose()?,
+    })
+}
+
+fn stage(one: &InFlight) -> i64 {
+    i64::try_from(one.stage).expect("a flow has at most three processors")
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("texts, keys and lists always serialize")
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| Error::broken(format!("what is stored of a message in flight is not JSON: {error}")))
+}
