@@ -1,5 +1,7 @@
 //! Channel flows: the processors that a message passes before the channel sees it.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::arn::ChannelFlowArn;
@@ -183,5 +185,44 @@ impl InFlight {
             edited_at: edited.then_some(self.accepted_at),
             updated_at: self.updated_at,
         }
+    }
+}
+
+/// Why a processor could not be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Nobody answered there, or nobody is known there.
+    NotReachable,
+    /// The function does not exist.
+    NotFound,
+    /// We may not call it.
+    NotPermitted,
+    /// It is called too often.
+    Throttled,
+    /// It took too long.
+    TimedOut,
+    /// It answered that it failed.
+    Refused,
+}
+
+/// A call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub reason: Reason,
+    /// Whether the same call will fail again however often it is made.
+    pub permanent: bool,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotReachable => "not reachable",
+            Self::NotFound => "not found",
+            Self::NotPermitted => "not permitted",
+            Self::Throttled => "throttled",
+            Self::TimedOut => "timed out",
+            Self::Refused => "answered with an error",
+        })
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_service::error::{Error, Result};
-use carillon_service::{Clock, jobs, retention};
+use carillon_service::{Clock, Service, jobs, retention};
 use carillon_store::{self as store, Store, Tx, Work};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
@@ -40,7 +40,13 @@ const WALK_EVERY: Duration = Duration::from_hours(1);
 const LEASE_MS: i64 = 60_000;
 
 /// In the order in which a moved clock runs them: what expires first, then what is left of it.
-const JOBS: [Job; 5] = [
+const JOBS: [Job; 7] = [
+    Job {
+        name: "flow deadlines",
+        every: SWEEP_EVERY,
+        woken_by: None,
+        run: |round| Box::pin(fail_overdue(round)),
+    },
     Job {
         name: "expire channels",
         every: WALK_EVERY,
@@ -48,6 +54,7 @@ const JOBS: [Job; 5] = [
         run: |round| Box::pin(expire_channels(round)),
     },
     Job { name: "retention", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(retention(round)) },
+    Job { name: "trim flows", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(trim_flows(round)) },
     Job { name: "trim tokens", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(trim_tokens(round)) },
     Job {
         name: "trim outbox",
@@ -65,6 +72,7 @@ const JOBS: [Job; 5] = [
 
 /// What jobs work with.
 pub(crate) struct Jobs {
+    service: Arc<Service>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     home: Home,
@@ -104,13 +112,14 @@ struct Round<'a> {
 impl Jobs {
     /// Starts a task for each job.
     pub(crate) fn start(
-        (store, clock): (Arc<Store>, Arc<dyn Clock>),
-        home: Home,
+        service: Arc<Service>,
+        clock: Arc<dyn Clock>,
         node: Key,
         bells: Arc<Bells>,
     ) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let jobs = Arc::new(Self { store, clock, home, node, bells, stop, tasks });
+        let (store, home) = (service.store().clone(), service.home().clone());
+        let jobs = Arc::new(Self { service, store, clock, home, node, bells, stop, tasks });
         for job in &JOBS {
             jobs.tasks.spawn(jobs.clone().tick(job));
         }
@@ -183,6 +192,20 @@ impl Round<'_> {
         };
         self.jobs.store.write(aggregate, held).await
     }
+}
+
+/// Ends the waits for processors that did not call back. Each message is moved in the lane of its channel.
+async fn fail_overdue(round: &Round<'_>) -> Result<()> {
+    while round.step("flow deadlines", |_| Ok(())).await?.is_some()
+        && round.jobs.service.fail_overdue(jobs::STEP_LEN_MAX).await?
+    {}
+    Ok(())
+}
+
+async fn trim_flows(round: &Round<'_>) -> Result<()> {
+    let now = round.now;
+    while round.step("flow outcomes", move |tx| jobs::trim_flows(tx, now)).await? == Some(true) {}
+    Ok(())
 }
 
 async fn trim_outbox(round: &Round<'_>) -> Result<()> {

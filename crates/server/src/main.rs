@@ -14,6 +14,7 @@ mod credentials;
 mod data_dir;
 mod demo;
 mod error;
+mod flows;
 mod http;
 mod jobs;
 mod log;

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use carillon_delivery::Hub;
 use carillon_model::Key;
-use carillon_service::flow::Patience;
-use carillon_service::flow::processors::Processors;
 use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
 use carillon_service::{Clock, Service};
@@ -18,10 +16,11 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::clock::{self, SystemClock};
-use crate::config::{Settings, StoreAddress};
+use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::flows::Flows;
 use crate::http::{Front, Listening, bind, router, serve};
 use crate::jobs::{Bells, Jobs};
 use crate::stop::StopSignal;
@@ -53,6 +52,7 @@ pub(crate) struct Running {
     hub: Arc<Hub>,
     listening: Vec<Listening>,
     jobs: Arc<Jobs>,
+    flows: Arc<Flows>,
     stop: StopSignal,
     /// Given back last, when nothing writes to it any more.
     _data_dir: DataDir,
@@ -84,18 +84,20 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let clock = start_clock(settings, &store).await?;
     let node = Key::random(random.random());
     let service = Arc::new(Service::new(carillon_service::Settings {
-        store: store.clone(),
+        store,
         home: settings.home.clone(),
         clock: clock.clone(),
         random,
         root: root.to_root(),
         seal: Seal::new(&root.derive("carillon page tokens")),
         quotas: Quotas::default(),
-        processors: Processors::default(),
-        patience: Patience::default(),
+        processors: flows::processors(&settings.processors)?,
+        patience: settings.patience,
         public_host: public_host.as_str().to_owned(),
     }));
-    let jobs = Jobs::start((store, clock.clone()), settings.home.clone(), node, bells);
+    let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
+    let targets = flows::targets(settings.targets.clone(), settings.patience)?;
+    let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
     let front = Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone());
     let routes = router(front.clone(), settings.test_clock);
     let mut listening = Vec::new();
@@ -118,6 +120,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         hub,
         listening,
         jobs,
+        flows,
         stop,
         _data_dir: data_dir,
     })
@@ -131,14 +134,16 @@ impl Running {
         self.front.stop();
         let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
         // Sockets and requests at once: neither has to wait for the other.
-        let ticking = tokio::time::timeout(DRAIN_TIMEOUT, self.jobs.stop());
+        let work = async { tokio::join!(self.jobs.stop(), self.flows.stop()) };
+        let working = tokio::time::timeout(DRAIN_TIMEOUT, work);
         let (_, (), ended) =
-            tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), ticking);
+            tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), working);
         if ended.is_err() {
             tracing::warn!("a job did not end in time");
         }
         // Dropping the store waits for what its lanes still have to write.
-        let dropping = tokio::task::spawn_blocking(move || drop((self.front, self.jobs, self.service)));
+        let dropping =
+            tokio::task::spawn_blocking(move || drop((self.front, self.jobs, self.flows, self.service)));
         if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
             tracing::warn!("the store did not end in time");
         }

@@ -14,7 +14,7 @@ pub mod processors;
 #[cfg(test)]
 mod tests;
 
-pub use invocation::{Failure, Invocation, Patience, Reason};
+pub use invocation::{CALL_TIMEOUT_MS_MAX, Invocation, Patience};
 
 use carillon_model::channel::Channel;
 use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};

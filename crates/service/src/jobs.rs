@@ -24,6 +24,11 @@ pub fn trim_outbox(tx: &mut Tx, now: Timestamp) -> Result<bool> {
     Ok(STEP_LEN_MAX.unsigned_abs() == deleted)
 }
 
+/// Forgets how flows ended, once their window is over; false when nothing is left to do.
+pub fn trim_flows(tx: &mut Tx, now: Timestamp) -> Result<bool> {
+    Ok(STEP_LEN_MAX.unsigned_abs() == store::in_flight::delete_old(tx, now, STEP_LEN_MAX)?)
+}
+
 /// Where a walk over the tokens begins.
 pub fn first_token() -> Position {
     (Key([0; 16]), String::new(), String::new())

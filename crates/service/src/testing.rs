@@ -11,6 +11,7 @@ use bytes::Bytes;
 use carillon_auth::{Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::{Home, IdentityKind};
+use carillon_model::channel_flow::{Failure, Reason};
 use carillon_model::event::{Change, Event};
 use carillon_model::identity::AppInstanceUser;
 use carillon_model::text::*;
@@ -22,7 +23,7 @@ use rand::rngs::StdRng;
 
 pub(crate) use crate::error::ErrorCode;
 use crate::flow::processors::Processors;
-use crate::flow::{Failure, Invocation, Patience, Reason};
+use crate::flow::{Invocation, Patience};
 use crate::operation::{Operation, Outgoing};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;

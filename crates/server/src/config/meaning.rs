@@ -1,14 +1,17 @@
 //! What the options mean. Only this reaches the rest of the binary.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use carillon_model::arn::Home;
+use carillon_service::flow::Patience;
 use carillon_store::Location;
 use rustls::pki_types::ServerName;
 
 use super::Written;
+use super::flows::{Processor, Target};
 use crate::error::{Error, Result};
 
 /// How the server is to run.
@@ -30,6 +33,12 @@ pub(crate) struct Settings {
     pub(crate) home: Home,
     /// Whether tests may move the clock.
     pub(crate) test_clock: bool,
+    /// How long processors are tried.
+    pub(crate) patience: Patience,
+    /// Functions behind plain HTTP.
+    pub(crate) targets: BTreeMap<String, Target>,
+    /// Processors that are built in.
+    pub(crate) processors: BTreeMap<String, Processor>,
     /// What to log.
     pub(crate) log: String,
     /// How to write logs.
@@ -108,6 +117,9 @@ impl Settings {
             public_host,
             store,
             home: read_home(region, account)?,
+            patience: written.flows.patience()?,
+            targets: written.targets,
+            processors: written.processors,
             test_clock: written.test_clock.unwrap_or_default(),
             log: written.log.unwrap_or_else(|| "info".to_owned()),
             log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,

@@ -9,11 +9,13 @@
     reason = "what documents a field is what `--help` prints, where <data-dir> is no tag"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::flows::{Flows, Processor, Target};
 use crate::error::{Error, Result};
 
 /// Every option, as it was written. The variable of an option is its key in capitals after `CARILLON_`.
@@ -68,6 +70,15 @@ pub(crate) struct Written {
     /// How to write logs: text or json [default: text].
     #[arg(long, env = "CARILLON_LOG_FORMAT", value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
+    /// Functions behind plain HTTP.
+    #[arg(skip)]
+    pub(crate) targets: BTreeMap<String, Target>,
+    /// Processors that are built in.
+    #[arg(skip)]
+    pub(crate) processors: BTreeMap<String, Processor>,
+    /// How long processors are tried.
+    #[arg(skip)]
+    pub(crate) flows: Flows,
     /// A carillon.toml, whose keys are these options with _ for - [default: none].
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -100,6 +111,9 @@ impl Written {
             test_clock: self.test_clock.or(there.test_clock),
             log: self.log.or(there.log),
             log_format: self.log_format.or(there.log_format),
+            targets: there.targets,
+            processors: there.processors,
+            flows: there.flows,
             config: self.config.or(there.config),
         }
     }

@@ -3,9 +3,7 @@
 //! A call is leased, made outside of every transaction, and reported. A report about a stage that is over, because
 //! the processor's callback was faster or another node took over, changes nothing.
 
-use std::fmt;
-
-use carillon_model::channel_flow::{FlowPhase, InFlight};
+use carillon_model::channel_flow::{Failure, FlowPhase, InFlight, Reason};
 use carillon_model::text::{FallbackAction, StatusDetail};
 use carillon_model::{ChannelArn, Key, Timestamp};
 use carillon_store::in_flight::Supposed;
@@ -41,6 +39,10 @@ impl Default for Patience {
 const BACKOFF_MS: i64 = 250;
 /// How long a lease of a call lasts: a node that dies holds a message up no longer than this.
 const LEASE_MS: i64 = 8_000;
+/// The longest that a call may be given: less than its lease, or two nodes would make it.
+pub const CALL_TIMEOUT_MS_MAX: i64 = 7_000;
+
+const _: () = assert!(CALL_TIMEOUT_MS_MAX < LEASE_MS);
 
 /// A call that is to be made now.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,45 +62,6 @@ pub struct Invocation {
     channel: Key,
     run: Key,
     secret: Key,
-}
-
-/// Why a processor could not be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// Nobody answered there, or nobody is known there.
-    NotReachable,
-    /// The function does not exist.
-    NotFound,
-    /// We may not call it.
-    NotPermitted,
-    /// It is called too often.
-    Throttled,
-    /// It took too long.
-    TimedOut,
-    /// It answered that it failed.
-    Refused,
-}
-
-/// A call that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    /// Why.
-    pub reason: Reason,
-    /// Whether the same call will fail again however often it is made.
-    pub permanent: bool,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotReachable => "not reachable",
-            Self::NotFound => "not found",
-            Self::NotPermitted => "not permitted",
-            Self::Throttled => "throttled",
-            Self::TimedOut => "timed out",
-            Self::Refused => "answered with an error",
-        })
-    }
 }
 
 impl Service {

@@ -1,12 +1,13 @@
 //! The state table: every state, everything that can happen, what becomes of the message, who is told, and what
 //! everyone sees then.
 
+use carillon_model::channel_flow::{Failure, Reason};
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use carillon_store as store;
 
 use super::processors::{Action, BuiltIn, Processors};
-use super::{CALLBACK_WINDOW_MS, Failure, Invocation, Reason};
+use super::{CALLBACK_WINDOW_MS, Invocation};
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::delete_channel::DeleteChannel;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;

@@ -1,0 +1,204 @@
+//! What an operator says about channel flows: `[flows]`, `[targets]` and `[processors]` of `carillon.toml`. Tables
+//! are nothing for a command line, so these are keys of the file only.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use carillon_model::text::LambdaFunctionArn;
+use carillon_service::flow::Patience;
+use carillon_service::flow::processors::{Action, BuiltIn, Processors};
+use carillon_targets::{Native, Targets};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// `[flows]`: how long a processor that cannot be reached is tried, before its fallback decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Flows {
+    /// Calls, the first one included; 3 by default.
+    tries_max: Option<u32>,
+    /// Seconds after the first call within which the last one may begin; 10 by default.
+    tries_window_seconds: Option<u32>,
+    /// Milliseconds that a call may take; 2,500 by default.
+    call_timeout_milliseconds: Option<u32>,
+}
+
+/// `[targets."<ARN>"]`: a function that is behind plain HTTP, not Lambda.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// Where the call is posted.
+    url: String,
+    /// What both sides know, to sign and to check the call.
+    #[serde(skip_serializing)]
+    secret: Option<String>,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// `[processors."<ARN>"]`: a processor that is built in, under the ARN of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Processor {
+    /// Looks for whole words, in any case.
+    Wordlist {
+        /// The words.
+        words: Vec<String>,
+        /// What is done with what was found.
+        action: WrittenAction,
+    },
+    /// Looks for patterns.
+    Regex {
+        /// `email`, `phone`, `card`, or a regular expression.
+        patterns: Vec<String>,
+        /// What is done with what was found.
+        action: WrittenAction,
+    },
+    /// Denies what is longer.
+    Length {
+        /// The most characters.
+        characters_max: usize,
+    },
+    /// Denies more than so many messages of one sender within so many seconds.
+    Rate {
+        /// The messages.
+        messages_max: i64,
+        /// The seconds.
+        seconds: i64,
+    },
+}
+
+/// What is done with what a processor found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WrittenAction {
+    /// The message is denied.
+    Deny,
+    /// Each character of it becomes an asterisk.
+    Mask,
+}
+
+impl Flows {
+    /// What it means.
+    pub(crate) fn patience(self) -> Result<Patience> {
+        let default = Patience::default();
+        let patience = Patience {
+            tries_max: self.tries_max.map_or(default.tries_max, i64::from),
+            tries_window_ms: self
+                .tries_window_seconds
+                .map_or(default.tries_window_ms, |seconds| i64::from(seconds) * 1000),
+            call_timeout_ms: self.call_timeout_milliseconds.map_or(default.call_timeout_ms, i64::from),
+        };
+        let longest = carillon_service::flow::CALL_TIMEOUT_MS_MAX;
+        if patience.tries_max == 0 {
+            return Err(Error::usage("flows.tries_max must be at least 1"));
+        }
+        if !(1..=longest).contains(&patience.call_timeout_ms) {
+            return Err(Error::usage(format!("flows.call_timeout_milliseconds must be 1 to {longest}")));
+        }
+        Ok(patience)
+    }
+}
+
+/// The functions that are behind HTTP.
+pub(crate) fn targets(written: BTreeMap<String, Target>, patience: Patience) -> Result<Targets> {
+    let mut native = HashMap::new();
+    for (arn, Target { url, secret }) in written {
+        let arn = function("targets", &arn)?;
+        let target = Native::new(&url, secret)
+            .map_err(|error| Error::usage(format!("targets.\"{}\": {error}", arn.as_str())))?;
+        native.insert(arn.as_str().to_owned(), target);
+    }
+    let timeout = Duration::from_millis(patience.call_timeout_ms.unsigned_abs());
+    Targets::new(native, timeout).map_err(Error::failure)
+}
+
+/// The processors that are built in.
+pub(crate) fn processors(written: &BTreeMap<String, Processor>) -> Result<Processors> {
+    let mut processors = Processors::default();
+    for (arn, processor) in written {
+        let arn = function("processors", arn)?;
+        let built_in = processor
+            .meaning()
+            .map_err(|error| Error::usage(format!("processors.\"{}\": {error}", arn.as_str())))?;
+        processors.add(&arn, built_in);
+    }
+    Ok(processors)
+}
+
+fn function(table: &str, arn: &str) -> Result<LambdaFunctionArn> {
+    arn.parse().map_err(|error| {
+        Error::usage(format!("{table}.\"{arn}\" is not the ARN of a function: {error}"))
+            .hint("It is what a processor of CreateChannelFlow names: arn:aws:lambda:…:function:name.")
+    })
+}
+
+impl Processor {
+    fn meaning(&self) -> std::result::Result<BuiltIn, String> {
+        match self {
+            Self::Wordlist { words, action } => BuiltIn::wordlist(words, (*action).into()),
+            Self::Regex { patterns, action } => BuiltIn::patterns(patterns, (*action).into()),
+            Self::Length { characters_max } => BuiltIn::length(*characters_max),
+            Self::Rate { messages_max, seconds } => BuiltIn::rate(*messages_max, *seconds),
+        }
+    }
+}
+
+impl From<WrittenAction> for Action {
+    fn from(action: WrittenAction) -> Self {
+        match action {
+            WrittenAction::Deny => Self::Deny,
+            WrittenAction::Mask => Self::Mask,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:moderate";
+
+    fn processor(text: &str) -> std::result::Result<Processor, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn each_kind_of_processor_is_read() {
+        for text in [
+            "kind = 'wordlist'\nwords = ['darn']\naction = 'mask'",
+            "kind = 'regex'\npatterns = ['email', 'secret-[0-9]+']\naction = 'deny'",
+            "kind = 'length'\ncharacters_max = 280",
+            "kind = 'rate'\nmessages_max = 5\nseconds = 10",
+        ] {
+            let written = BTreeMap::from([(FUNCTION.to_owned(), processor(text).unwrap())]);
+            assert!(processors(&written).is_ok(), "{text}");
+        }
+        assert!(processor("kind = 'poem'").is_err());
+        assert!(
+            processor("kind = 'length'\ncharacters_max = 1\nwords = []").is_err(),
+            "a key of another kind"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = |arn: &str, url: &str| {
+            let target = Target { url: url.to_owned(), secret: Some("hush".to_owned()) };
+            let written = BTreeMap::from([(arn.to_owned(), target)]);
+            targets(written, Patience::default()).err().unwrap().to_string()
+        };
+        assert!(refused("moderate", "http://127.0.0.1").contains("targets.\"moderate\""));
+        assert!(refused(FUNCTION, "nowhere").contains("nowhere is no URL"));
+        let patience = |text: &str| toml::from_str::<Flows>(text).unwrap().patience();
+        assert_eq!(patience("").unwrap(), Patience::default());
+        assert_eq!(patience("tries_max = 5").unwrap().tries_max, 5);
+        assert!(patience("tries_max = 0").is_err() && patience("call_timeout_milliseconds = 60000").is_err());
+    }
+}

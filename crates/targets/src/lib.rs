@@ -1,0 +1,58 @@
+//! What is called outside: the functions that process messages, behind Lambda or behind plain HTTP.
+//!
+//! The crate knows an ARN and the bytes that go there. It keeps each target apart from the others: so many calls at
+//! once, and none for a while to one that keeps failing, so that a dead target costs the others nothing. What a
+//! failure means for a message is decided elsewhere, and so is whether the call is made again.
+
+mod gate;
+mod lambda;
+mod native;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use carillon_model::Timestamp;
+use carillon_model::channel_flow::Failure;
+use moka::sync::Cache;
+
+use gate::Gate;
+use lambda::Lambda;
+pub use native::Native;
+
+/// Targets whose state is remembered; beyond it the least used one begins anew.
+const GATES_LEN_MAX: u64 = 10_000;
+
+/// Everything that can be called.
+pub struct Targets {
+    native: HashMap<String, Native>,
+    http: reqwest::Client,
+    lambda: Lambda,
+    gates: Cache<String, Arc<Gate>>,
+    timeout: Duration,
+}
+
+impl Targets {
+    /// Functions behind HTTP by their ARNs; any other is called through Lambda. A call may take `timeout`.
+    pub fn new(native: HashMap<String, Native>, timeout: Duration) -> Result<Self, String> {
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(timeout)
+            .build()
+            .map_err(|error| format!("no HTTP client: {error}"))?;
+        let gates = Cache::new(GATES_LEN_MAX);
+        Ok(Self { native, http, lambda: Lambda::new(timeout), gates, timeout })
+    }
+
+    /// Calls a function with a JSON payload, and does not wait for more than that it was taken.
+    pub async fn invoke(&self, function: &str, payload: &str, now: Timestamp) -> Result<(), Failure> {
+        let gate = self.gates.get_with_by_ref(function, Arc::default);
+        gate.pass(self.timeout, async {
+            match self.native.get(function) {
+                Some(native) => native.call(&self.http, payload, now).await,
+                None => self.lambda.call(function, payload).await,
+            }
+        })
+        .await
+    }
+}
