@@ -41,13 +41,14 @@ class Credentials:
 class Server:
     """Keeps its ports and its data over `stop` or `kill` and the next `start`."""
 
-    def __init__(self, folder: Path, engine: Engine, *flags: str):
+    def __init__(self, folder: Path, engine: Engine, *flags: str, **environment: str):
         self.folder = folder
         self.data_dir = folder / "data"
         self.log = folder / "log"
         self.engine = engine
         self.store = engine.new_store()
         self.flags = flags
+        self.environment = environment
         self.http_port, self.https_port = free_ports(2)
         self.process: subprocess.Popen | None = None
 
@@ -61,7 +62,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env=environment(self.folder),
+                env=environment(self.folder) | self.environment,
             )
         try:
             wait_until_ready(self.http_port, self.process)
