@@ -9,6 +9,8 @@
 //! What calls processors stands outside: it asks [`Service::lease_invocations`], and reports back. Processors that
 //! are built in decide within the transaction, through the same transitions.
 
+#[cfg(test)]
+mod histories;
 mod invocation;
 pub mod processors;
 #[cfg(test)]

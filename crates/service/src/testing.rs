@@ -508,6 +508,10 @@ impl World {
         futures(texts).unwrap()
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) fn advance_ms(&mut self, by: i64) {
         self.clock.0.fetch_add(by, Ordering::Relaxed);
     }
