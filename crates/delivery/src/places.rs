@@ -34,6 +34,8 @@ impl Close {
     pub(crate) const TOO_SLOW: Self = Self { code: 1013, reason: "the client reads too slowly" };
     /// The same client connected again; this one must not come back.
     pub(crate) const REPLACED: Self = Self { code: 4002, reason: "replaced by a newer connection" };
+    /// The user was deleted; the client must not come back.
+    pub(crate) const GONE: Self = Self { code: 4003, reason: "the user was deleted" };
 }
 
 /// One socket, as events see it.
@@ -181,6 +183,7 @@ impl Places {
                     self.follow(member, sub_channel, Some(hidden));
                 }
                 Change::Ended { sub_channel } => self.clear(sub_channel),
+                Change::Gone { user } => self.end_sessions_of(user),
                 Change::Left { .. } => {}
             }
         }
@@ -192,6 +195,13 @@ impl Places {
         let Some((_, listeners)) = self.listeners.remove(&place) else { return };
         for listener in listeners.values() {
             listener.session.seats().taken.retain(|taken| *taken != place);
+        }
+    }
+
+    /// Ends every session of a user who is no more.
+    fn end_sessions_of(&self, user: Key) {
+        if let Some(sessions) = self.sessions.get(&user) {
+            sessions.iter().for_each(|session| session.end(Close::GONE));
         }
     }
 
@@ -391,6 +401,21 @@ mod tests {
         let (_eleventh, _) = places.enter(ANA, "new".to_owned());
         assert_eq!(sessions[0].0.ending.get(), Some(&Close::REPLACED));
         assert_eq!(sessions.iter().filter(|(session, _)| session.ending.get().is_some()).count(), 2);
+    }
+
+    #[test]
+    fn the_sessions_of_a_deleted_user_end_and_no_others() {
+        let places = Places::default();
+        let [(phone, _), (laptop, _)] = ["1", "2"].map(|client| places.enter(ANA, client.to_owned()));
+        let (bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        for session in [&phone, &laptop, &bob] {
+            places.seat(session, &SEATED);
+        }
+        places.tell(&Event::delete_app_instance_user(ANA, Timestamp::from_ms(0)));
+        assert_eq!([&phone, &laptop].map(|session| session.ending.get()), [Some(&Close::GONE); 2]);
+        assert_eq!((bob.ending.get(), payloads(&mut to_bob).len()), (None, 0));
+        places.tell(&left(ANA, "left"));
+        assert_eq!(payloads(&mut to_bob), ["left"]);
     }
 
     #[test]

@@ -53,6 +53,8 @@ crate::choice! {
         DeleteChannelMembership = "DELETE_CHANNEL_MEMBERSHIP",
         /// What is recorded of a channel changed.
         UpdateChannel = "UPDATE_CHANNEL",
+        /// A user or a bot was deleted, or expired. No socket is told: those of the user end.
+        DeleteAppInstanceUser = "DELETE_APP_INSTANCE_USER",
     }
     /// What an event is about.
     EventMessageType {
@@ -68,7 +70,7 @@ crate::choice! {
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
-    /// The channel that it happened in.
+    /// The channel that it happened in; the user, where it happened to a user and in no channel.
     pub channel: Key,
     /// Its number in the channel: each is greater than the one before.
     pub sequence: i64,
@@ -123,6 +125,11 @@ pub enum Change {
     Ended {
         /// Where.
         sub_channel: Key,
+    },
+    /// From here on this user is told nothing anywhere: they are no more, and their sessions end.
+    Gone {
+        /// Who.
+        user: Key,
     },
 }
 
@@ -282,6 +289,21 @@ impl Event {
         event.changes =
             vec![Change::Left { member: membership.member.key, sub_channel: membership.sub_channel }];
         event
+    }
+
+    /// A user or a bot who is no more. It happened in no channel: its stream is the user's own, which ends with it.
+    pub fn delete_app_instance_user(user: Key, now: Timestamp) -> Self {
+        Self {
+            channel: user,
+            sequence: 1,
+            at: now,
+            kind: EventType::DeleteAppInstanceUser,
+            message_type: EventMessageType::System,
+            audience: Audience::default(),
+            changes: vec![Change::Gone { user }],
+            message: None,
+            payload: "{}".to_owned(),
+        }
     }
 
     fn about_membership(

@@ -629,6 +629,7 @@ impl Told {
                 Change::Ended { sub_channel } => {
                     self.subscriptions.retain(|(place, _, _)| *place != sub_channel);
                 }
+                Change::Gone { user } => self.subscriptions.retain(|(_, who, _)| *who != user),
                 Change::Left { .. } => {}
             }
         }
