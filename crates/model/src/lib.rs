@@ -5,8 +5,10 @@
 //! `spec/api.json`, so it is checked once, where a request is read, and never again.
 
 pub mod arn;
+pub mod bot;
 pub mod channel;
 pub mod channel_flow;
+pub mod endpoint;
 pub mod event;
 pub mod filter;
 pub mod identity;

@@ -346,6 +346,21 @@ text! {
     /// The function that a processor is.
     LambdaFunctionArn: chars 15 to 2048,
         r"arn:aws:lambda:[a-z]{2}-[a-z]+-\d{1}:\d{12}:function:[a-zA-Z0-9\-_\.]+(:(\$LATEST|[a-zA-Z0-9\-_]+))?";
+    /// The program that speaks for a bot.
+    LexBotAliasArn: chars 15 to 2048,
+        r"arn:aws:lex:[a-z]{2}-[a-z]+-\d{1}:\d{12}:bot-alias/[A-Z0-9]{10}/[A-Z0-9]{10}";
+    /// What a bot says when it joins a channel.
+    LexIntentName: chars 1 to 100, r"^([A-Za-z]_?)+$";
+    /// A language.
+    LocaleId: chars 0;
+    /// The name of a device.
+    EndpointName: chars 0 to 1600, ".*";
+    /// The identifier of an endpoint in a request.
+    EndpointId: chars 0 to 64, ".*";
+    /// What a push service knows a device by.
+    DeviceToken: chars 1 to 1600, ".*";
+    /// The ARN of a user, where the interface asks for any text.
+    LooseUserArn: chars 0 to 1600, ".*";
     /// The ARN of something that is not ours, as a stream.
     AnyArn: chars 5 to 1600,
         r"arn:[a-z0-9-\.]{1,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[a-z0-9-\.]{0,63}:[^/].{0,1023}";
@@ -500,6 +515,59 @@ choice! {
     UserExpirationCriterion {
         /// At creation.
         CreatedTimestamp = "CREATED_TIMESTAMP",
+    }
+    /// Which messages to everyone a bot answers.
+    StandardMessages {
+        /// Every one while it is alone with one member, else those that mention it.
+        Auto = "AUTO",
+        /// Every one.
+        All = "ALL",
+        /// Those that mention it.
+        Mentions = "MENTIONS",
+        /// None.
+        None = "NONE",
+    }
+    /// Which messages to a bot alone it answers.
+    TargetedMessages {
+        /// Every one.
+        All = "ALL",
+        /// None.
+        None = "NONE",
+    }
+    /// Which messages a bot answers, in older words.
+    RespondsTo {
+        /// Every one to everyone.
+        StandardMessages = "STANDARD_MESSAGES",
+    }
+    /// What kind of push service reaches a device.
+    EndpointType {
+        /// Apple's.
+        Apns = "APNS",
+        /// Apple's, for applications under development.
+        ApnsSandbox = "APNS_SANDBOX",
+        /// Google's.
+        Gcm = "GCM",
+    }
+    /// Whether a user wants to be notified on a device.
+    AllowMessages {
+        /// Of every message.
+        All = "ALL",
+        /// Of none.
+        None = "NONE",
+    }
+    /// Whether a device can be reached.
+    EndpointStatus {
+        /// It can.
+        Active = "ACTIVE",
+        /// It cannot, and never will under this registration.
+        Inactive = "INACTIVE",
+    }
+    /// Why a device cannot be reached.
+    EndpointStatusReason {
+        /// The push service does not know it, or it is somebody else's now.
+        InvalidDeviceToken = "INVALID_DEVICE_TOKEN",
+        /// The push application is gone.
+        InvalidPinpointArn = "INVALID_PINPOINT_ARN",
     }
     /// The networks that the session endpoint should be reachable on.
     NetworkType {

@@ -13,6 +13,8 @@ use crate::{Result, Tx};
 pub struct Counts {
     /// Users.
     pub users: i64,
+    /// Bots.
+    pub bots: i64,
     /// Administrators.
     pub admins: i64,
     /// Channels, elastic ones among them.
@@ -34,7 +36,8 @@ pub fn insert(tx: &mut Tx, instance: &AppInstance) -> Result<()> {
 /// The app instance with this key.
 pub fn find(tx: &mut Tx, home: &Home, key: Key) -> Result<Option<AppInstance>> {
     tx.row(
-        "SELECT key, name, metadata, created_at, updated_at FROM app_instance WHERE key = $1",
+        "SELECT key, name, metadata, created_at, updated_at FROM app_instance
+         WHERE key = $1 AND deleted_at IS NULL",
         values![key],
         |row| app_instance(row, home),
     )
@@ -42,14 +45,15 @@ pub fn find(tx: &mut Tx, home: &Home, key: Key) -> Result<Option<AppInstance>> {
 
 /// Whether it exists.
 pub fn exists(tx: &mut Tx, key: Key) -> Result<bool> {
-    Ok(tx.row("SELECT 1 FROM app_instance WHERE key = $1", values![key], |_| Ok(()))?.is_some())
+    let sql = "SELECT 1 FROM app_instance WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.row(sql, values![key], |_| Ok(()))?.is_some())
 }
 
 /// Up to `limit` app instances after `after`, in the order of their keys.
 pub fn list(tx: &mut Tx, home: &Home, after: Option<Key>, limit: i64) -> Result<Vec<AppInstance>> {
     tx.rows(
         "SELECT key, name, metadata, created_at, updated_at FROM app_instance
-         WHERE key > $1 ORDER BY key LIMIT $2",
+         WHERE key > $1 AND deleted_at IS NULL ORDER BY key LIMIT $2",
         values![after.unwrap_or(Key([0; 16])), limit],
         |row| app_instance(row, home),
     )
@@ -57,7 +61,8 @@ pub fn list(tx: &mut Tx, home: &Home, after: Option<Key>, limit: i64) -> Result<
 
 /// How many there are, counting no further than `most`.
 pub fn count(tx: &mut Tx, most: i64) -> Result<i64> {
-    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM app_instance LIMIT $1) AS counted";
+    let sql =
+        "SELECT COUNT(*) FROM (SELECT 1 FROM app_instance WHERE deleted_at IS NULL LIMIT $1) AS counted";
     Ok(tx.row(sql, values![most], |row| row.get(0))?.unwrap_or_default())
 }
 
@@ -69,7 +74,8 @@ pub fn update(
     metadata: Option<&Metadata>,
     now: Timestamp,
 ) -> Result<bool> {
-    let sql = "UPDATE app_instance SET name = $2, metadata = $3, updated_at = $4 WHERE key = $1";
+    let sql = "UPDATE app_instance SET name = $2, metadata = $3, updated_at = $4
+               WHERE key = $1 AND deleted_at IS NULL";
     Ok(tx.execute(sql, values![key, name, metadata, now])? == 1)
 }
 
@@ -119,12 +125,12 @@ pub fn list_destroying(
 /// Claims an app instance, so that its counts stay true, and tells them.
 pub fn claim(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
     tx.change(
-        "UPDATE app_instance SET user_count = user_count WHERE key = $1
-         RETURNING user_count, admin_count, channel_count, elastic_channel_count",
+        "UPDATE app_instance SET user_count = user_count WHERE key = $1 AND deleted_at IS NULL
+         RETURNING user_count, bot_count, admin_count, channel_count, elastic_channel_count",
         values![key],
         |row| {
-            let (users, admins) = (row.get(0)?, row.get(1)?);
-            Ok(Counts { users, admins, channels: row.get(2)?, elastic_channels: row.get(3)? })
+            let (users, bots, admins) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Counts { users, bots, admins, channels: row.get(3)?, elastic_channels: row.get(4)? })
         },
     )
 }
@@ -132,10 +138,28 @@ pub fn claim(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
 /// Sets the counts of a claimed app instance.
 pub fn set_counts(tx: &mut Tx, key: Key, counts: Counts) -> Result<()> {
     tx.defer(
-        "UPDATE app_instance SET user_count = $2, admin_count = $3, channel_count = $4,
-           elastic_channel_count = $5 WHERE key = $1",
-        values![key, counts.users, counts.admins, counts.channels, counts.elastic_channels],
+        "UPDATE app_instance SET user_count = $2, bot_count = $3, admin_count = $4, channel_count = $5,
+           elastic_channel_count = $6 WHERE key = $1",
+        values![key, counts.users, counts.bots, counts.admins, counts.channels, counts.elastic_channels,],
     )
+}
+
+/// Makes an app instance and all that it holds inaccessible; its rows wait for [`list_deleted`]. False when it is
+/// gone already.
+pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
+    let sql = "UPDATE app_instance SET deleted_at = $2 WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key, now])? == 1)
+}
+
+/// Up to `limit` deleted app instances whose rows are still there. There are few app instances.
+pub fn list_deleted(tx: &mut Tx, limit: i64) -> Result<Vec<Key>> {
+    let sql = "SELECT key FROM app_instance WHERE deleted_at IS NOT NULL ORDER BY key LIMIT $1";
+    tx.rows(sql, values![limit], |row| row.get(0))
+}
+
+/// Deletes the last row of a deleted app instance.
+pub fn delete(tx: &mut Tx, key: Key) -> Result<()> {
+    tx.defer("DELETE FROM app_instance WHERE key = $1 AND deleted_at IS NOT NULL", values![key])
 }
 
 fn app_instance(row: &Row<'_>, home: &Home) -> Result<AppInstance> {

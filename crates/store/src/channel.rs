@@ -85,6 +85,7 @@ pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result
            c.expiration_criterion, i.key, i.name, i.admin_since, o.created_at, m.sub_channel, m.kind,
            m.last_target_at, c.flow
          FROM identity i
+         JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
          LEFT JOIN channel c ON c.app_instance = $4 AND c.id = $5 AND c.deleted_at IS NULL
          LEFT JOIN moderator o ON o.channel = c.key AND o.member = i.key
          LEFT JOIN membership m ON m.channel = c.key AND m.member = i.key
@@ -114,7 +115,8 @@ pub fn find_by_arn(tx: &mut Tx, arn: &ChannelArn) -> Result<Option<Channel>> {
 /// Whether the channel that an ARN names exists.
 pub fn exists(tx: &mut Tx, arn: &ChannelArn) -> Result<bool> {
     let Some(instance) = arn.app_instance_key() else { return Ok(false) };
-    let sql = "SELECT 1 FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL";
+    let sql = "SELECT 1 FROM channel c JOIN app_instance a ON a.key = c.app_instance AND a.deleted_at IS NULL
+               WHERE c.app_instance = $1 AND c.id = $2 AND c.deleted_at IS NULL";
     Ok(tx.row(sql, values![instance, arn.id()], |_| Ok(()))?.is_some())
 }
 
@@ -164,6 +166,16 @@ pub fn update(tx: &mut Tx, channel: &Channel) -> Result<()> {
 /// Makes a claimed channel inaccessible; its id is free again. Its rows wait for [`find_deleted`].
 pub fn set_deleted(tx: &mut Tx, channel: &Channel) -> Result<()> {
     tx.defer("UPDATE channel SET deleted_at = $2 WHERE key = $1", values![channel.key, channel.clock])
+}
+
+/// Makes up to `limit` channels of a deleted app instance inaccessible each by itself, without telling anybody;
+/// answers how many.
+pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Result<u64> {
+    tx.execute(
+        "UPDATE channel SET deleted_at = $2 WHERE key IN
+           (SELECT key FROM channel WHERE app_instance = $1 AND deleted_at IS NULL LIMIT $3)",
+        values![instance, now, limit],
+    )
 }
 
 /// A deleted channel whose rows are still there.

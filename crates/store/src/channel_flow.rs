@@ -21,8 +21,9 @@ pub fn insert(tx: &mut Tx, instance: Key, flow: &ChannelFlow) -> Result<()> {
 pub fn find(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<ChannelFlow>> {
     let Some((instance, key)) = keys(arn) else { return Ok(None) };
     tx.row(
-        "SELECT key, name, processors, created_at, updated_at FROM channel_flow
-         WHERE app_instance = $1 AND key = $2",
+        "SELECT f.key, f.name, f.processors, f.created_at, f.updated_at
+         FROM channel_flow f JOIN app_instance a ON a.key = f.app_instance AND a.deleted_at IS NULL
+         WHERE f.app_instance = $1 AND f.key = $2",
         values![instance, key],
         |row| flow(row, &arn.app_instance()),
     )
@@ -32,7 +33,10 @@ pub fn find(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<ChannelFlow>> {
 pub fn claim(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<Key>> {
     let Some((instance, key)) = keys(arn) else { return Ok(None) };
     tx.change(
-        "UPDATE channel_flow SET updated_at = updated_at WHERE app_instance = $1 AND key = $2 RETURNING key",
+        "UPDATE channel_flow SET updated_at = updated_at
+         WHERE app_instance = $1 AND key = $2
+           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)
+         RETURNING key",
         values![instance, key],
         |row| row.get(0),
     )
@@ -71,7 +75,8 @@ pub fn update(
     let Some((instance, key)) = keys(arn) else { return Ok(false) };
     let count = tx.execute(
         "UPDATE channel_flow SET name = $3, processors = $4, updated_at = $5
-         WHERE app_instance = $1 AND key = $2",
+         WHERE app_instance = $1 AND key = $2
+           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
         values![instance, key, name, json(processors), now],
     )?;
     Ok(count == 1)
@@ -81,6 +86,15 @@ pub fn update(
 pub fn delete(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<()> {
     let Some((instance, key)) = keys(arn) else { return Ok(()) };
     tx.defer("DELETE FROM channel_flow WHERE app_instance = $1 AND key = $2", values![instance, key])
+}
+
+/// Takes up to `limit` flows of a deleted app instance away; answers how many.
+pub fn delete_some(tx: &mut Tx, instance: Key, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM channel_flow WHERE app_instance = $1 AND key IN
+           (SELECT key FROM channel_flow WHERE app_instance = $1 LIMIT $2)",
+        values![instance, limit],
+    )
 }
 
 /// The key of the flow that a channel has.

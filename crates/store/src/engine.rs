@@ -165,6 +165,19 @@ impl ToValue for MessageKey {
     }
 }
 
+/// A digest.
+impl ToValue for [u8; 32] {
+    fn to_value(&self) -> Value<'_> {
+        Value::Bytes(self)
+    }
+}
+
+impl FromColumn for [u8; 32] {
+    fn from_column(column: Column<'_>) -> Option<Self> {
+        if let Column::Bytes(bytes) = column { bytes.try_into().ok() } else { None }
+    }
+}
+
 impl ToValue for str {
     fn to_value(&self) -> Value<'_> {
         Value::Text(self)
@@ -244,9 +257,12 @@ macro_rules! stored_as_number {
 stored_as_text!(
     Content,
     ContentType,
+    DeviceToken,
+    EndpointName,
     FilterRule,
     Metadata,
     NonEmptyResourceName,
+    ResourceName,
     StatusDetail,
     TagKey,
     TagValue,
@@ -255,6 +271,7 @@ stored_as_text!(
     AnyArn,
 );
 stored_as_choice!(
+    text::AllowMessages,
     text::AllowNotifications,
     text::ChannelMode,
     text::ChannelPrivacy,
@@ -262,6 +279,9 @@ stored_as_choice!(
     text::ChannelMessageType,
     text::ChannelMessagePersistenceType,
     text::ChannelMessageStatus,
+    text::EndpointStatus,
+    text::EndpointStatusReason,
+    text::EndpointType,
     text::ExpirationCriterion,
     text::UserExpirationCriterion,
     text::MessagingDataType,

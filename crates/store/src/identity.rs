@@ -1,6 +1,6 @@
 //! Users and bots.
 
-use carillon_model::arn::{AppInstanceArn, IdentityArn, IdentityKind};
+use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn, IdentityKind};
 use carillon_model::identity::{AppInstanceUser, Identity};
 use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, UserName};
 use carillon_model::{Key, Timestamp};
@@ -46,8 +46,9 @@ pub fn insert_user(tx: &mut Tx, instance: Key, user: &AppInstanceUser) -> Result
 pub fn find(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<Found>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT key, name, admin_since, membership_count FROM identity
-         WHERE app_instance = $1 AND kind = $2 AND id = $3 AND deleted_at IS NULL",
+        "SELECT i.key, i.name, i.admin_since, i.membership_count
+         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+         WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL",
         values![instance, arn.kind(), arn.id()],
         |row| {
             let identity = Identity { key: row.get(0)?, arn: arn.clone(), name: row.get(1)? };
@@ -67,8 +68,10 @@ pub fn get(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<Id
 pub fn find_user(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<AppInstanceUser>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion
-         FROM identity WHERE app_instance = $1 AND kind = 'user' AND id = $2 AND deleted_at IS NULL",
+        "SELECT i.key, i.id, i.name, i.metadata, i.created_at, i.updated_at, i.expiration_days,
+           i.expiration_criterion
+         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+         WHERE i.app_instance = $1 AND i.kind = 'user' AND i.id = $2 AND i.deleted_at IS NULL",
         values![instance, arn.id()],
         |row| user(row, &arn.app_instance()),
     )
@@ -108,8 +111,10 @@ pub fn demote(tx: &mut Tx, key: Key) -> Result<bool> {
 pub fn find_admin(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<(Identity, Timestamp)>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT key, kind, id, name, admin_since FROM identity
-         WHERE app_instance = $1 AND kind = $2 AND id = $3 AND deleted_at IS NULL AND admin_since IS NOT NULL",
+        "SELECT i.key, i.kind, i.id, i.name, i.admin_since
+         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+         WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL
+           AND i.admin_since IS NOT NULL",
         values![instance, arn.kind(), arn.id()],
         |row| Ok((identity(row, &arn.app_instance(), 0)?, row.get(4)?)),
     )
@@ -161,6 +166,98 @@ pub fn set_expiration(
 pub fn add_memberships(tx: &mut Tx, key: Key, by: i64) -> Result<()> {
     let sql = "UPDATE identity SET membership_count = membership_count + $2 WHERE key = $1";
     tx.defer(sql, values![key, by])
+}
+
+/// Claims an identity that something is about to be given to, so that nobody deletes it meanwhile; false when it
+/// is gone.
+pub fn hold(tx: &mut Tx, key: Key) -> Result<bool> {
+    let sql = "UPDATE identity SET membership_count = membership_count WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key])? == 1)
+}
+
+/// Whether an identity is there and not deleted.
+pub fn exists(tx: &mut Tx, key: Key) -> Result<bool> {
+    let sql = "SELECT 1 FROM identity WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.row(sql, values![key], |_| Ok(()))?.is_some())
+}
+
+/// Makes an identity inaccessible; its id is free again. Of what it was, its ARN and its last name stay, for what
+/// it said and did. It has still to leave its channels: [`find_leaving`]. False when it is gone already.
+pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
+    let sql = "UPDATE identity SET deleted_at = $2, leaving = 1, admin_since = NULL, metadata = NULL,
+                 configuration = NULL, expiration_days = NULL, expiration_criterion = NULL
+               WHERE key = $1 AND deleted_at IS NULL";
+    Ok(tx.execute(sql, values![key, now])? == 1)
+}
+
+/// A deleted identity that has still to leave its channels.
+pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<Identity>> {
+    tx.row(
+        "SELECT key, kind, id, name, app_instance FROM identity WHERE leaving IS NOT NULL ORDER BY key LIMIT 1",
+        &[],
+        |row| identity(row, &home.app_instance(row.get(4)?), 0),
+    )
+}
+
+/// Up to `limit` channels that an identity is something to, as a member, as a moderator or by a ban.
+pub fn list_involved(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    key: Key,
+    limit: i64,
+) -> Result<Vec<(Key, ChannelArn)>> {
+    tx.rows(
+        "SELECT key, id FROM (
+           SELECT key, id FROM (
+             SELECT DISTINCT c.key AS key, c.id AS id FROM membership m JOIN channel c ON c.key = m.channel
+             WHERE m.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS joined
+           UNION SELECT key, id FROM (
+             SELECT c.key AS key, c.id AS id FROM moderator m JOIN channel c ON c.key = m.channel
+             WHERE m.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS moderated
+           UNION SELECT key, id FROM (
+             SELECT c.key AS key, c.id AS id FROM ban b JOIN channel c ON c.key = b.channel
+             WHERE b.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS banned
+         ) AS involved ORDER BY key LIMIT $2",
+        values![key, limit],
+        |row| Ok((row.get(0)?, instance.channel(&row.get::<String>(1)?))),
+    )
+}
+
+/// Notes that a deleted identity left all its channels.
+pub fn set_left(tx: &mut Tx, key: Key) -> Result<()> {
+    tx.defer("UPDATE identity SET leaving = NULL WHERE key = $1", values![key])
+}
+
+/// Up to `limit` users after `after` that will expire some day, in the order of their keys.
+pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result<Vec<AppInstanceUser>> {
+    tx.rows(
+        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion, app_instance
+         FROM identity WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
+         ORDER BY key LIMIT $2",
+        values![after, limit],
+        |row| user(row, &home.app_instance(row.get(8)?)),
+    )
+}
+
+/// Makes up to `limit` identities of a deleted app instance inaccessible each by itself, and tells which. They need
+/// not leave its channels, which end with it.
+pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Result<Vec<Key>> {
+    let sql = "SELECT key FROM identity WHERE app_instance = $1 AND deleted_at IS NULL LIMIT $2";
+    let keys = tx.rows(sql, values![instance, limit], |row| row.get(0))?;
+    for key in &keys {
+        let sql = "UPDATE identity SET deleted_at = $2 WHERE key = $1";
+        tx.defer(sql, values![key, now])?;
+    }
+    Ok(keys)
+}
+
+/// Deletes up to `limit` identities of a deleted app instance whose channels are gone; answers how many.
+pub fn delete_some(tx: &mut Tx, instance: Key, limit: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM identity WHERE key IN
+           (SELECT key FROM identity WHERE app_instance = $1 AND deleted_at IS NOT NULL ORDER BY key LIMIT $2)",
+        values![instance, limit],
+    )
 }
 
 /// Reads an identity from four columns: key, kind, id, name.

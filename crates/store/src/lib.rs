@@ -10,8 +10,10 @@
 
 pub mod app_instance;
 pub mod ban;
+pub mod bot;
 pub mod channel;
 pub mod channel_flow;
+pub mod endpoint;
 mod engine;
 mod error;
 pub mod identity;
@@ -95,6 +97,8 @@ pub enum Work {
     Balance,
     /// What somebody deleted is to be destroyed.
     Destroy,
+    /// A user or a bot that is no more is to leave its channels.
+    Leave,
 }
 
 /// What the rest of the process learns of a commit.

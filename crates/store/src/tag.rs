@@ -1,5 +1,6 @@
 //! Tags of resources.
 
+use carillon_model::AppInstanceArn;
 use carillon_model::text::{TagKey, TagValue};
 
 use crate::engine::values;
@@ -21,6 +22,18 @@ pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
 /// Deletes all tags of the resource with this ARN, because another may get the ARN. Their number has a quota.
 pub fn delete_all(tx: &mut Tx, resource: &str) -> Result<()> {
     tx.defer("DELETE FROM tag WHERE resource = $1", values![resource])
+}
+
+/// Deletes up to `limit` tags of resources of an app instance, whose ARNs begin with its ARN and a slash; answers
+/// how many.
+pub fn delete_some(tx: &mut Tx, instance: &AppInstanceArn, limit: i64) -> Result<u64> {
+    // `0` is the character after `/`.
+    let (from, until) = (format!("{}/", instance.as_str()), format!("{}0", instance.as_str()));
+    tx.execute(
+        "DELETE FROM tag WHERE (resource, key) IN
+           (SELECT resource, key FROM tag WHERE $1 < resource AND resource < $2 ORDER BY resource LIMIT $3)",
+        values![from, until, limit],
+    )
 }
 
 /// Takes a tag away, where it is there.

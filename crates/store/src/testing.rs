@@ -4,9 +4,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::NoTls;
 
-use crate::Location;
+use crate::migration::MIGRATIONS;
+use crate::{Location, Result, Tx};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// How many rows each table has, by name; every table that a migration makes.
+pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
+    let tables = MIGRATIONS.iter().flat_map(|ddl| ddl.split("CREATE TABLE ").skip(1));
+    let mut names: Vec<&str> = tables.filter_map(|rest| rest.split_whitespace().next()).collect();
+    names.sort_unstable();
+    let mut counts = Vec::new();
+    for name in names {
+        // A test asks for few tables few times; the text stays.
+        let sql = format!("SELECT COUNT(*) FROM {name}").leak();
+        counts.push((name.to_owned(), tx.row(sql, &[], |row| row.get(0))?.unwrap_or_default()));
+    }
+    Ok(counts)
+}
 
 /// A schema of one test, dropped at its end.
 pub struct Schema {
