@@ -66,12 +66,17 @@ async fn begin(
     session: &Arc<Session>,
     user: Key,
 ) -> Result<(), Option<Close>> {
-    let stored = store.read(move |tx| store::membership::list_subscriptions(tx, user)).await;
+    // Whoever was deleted before the session was entered is not told so by an event.
+    let stored = store.read(move |tx| {
+        let exists = store::identity::exists(tx, user)?;
+        exists.then(|| store::membership::list_subscriptions(tx, user)).transpose()
+    });
+    let stored = stored.await;
     let stored = stored.map_err(|error: Error| {
         tracing::error!(%error, "a session could not begin");
         Some(INTERNAL)
     })?;
-    places.seat(session, &stored);
+    places.seat(session, &stored.ok_or(Some(Close::GONE))?);
     socket.send(Message::Text(session_established().into())).await.map_err(|_| None)
 }
 

@@ -40,7 +40,7 @@ const WALK_EVERY: Duration = Duration::from_hours(1);
 const LEASE_MS: i64 = 60_000;
 
 /// In the order in which a moved clock runs them: what expires first, then what is left of it.
-const JOBS: [Job; 7] = [
+const JOBS: [Job; 9] = [
     Job {
         name: "flow deadlines",
         every: SWEEP_EVERY,
@@ -52,6 +52,18 @@ const JOBS: [Job; 7] = [
         every: WALK_EVERY,
         woken_by: None,
         run: |round| Box::pin(expire_channels(round)),
+    },
+    Job {
+        name: "expire users",
+        every: WALK_EVERY,
+        woken_by: None,
+        run: |round| Box::pin(expire_users(round)),
+    },
+    Job {
+        name: "leave channels",
+        every: SWEEP_EVERY,
+        woken_by: Some(Work::Leave),
+        run: |round| Box::pin(leave_channels(round)),
     },
     Job { name: "retention", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(retention(round)) },
     Job { name: "trim flows", every: WALK_EVERY, woken_by: None, run: |round| Box::pin(trim_flows(round)) },
@@ -89,6 +101,7 @@ pub(crate) struct Bells {
     flow: Notify,
     balance: Notify,
     destroy: Notify,
+    leave: Notify,
 }
 
 impl Bells {
@@ -98,6 +111,7 @@ impl Bells {
             Work::Flow => &self.flow,
             Work::Balance => &self.balance,
             Work::Destroy => &self.destroy,
+            Work::Leave => &self.leave,
         }
     }
 }
@@ -215,9 +229,53 @@ async fn trim_outbox(round: &Round<'_>) -> Result<()> {
 }
 
 async fn destroy(round: &Round<'_>) -> Result<()> {
-    let destroy = |tx: &mut Tx| jobs::destroy_channels(tx, jobs::STEP_LEN_MAX);
-    while round.step("deleted channels", destroy).await? == Some(true) {}
+    loop {
+        let (home, now) = (round.jobs.home.clone(), round.now);
+        let destroy = move |tx: &mut Tx| jobs::destroy(tx, &home, now, jobs::STEP_LEN_MAX);
+        if round.step("deleted", destroy).await? != Some(true) {
+            return Ok(());
+        }
+    }
+}
+
+async fn expire_users(round: &Round<'_>) -> Result<()> {
+    let (now, mut next) = (round.now, Some(jobs::FIRST_USER));
+    while let Some(from) = next {
+        let home = round.jobs.home.clone();
+        let find = move |tx: &mut Tx| jobs::find_expired_users(tx, &home, now, from);
+        let (expired, rest) = round.jobs.store.read(find).await?;
+        for user in expired {
+            // In the lane of its ARN, where its settings are changed.
+            let aggregate = user.as_str().to_owned();
+            let expire = move |tx: &mut Tx| jobs::expire_user(tx, now, &user);
+            if round.step(&aggregate, expire).await?.is_none() {
+                return Ok(());
+            }
+        }
+        next = rest;
+    }
     Ok(())
+}
+
+async fn leave_channels(round: &Round<'_>) -> Result<()> {
+    loop {
+        let (home, now) = (round.jobs.home.clone(), round.now);
+        let found = round.jobs.store.read(move |tx: &mut Tx| jobs::find_leaving(tx, &home)).await?;
+        let Some((who, channels)) = found else { return Ok(()) };
+        let none_left = channels.is_empty();
+        for (key, arn) in channels {
+            let who = who.clone();
+            // In the lane of its ARN: the event follows the channel's others.
+            let leave = move |tx: &mut Tx| jobs::leave_channel(tx, now, &who, key);
+            if round.step(arn.as_str(), leave).await?.is_none() {
+                return Ok(());
+            }
+        }
+        let finish = move |tx: &mut Tx| jobs::finish_leaving(tx, &who);
+        if none_left && round.step("deleted", finish).await?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 async fn trim_tokens(round: &Round<'_>) -> Result<()> {

@@ -133,6 +133,7 @@ fn text(name: &str, min: u64, pattern: Option<&'static str>) -> Value {
         "a".repeat(usize::try_from(min.max(2)).unwrap()),
         format!("{INSTANCE}{child}"),
         "arn:aws:lambda:us-east-1:111122223333:function:moderate".to_owned(),
+        "arn:aws:lex:us-east-1:111122223333:bot-alias/ABCDE12345/TSTALIASID".to_owned(),
     ];
     let fits = |text: &String| pattern.is_none_or(|pattern| matches(pattern, text));
     json!(candidates.into_iter().find(fits).unwrap_or_else(|| panic!("a text for {name} {pattern:?}")))

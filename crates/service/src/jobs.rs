@@ -5,13 +5,17 @@
 
 use carillon_model::arn::Home;
 use carillon_model::channel::Channel;
-use carillon_model::text::ExpirationCriterion;
-use carillon_model::{Key, Timestamp};
+use carillon_model::event::Event;
+use carillon_model::identity::{AppInstanceUser, Identity};
+use carillon_model::text::{ExpirationCriterion, UserExpirationCriterion};
+use carillon_model::{ChannelArn, IdentityArn, Key, Timestamp};
 use carillon_store::request_token::Position;
 use carillon_store::{self as store, Tx};
 
+use crate::channels::instance_key;
 use crate::error::Result;
 use crate::once::TOKEN_WINDOW_MS;
+use crate::operations::messaging::placement::leave_all;
 
 /// How long an event stays in the outbox.
 pub const OUTBOX_WINDOW_MS: i64 = 15 * 60 * 1000;
@@ -43,7 +47,6 @@ pub fn trim_tokens(tx: &mut Tx, now: Timestamp, from: &Position) -> Result<Optio
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Destroys up to `limit` rows of a deleted channel, its own row last; false when nothing is left to do.
-/// The server's limit is [`STEP_LEN_MAX`].
 pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
     let Some(channel) = store::channel::find_deleted(tx)? else { return Ok(false) };
     let sub_channels = store::sub_channel::list(tx, channel)?;
@@ -94,6 +97,117 @@ pub fn expire_channel(tx: &mut Tx, now: Timestamp, mut channel: Channel) -> Resu
     Ok(claimed)
 }
 
+/// Where a walk over the users that expire begins.
+pub const FIRST_USER: Key = Key([0; 16]);
+
+/// The users after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at the
+/// end. Each is then deleted by [`expire_user`], in the lane of its ARN.
+pub fn find_expired_users(
+    tx: &mut Tx,
+    home: &Home,
+    now: Timestamp,
+    from: Key,
+) -> Result<(Vec<IdentityArn>, Option<Key>)> {
+    let mut users = store::identity::list_expiring(tx, home, from, STEP_LEN_MAX)?;
+    let next = users.last().map(|user| user.key);
+    users.retain(|user| is_user_expired(user, now));
+    Ok((users.into_iter().map(|user| user.arn).collect(), next))
+}
+
+/// Deletes a user who was found to have expired; false when that is no longer so, because the user is gone or the
+/// settings were changed.
+pub fn expire_user(tx: &mut Tx, now: Timestamp, arn: &IdentityArn) -> Result<bool> {
+    let Some(found) = store::identity::find(tx, arn)? else { return Ok(false) };
+    // The app instance is claimed before the user, by everyone who claims both.
+    store::app_instance::claim(tx, instance_key(&arn.app_instance())?)?;
+    if !store::identity::hold(tx, found.identity.key)? {
+        return Ok(false);
+    }
+    let user = store::identity::find_user(tx, arn)?.filter(|user| is_user_expired(user, now));
+    Ok(user.is_some() && crate::identities::delete(tx, &found, now)?)
+}
+
+fn is_user_expired(user: &AppInstanceUser, now: Timestamp) -> bool {
+    let Some((days, UserExpirationCriterion::CreatedTimestamp)) = user.expiration else { return false };
+    user.created_at.plus_ms(days.get() * DAY_MS) <= now
+}
+
+/// Channels that one look-up for [`leave_channel`] tells.
+const LEAVING_LEN_MAX: i64 = 100;
+
+/// A deleted user or bot that has still to leave channels, with some of these.
+pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<(Identity, Vec<(Key, ChannelArn)>)>> {
+    let Some(who) = store::identity::find_leaving(tx, home)? else { return Ok(None) };
+    let instance = who.arn.app_instance();
+    let channels = store::identity::list_involved(tx, &instance, who.key, LEAVING_LEN_MAX)?;
+    Ok(Some((who, channels)))
+}
+
+/// Takes a deleted user or bot out of a channel, in the lane of the channel's ARN: memberships, of which the others
+/// are told, the moderator's role, the ban.
+pub fn leave_channel(tx: &mut Tx, now: Timestamp, who: &Identity, key: Key) -> Result<()> {
+    let instance = who.arn.app_instance();
+    let Some(mut channel) = store::channel::find(tx, &instance, key)? else { return Ok(()) };
+    if !store::channel::claim(tx, &mut channel, 1, now, false)? {
+        // Something happened in it meanwhile: under the claim it is read as it is.
+        let Some(again) = store::channel::find(tx, &instance, key)? else { return Ok(()) };
+        channel = again;
+    }
+    let places = store::membership::list_places(tx, &channel.arn, key, who)?;
+    leave_all(tx, now, &mut channel, &places)?;
+    store::moderator::delete(tx, key, who.key)?;
+    store::ban::delete(tx, key, who.key)?;
+    Ok(())
+}
+
+/// Notes that a deleted user or bot has no channel left to leave.
+pub fn finish_leaving(tx: &mut Tx, who: &Identity) -> Result<()> {
+    Ok(store::identity::set_left(tx, who.key)?)
+}
+
+/// Deleted app instances that one step looks at.
+const INSTANCES_LEN_MAX: i64 = 16;
+
+/// One step of at most about `limit` rows in destroying what was deleted: first everybody in a deleted app instance
+/// loses their sockets, and its channels end; then the rows of channels are deleted, then those of the app instance,
+/// its own last. False when nothing is left to do. The server's limit is [`STEP_LEN_MAX`].
+pub fn destroy(tx: &mut Tx, home: &Home, now: Timestamp, limit: i64) -> Result<bool> {
+    let instances = store::app_instance::list_deleted(tx, INSTANCES_LEN_MAX)?;
+    for instance in &instances {
+        if end_some(tx, *instance, now, limit)? {
+            return Ok(true);
+        }
+    }
+    if destroy_channels(tx, limit)? {
+        return Ok(true);
+    }
+    // No deleted channel is left: nothing refers to its people any more.
+    let Some(instance) = instances.first() else { return Ok(false) };
+    destroy_app_instance(tx, home, *instance, limit)?;
+    Ok(true)
+}
+
+fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Result<bool> {
+    let ended = store::identity::end_some(tx, instance, now, limit)?;
+    for key in &ended {
+        store::endpoint::delete_all(tx, *key)?;
+        tx.emit(Event::delete_app_instance_user(*key, now))?;
+    }
+    Ok(!ended.is_empty() || 0 < store::channel::end_some(tx, instance, now, limit)?)
+}
+
+fn destroy_app_instance(tx: &mut Tx, home: &Home, instance: Key, limit: i64) -> Result<()> {
+    let arn = home.app_instance(instance);
+    let gone = store::identity::delete_some(tx, instance, limit)? == 0
+        && store::channel_flow::delete_some(tx, instance, limit)? == 0
+        && store::tag::delete_some(tx, &arn, limit)? == 0;
+    if gone {
+        store::tag::delete_all(tx, arn.as_str())?;
+        store::app_instance::delete(tx, instance)?;
+    }
+    Ok(())
+}
+
 fn is_expired(channel: &Channel, now: Timestamp) -> bool {
     let Some((days, criterion)) = channel.expiration else { return false };
     let since = match criterion {
@@ -106,11 +220,11 @@ fn is_expired(channel: &Channel, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use carillon_model::text::{ChannelMode, ChannelPrivacy};
-    use carillon_model::{ChannelArn, IdentityArn};
 
     use super::*;
+    use crate::operations::identity::put_app_instance_user_expiration_settings::PutAppInstanceUserExpirationSettings;
     use crate::operations::messaging::put_channel_expiration_settings::PutChannelExpirationSettings;
-    use crate::shapes::ExpirationSettings;
+    use crate::shapes::{ExpirationSettings, UserExpirationSettings};
     use crate::testing::*;
 
     fn channel(world: &mut World, who: &IdentityArn, criterion: ExpirationCriterion) -> ChannelArn {
@@ -129,16 +243,73 @@ mod tests {
 
     fn expire(world: &mut World) -> Vec<&'static str> {
         world.take_events();
-        let mut from = Some(FIRST_CHANNEL);
-        while let Some(key) = from {
-            let (expired, next) =
-                world.step(move |tx, now| find_expired_channels(tx, &World::home(), now, key));
-            for channel in expired {
-                assert!(world.step(move |tx, now| expire_channel(tx, now, channel.clone())));
-            }
-            from = next;
-        }
+        world.expire_channels();
         world.take_events()
+    }
+
+    fn expire_users(world: &mut World) -> Vec<&'static str> {
+        world.take_events();
+        world.expire_users();
+        world.take_events()
+    }
+
+    fn settings(who: &IdentityArn, days: Option<i64>) -> PutAppInstanceUserExpirationSettings {
+        PutAppInstanceUserExpirationSettings {
+            app_instance_user_arn: who.clone(),
+            expiration_settings: days.map(|days| UserExpirationSettings {
+                expiration_days: days.try_into().unwrap(),
+                expiration_criterion: UserExpirationCriterion::CreatedTimestamp,
+            }),
+        }
+    }
+
+    #[engine_test]
+    fn a_user_expires_counted_from_creation_and_acts_until_then(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        let lobby = world.channel_of(&bob, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&lobby, &bob, &ana);
+        world.advance_ms(DAY_MS);
+        world.call(&settings(&ana, Some(2))).unwrap();
+        world.advance_ms(DAY_MS - 1);
+        assert!(expire_users(world).is_empty());
+        world.advance_ms(1);
+        world.restart();
+        world.send(&lobby, &ana, "not yet");
+        assert_eq!(expire_users(world), ["DELETE_APP_INSTANCE_USER"]);
+        assert_eq!(world.refusal(&settings(&ana, None)), ErrorCode::Forbidden);
+        world.restart();
+        world.run_jobs();
+        assert_eq!(world.take_events(), ["DELETE_CHANNEL_MEMBERSHIP"]);
+        assert_eq!(
+            (world.members(&lobby, &bob), world.contents(&lobby, &bob)),
+            (vec!["bob".to_owned()], vec!["not yet".to_owned()],)
+        );
+        let again = world.user("ana");
+        assert!(expire_users(world).is_empty());
+        world.call(&settings(&again, Some(1))).unwrap();
+    }
+
+    #[engine_test]
+    fn settings_that_are_changed_in_the_last_moment_count(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        for who in [&ana, &bob, &cy] {
+            world.call(&settings(who, Some(1))).unwrap();
+        }
+        world.advance_ms(DAY_MS);
+        let find = |tx: &mut Tx, now| find_expired_users(tx, &World::home(), now, FIRST_USER);
+        let (expired, _) = world.step(find);
+        assert_eq!(expired.len(), 3);
+        world.call(&settings(&ana, None)).unwrap();
+        world.call(&settings(&bob, Some(2))).unwrap();
+        let done: Vec<String> = expired
+            .into_iter()
+            .filter_map(|who| {
+                let id = who.id().to_owned();
+                world.step(move |tx, now| expire_user(tx, now, &who)).then_some(id)
+            })
+            .collect();
+        assert_eq!(done, ["cy"]);
+        assert!(expire_users(world).is_empty());
     }
 
     #[engine_test]

@@ -14,9 +14,12 @@ pub mod connect;
 #[cfg(test)]
 mod constraints;
 mod cors;
+#[cfg(test)]
+mod destruction;
 pub mod dispatch;
 pub mod error;
 pub mod flow;
+mod identities;
 pub mod jobs;
 pub mod once;
 pub mod operation;

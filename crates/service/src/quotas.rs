@@ -9,6 +9,10 @@ pub struct Quotas {
     pub users_max: i64,
     /// Administrators of an app instance.
     pub admins_max: i64,
+    /// Bots of an app instance; nothing is published.
+    pub bots_max: i64,
+    /// Endpoints of a user.
+    pub endpoints_max: i64,
     /// Channels of an app instance.
     pub channels_max: i64,
     /// Elastic channels of an app instance.
@@ -37,6 +41,8 @@ impl Default for Quotas {
             app_instances_max: 100,
             users_max: 100_000,
             admins_max: 100,
+            bots_max: 100,
+            endpoints_max: 10,
             channels_max: 10_000_000,
             elastic_channels_max: 1,
             moderators_max: 1_000,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use carillon_macros::shape;
+use carillon_model::bot::Lex;
 use carillon_model::channel::{
     Channel as StoredChannel, ElasticChannelConfiguration as Elastic, Membership, Preferences,
 };
@@ -35,6 +36,73 @@ pub struct Tag {
     pub key: TagKey,
     /// Its value.
     pub value: TagValue,
+}
+
+/// What speaks for a bot, and when.
+#[shape]
+pub struct Configuration {
+    /// A program of Amazon Lex V2.
+    pub lex: LexConfiguration,
+}
+
+/// A program that speaks for a bot, and when.
+#[shape]
+pub struct LexConfiguration {
+    /// Which messages it answers, in older words.
+    pub responds_to: Option<RespondsTo>,
+    /// Which messages it answers.
+    pub invoked_by: Option<InvokedBy>,
+    /// The program.
+    pub lex_bot_alias_arn: LexBotAliasArn,
+    /// The language that it speaks.
+    pub locale_id: LocaleId,
+    /// What it says when the bot joins a channel.
+    pub welcome_intent: Option<LexIntentName>,
+}
+
+impl From<Lex> for Configuration {
+    fn from(lex: Lex) -> Self {
+        let invoked_by = lex.invoked_by.map(|invoked_by| InvokedBy {
+            standard_messages: invoked_by.standard,
+            targeted_messages: invoked_by.targeted,
+        });
+        Self {
+            lex: LexConfiguration {
+                responds_to: lex.responds_to,
+                invoked_by,
+                lex_bot_alias_arn: lex.alias,
+                locale_id: lex.locale,
+                welcome_intent: lex.welcome_intent,
+            },
+        }
+    }
+}
+
+/// Which messages a bot answers.
+#[shape]
+pub struct InvokedBy {
+    /// Of those to everyone.
+    pub standard_messages: StandardMessages,
+    /// Of those to the bot alone.
+    pub targeted_messages: TargetedMessages,
+}
+
+/// What a push service knows a device by.
+#[shape]
+pub struct EndpointAttributes {
+    /// For notifications.
+    pub device_token: DeviceToken,
+    /// For calls.
+    pub voip_device_token: Option<DeviceToken>,
+}
+
+/// Whether a device can be reached.
+#[shape]
+pub struct EndpointState {
+    /// Whether it can.
+    pub status: EndpointStatus,
+    /// Why it cannot.
+    pub status_reason: Option<EndpointStatusReason>,
 }
 
 /// When a channel goes away by itself.

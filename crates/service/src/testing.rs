@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use carillon_auth::{Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
-use carillon_model::arn::{Home, IdentityKind};
+use carillon_model::arn::Home;
 use carillon_model::channel_flow::{Failure, Reason};
 use carillon_model::event::{Change, Event};
-use carillon_model::identity::AppInstanceUser;
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
@@ -24,16 +23,20 @@ use rand::rngs::StdRng;
 pub(crate) use crate::error::ErrorCode;
 use crate::flow::processors::Processors;
 use crate::flow::{Invocation, Patience};
+use crate::jobs;
 use crate::operation::{Operation, Outgoing};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
+use crate::operations::identity::create_app_instance_bot::CreateAppInstanceBot;
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::operations::identity::register_app_instance_user_endpoint::RegisterAppInstanceUserEndpoint;
 use crate::operations::messaging::associate_channel_flow::AssociateChannelFlow;
 use crate::operations::messaging::create_channel::CreateChannel;
 use crate::operations::messaging::create_channel_ban::CreateChannelBan;
 use crate::operations::messaging::create_channel_flow::CreateChannelFlow;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
 use crate::operations::messaging::create_channel_moderator::CreateChannelModerator;
+use crate::operations::messaging::delete_channel::DeleteChannel;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
 use crate::operations::messaging::disassociate_channel_flow::DisassociateChannelFlow;
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
@@ -42,7 +45,8 @@ use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::page::Seal;
 use crate::quotas::Quotas;
 use crate::shapes::{
-    ElasticChannelConfiguration, LambdaConfiguration, Processor, ProcessorConfiguration, Target,
+    Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
+    Processor, ProcessorConfiguration, Target,
 };
 use crate::{Clock, RootCredentials, Service, Settings};
 
@@ -53,6 +57,8 @@ const ACCOUNT: &str = "111122223333";
 const HOST: &str = "carillon.example.test";
 /// Channels whose members' subscriptions a world follows, to know who is told of what.
 const SEED: u64 = 42;
+/// Rows that one step of a job deletes here: so few that every job needs several.
+const STEP_LEN: i64 = 3;
 
 /// One test's world.
 pub(crate) struct World {
@@ -152,6 +158,14 @@ impl World {
         Err(Refused { code, message: error["Message"].as_str().unwrap().to_owned() })
     }
 
+    /// The code that an operation is refused with.
+    pub(crate) fn refusal(&mut self, operation: &impl Operation) -> ErrorCode {
+        match self.call(operation) {
+            Ok(_) => panic!("it was not refused"),
+            Err(refused) => refused.code,
+        }
+    }
+
     /// Sends a signed request of any form; answers status and JSON body.
     pub(crate) fn raw(&mut self, method: &str, target: &str, body: &[u8]) -> (u16, serde_json::Value) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -221,6 +235,11 @@ impl World {
         self.call(&create).unwrap().app_instance_arn
     }
 
+    /// Makes another app instance, and has what follows happen there.
+    pub(crate) fn use_new_instance(&mut self) {
+        self.instance = self.new_instance();
+    }
+
     fn token(&mut self) -> ClientRequestToken {
         self.tokens += 1;
         text(&format!("world-{}", self.tokens))
@@ -252,28 +271,21 @@ impl World {
 
     /// A user who administers the app instance.
     pub(crate) fn admin(&mut self, id: &str) -> IdentityArn {
-        let app_instance_admin_arn = self.user(id);
-        let app_instance_arn = self.instance.clone();
-        self.call(&CreateAppInstanceAdmin { app_instance_admin_arn, app_instance_arn }).unwrap();
-        self.instance.user(id)
+        let user = self.user(id);
+        self.promote(&user);
+        user
     }
 
-    /// A bot, written into the store: what it is for does not matter to the rules.
-    pub(crate) fn bot(&mut self, id: &str) -> IdentityArn {
-        let arn = self.instance.identity(IdentityKind::Bot, id);
-        let bot = AppInstanceUser {
-            key: Key::random([9; 16]),
-            arn: arn.clone(),
-            name: text("Bot"),
-            metadata: None,
-            created_at: START,
-            updated_at: START,
-            expiration: None,
-        };
-        let instance = self.instance.key().unwrap();
-        let write = move |tx: &mut store::Tx| store::identity::insert_user(tx, instance, &bot);
-        assert!(futures(self.service.store().write(arn.as_str(), write)).unwrap());
-        arn
+    /// Makes someone an administrator.
+    pub(crate) fn promote(&mut self, who: &IdentityArn) {
+        let (app_instance_admin_arn, app_instance_arn) = (who.clone(), self.instance.clone());
+        self.call(&CreateAppInstanceAdmin { app_instance_admin_arn, app_instance_arn }).unwrap();
+    }
+
+    /// A bot with this name.
+    pub(crate) fn bot(&mut self, name: &str) -> IdentityArn {
+        let create = CreateAppInstanceBot { client_request_token: self.token(), ..bot_request(self, name) };
+        self.call(&create).unwrap().app_instance_bot_arn
     }
 
     /// A channel that this user created.
@@ -346,6 +358,11 @@ impl World {
             chime_bearer: by.clone(),
         };
         self.call(&create).unwrap();
+    }
+
+    /// Deletes a channel.
+    pub(crate) fn end(&mut self, channel: &ChannelArn, by: &IdentityArn) {
+        self.call(&DeleteChannel { channel_arn: channel.clone(), chime_bearer: by.clone() }).unwrap();
     }
 
     pub(crate) fn leave(&mut self, channel: &ChannelArn, who: &IdentityArn) {
@@ -485,6 +502,60 @@ impl World {
     ) -> T {
         let now = self.clock.now();
         futures(self.service.store().write("job", move |tx| job(tx, now))).unwrap()
+    }
+
+    /// Runs every job on what is deleted or expired until nothing is left to do, in steps of few rows.
+    pub(crate) fn run_jobs(&mut self) {
+        self.expire_channels();
+        self.expire_users();
+        while let Some((who, channels)) = self.step(|tx, _| jobs::find_leaving(tx, &Self::home())) {
+            if channels.is_empty() {
+                self.step(move |tx, _| jobs::finish_leaving(tx, &who));
+                continue;
+            }
+            for (key, _) in channels {
+                let who = who.clone();
+                self.step(move |tx, now| jobs::leave_channel(tx, now, &who, key));
+            }
+        }
+        while self.step(|tx, now| jobs::destroy(tx, &Self::home(), now, STEP_LEN)) {}
+        while self.step(jobs::trim_outbox) {}
+        let mut next = Some(jobs::first_token());
+        while let Some(from) = next {
+            next = self.step(move |tx, now| jobs::trim_tokens(tx, now, &from));
+        }
+    }
+
+    /// Deletes the channels that have expired.
+    pub(crate) fn expire_channels(&mut self) {
+        let mut next = Some(jobs::FIRST_CHANNEL);
+        while let Some(from) = next {
+            let find =
+                move |tx: &mut store::Tx, now| jobs::find_expired_channels(tx, &Self::home(), now, from);
+            let (expired, rest) = self.step(find);
+            for channel in expired {
+                assert!(self.step(move |tx, now| jobs::expire_channel(tx, now, channel.clone())));
+            }
+            next = rest;
+        }
+    }
+
+    /// Deletes the users that have expired.
+    pub(crate) fn expire_users(&mut self) {
+        let mut next = Some(jobs::FIRST_USER);
+        while let Some(from) = next {
+            let find = move |tx: &mut store::Tx, now| jobs::find_expired_users(tx, &Self::home(), now, from);
+            let (expired, rest) = self.step(find);
+            for user in expired {
+                assert!(self.step(move |tx, now| jobs::expire_user(tx, now, &user)));
+            }
+            next = rest;
+        }
+    }
+
+    /// How many rows each table has, in the order of their names.
+    pub(crate) fn row_counts(&mut self) -> Vec<(String, i64)> {
+        futures(self.service.store().read(store::testing::row_counts)).unwrap()
     }
 
     /// Region and account.
@@ -652,6 +723,39 @@ const ALL_CODES: [ErrorCode; 9] = [
 /// A text of any checked type.
 pub(crate) fn text<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
+}
+
+/// A bot with this name, which a program of the account speaks for.
+pub(crate) fn bot_request(world: &World, name: &str) -> CreateAppInstanceBot {
+    let lex = LexConfiguration {
+        responds_to: None,
+        invoked_by: None,
+        lex_bot_alias_arn: text("arn:aws:lex:us-east-1:111122223333:bot-alias/ABCDE12345/TSTALIASID"),
+        locale_id: text("en_US"),
+        welcome_intent: None,
+    };
+    CreateAppInstanceBot {
+        app_instance_arn: world.instance().clone(),
+        name: Some(text(name)),
+        metadata: None,
+        client_request_token: text("bot"),
+        tags: None,
+        configuration: Configuration { lex },
+    }
+}
+
+/// A phone of this user, known by this token, which is also the request's.
+pub(crate) fn endpoint_request(who: &IdentityArn, token: &str) -> RegisterAppInstanceUserEndpoint {
+    let resource = "arn:aws:mobiletargeting:us-east-1:111122223333:apps/0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+    RegisterAppInstanceUserEndpoint {
+        app_instance_user_arn: who.clone(),
+        name: Some(text("Phone")),
+        kind: EndpointType::Apns,
+        resource_arn: text(resource),
+        endpoint_attributes: EndpointAttributes { device_token: text(token), voip_device_token: None },
+        client_request_token: text(token),
+        allow_messages: None,
+    }
 }
 
 /// A channel with the defaults, made by this user.

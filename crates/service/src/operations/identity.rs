@@ -1,17 +1,31 @@
 //! The operations of Amazon Chime SDK Identity.
 
+mod bots;
 pub mod create_app_instance;
 pub mod create_app_instance_admin;
+pub mod create_app_instance_bot;
 pub mod create_app_instance_user;
+pub mod delete_app_instance;
 pub mod delete_app_instance_admin;
+pub mod delete_app_instance_bot;
+pub mod delete_app_instance_user;
+pub mod deregister_app_instance_user_endpoint;
 pub mod describe_app_instance;
 pub mod describe_app_instance_admin;
+pub mod describe_app_instance_bot;
 pub mod describe_app_instance_user;
+pub mod describe_app_instance_user_endpoint;
+mod endpoints;
 pub mod get_app_instance_retention_settings;
 pub mod list_app_instance_admins;
+pub mod list_app_instance_bots;
+pub mod list_app_instance_user_endpoints;
 pub mod list_app_instance_users;
 pub mod list_app_instances;
 pub mod put_app_instance_retention_settings;
 pub mod put_app_instance_user_expiration_settings;
+pub mod register_app_instance_user_endpoint;
 pub mod update_app_instance;
+pub mod update_app_instance_bot;
 pub mod update_app_instance_user;
+pub mod update_app_instance_user_endpoint;

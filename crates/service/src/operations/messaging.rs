@@ -41,7 +41,7 @@ pub mod list_channels;
 pub mod list_channels_associated_with_channel_flow;
 pub mod list_channels_moderated_by_app_instance_user;
 pub mod list_sub_channels;
-mod placement;
+pub(crate) mod placement;
 mod preferences;
 pub mod put_channel_expiration_settings;
 pub mod put_channel_membership_preferences;

@@ -119,6 +119,9 @@ impl CreateChannel {
         }
         for moderator in &moderators {
             let (moderator, by) = (moderator.identity.key, creator.identity.key);
+            if !store::identity::hold(tx, moderator)? {
+                return Err(Error::conflict("ModeratorArns: a user or bot was deleted meanwhile"));
+            }
             store::channel::insert_moderator(tx, channel.key, moderator, by, call.now)?;
         }
         if channel.elastic.is_some() {

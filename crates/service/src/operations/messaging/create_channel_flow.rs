@@ -65,7 +65,8 @@ impl CreateChannelFlow {
             return Err(Error::limit_exceeded("processors of a channel flow", quotas.processors_max));
         }
         // Claimed, so that two that race do not both take the last place.
-        store::app_instance::claim(tx, instance)?;
+        let claimed = store::app_instance::claim(tx, instance)?;
+        claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
         let most = quotas.channel_flows_max;
         if most <= store::channel_flow::count(tx, instance, most)? {
             return Err(Error::limit_exceeded("channel flows of an app instance", most));

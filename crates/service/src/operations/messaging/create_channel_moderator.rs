@@ -46,9 +46,12 @@ impl Write for CreateChannelModerator {
         if most <= store::moderator::count(tx, key, most)? {
             return Err(Error::limit_exceeded("moderators of a channel", most));
         }
+        if !store::identity::hold(tx, member.key)? {
+            return Err(Error::conflict("The user or bot was deleted meanwhile"));
+        }
         if view.channel.elastic.is_some() {
             let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
-            leave_all(tx, call, &mut view.channel, &places)?;
+            leave_all(tx, call.now, &mut view.channel, &places)?;
         }
         store::channel::insert_moderator(tx, key, member.key, view.caller.key, view.channel.clock)?;
         Ok(Created { channel_arn: self.channel_arn.clone(), channel_moderator: Identity::from(&member) })

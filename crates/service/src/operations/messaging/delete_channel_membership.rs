@@ -47,7 +47,7 @@ impl Write for DeleteChannelMembership {
         if places.is_empty() {
             return Err(not_there());
         }
-        leave_all(tx, call, &mut view.channel, &places)?;
+        leave_all(tx, call.now, &mut view.channel, &places)?;
         Ok(NoContent {})
     }
 }

@@ -32,7 +32,7 @@ impl Write for DeleteChannelModerator {
         let (key, member) = (view.channel.key, found.identity);
         if view.channel.elastic.is_some() && store::channel::is_moderator(tx, key, member.key)? {
             let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
-            leave_all(tx, call, &mut view.channel, &places)?;
+            leave_all(tx, call.now, &mut view.channel, &places)?;
         }
         store::moderator::delete(tx, key, member.key)?;
         Ok(NoContent {})

@@ -3,7 +3,7 @@
 use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
-use carillon_model::{IdentityArn, Key};
+use carillon_model::{IdentityArn, Key, Timestamp};
 use carillon_store::identity::Found;
 use carillon_store::sub_channel::SubChannel;
 use carillon_store::{self as store, Tx};
@@ -39,6 +39,9 @@ pub(super) fn admit(
     let Joining { member, invited_by, kind, sub_channel, .. } = membership;
     if store::ban::exists(tx, channel.key, member.identity.key)? {
         return Err(Error::forbidden("The user or bot is banned from the channel"));
+    }
+    if !store::identity::hold(tx, member.identity.key)? {
+        return Err(Error::conflict("The user or bot was deleted meanwhile"));
     }
     let quotas = &call.surroundings.quotas;
     if quotas.user_memberships_max <= member.membership_count {
@@ -78,14 +81,14 @@ pub(super) struct Joining<'a> {
 
 /// Takes a member out of these places of a claimed channel. Under the claim nobody else takes numbers: the events
 /// get the next ones, each its own.
-pub(super) fn leave_all(
+pub(crate) fn leave_all(
     tx: &mut Tx,
-    call: &Call,
+    now: Timestamp,
     channel: &mut Channel,
     places: &[Membership],
 ) -> Result<()> {
     for place in places {
-        store::channel::claim(tx, channel, 1, call.now, false)?;
+        store::channel::claim(tx, channel, 1, now, false)?;
         leave(tx, channel, place)?;
     }
     Ok(())

@@ -1,0 +1,148 @@
+//! What is deleted is gone in the end: the rows of every table are counted, so a table that is added and forgotten
+//! here fails these tests as soon as [`fill`] puts a row into it.
+
+use carillon_model::text::{ChannelMode, ChannelPrivacy, MessagingDataType};
+use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
+
+use crate::jobs::OUTBOX_WINDOW_MS;
+use crate::once::TOKEN_WINDOW_MS;
+use crate::operations::identity::delete_app_instance::DeleteAppInstance;
+use crate::operations::identity::delete_app_instance_bot::DeleteAppInstanceBot;
+use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
+use crate::operations::messaging::create_channel::CreateChannel;
+use crate::operations::messaging::put_messaging_streaming_configurations::PutMessagingStreamingConfigurations;
+use crate::operations::tags::tag_resource::TagResource;
+use crate::shapes::{StreamingConfiguration, Tag};
+use crate::testing::*;
+
+/// Tables that no deletion touches: the server's own.
+const KEPT: [&str; 3] = ["lease", "migration", "setting"];
+
+fn tag(world: &mut World, resource: &str) {
+    let tags = vec![Tag { key: text("k"), value: text("v") }];
+    world.call(&TagResource { resource_arn: text(resource), tags }).unwrap();
+}
+
+/// A channel with a member, a hidden one, a moderator, a banned one, messages, a flow and a tag.
+fn fill_channel(world: &mut World, who: &IdentityArn, others: &[IdentityArn; 4]) -> ChannelArn {
+    let channel = world.channel_of(who, ChannelMode::Restricted, ChannelPrivacy::Public);
+    let [member, hidden, moderator, banned] = others;
+    world.join(&channel, who, member);
+    world.join_hidden(&channel, who, hidden);
+    world.moderate(&channel, who, moderator);
+    world.ban(&channel, who, banned);
+    for number in 0..7 {
+        world.send(&channel, if number % 2 == 0 { who } else { member }, "hi");
+    }
+    world.send_to(&channel, who, "psst", member);
+    let flow = world.flow();
+    world.call(&association(&channel, &flow, who)).unwrap();
+    tag(world, channel.as_str());
+    tag(world, flow.as_str());
+    channel
+}
+
+/// An elastic channel of two sub-channels.
+fn fill_elastic(world: &mut World, who: &IdentityArn, others: &[IdentityArn; 4]) -> ChannelArn {
+    let create = CreateChannel { client_request_token: text("elastic"), ..elastic_request(world, who) };
+    let channel = world.call(&create).unwrap().channel_arn;
+    for other in &others[..3] {
+        world.join(&channel, who, other);
+    }
+    channel
+}
+
+/// Something of everything in the world's app instance.
+fn fill(world: &mut World) -> (IdentityArn, [IdentityArn; 4]) {
+    let ana = world.admin("ana");
+    let others = ["bob", "ghost", "mo", "eve"].map(|name| world.user(name));
+    fill_channel(world, &ana, &others);
+    fill_elastic(world, &ana, &others);
+    let bot = world.bot("Belle");
+    world.channel_of(&bot, ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.call(&endpoint_request(&ana, "token")).unwrap();
+    let instance = world.instance().clone();
+    for resource in [instance.as_str(), ana.as_str(), bot.as_str()] {
+        tag(world, resource);
+    }
+    let stream = text("arn:aws:kinesis:us-east-1:111122223333:stream/chime-messaging-all");
+    let data_type = MessagingDataType::Channel;
+    let streaming_configurations = vec![StreamingConfiguration { data_type, resource_arn: stream }];
+    let app_instance_arn = instance;
+    world.call(&PutMessagingStreamingConfigurations { app_instance_arn, streaming_configurations }).unwrap();
+    (ana, others)
+}
+
+/// The rows that are left when all jobs have run and all windows are over.
+fn settled(world: &mut World) -> Vec<(String, i64)> {
+    world.run_jobs();
+    world.advance_ms(OUTBOX_WINDOW_MS.max(TOKEN_WINDOW_MS) + 1);
+    world.run_jobs();
+    world.row_counts()
+}
+
+fn without<'a>(counts: &'a [(String, i64)], names: &[&str]) -> Vec<&'a (String, i64)> {
+    counts.iter().filter(|(name, _)| !names.contains(&name.as_str())).collect()
+}
+
+#[engine_test]
+fn nothing_is_left_of_a_deleted_app_instance(world: &mut World) {
+    let survivor: AppInstanceArn = world.instance().clone();
+    world.user("survivor");
+    let before = settled(world);
+    world.use_new_instance();
+    let (ana, others) = fill(world);
+    world.call(&DeleteAppInstanceUser { app_instance_user_arn: others[0].clone() }).unwrap();
+    let lobby = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.end(&lobby, &ana);
+    for (name, count) in world.row_counts() {
+        assert!(0 < count || KEPT.contains(&name.as_str()), "the world has no row in {name}");
+    }
+    world.call(&DeleteAppInstance { app_instance_arn: world.instance().clone() }).unwrap();
+    assert_eq!(settled(world), before);
+    assert_ne!(*world.instance(), survivor);
+}
+
+#[engine_test]
+fn nothing_is_left_of_a_deleted_channel(world: &mut World) {
+    let ana = world.user("ana");
+    let others = ["bob", "ghost", "mo", "eve"].map(|name| world.user(name));
+    let before = settled(world);
+    let channels = [fill_channel(world, &ana, &others), fill_elastic(world, &ana, &others)];
+    for channel in &channels {
+        world.end(channel, &ana);
+    }
+    let after = settled(world);
+    // The flow stays, with its tag; it is not the channel's.
+    let flow = ["channel_flow", "tag"];
+    assert_eq!(without(&after, &flow), without(&before, &flow));
+    assert!(after.contains(&("tag".to_owned(), 1)) && after.contains(&("channel_flow".to_owned(), 1)));
+}
+
+#[engine_test]
+fn of_deleted_users_and_bots_the_last_names_are_left(world: &mut World) {
+    let (ana, others) = fill(world);
+    let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    let before = settled(world);
+    let (late, bot) = (world.admin("late"), world.bot("Late"));
+    for who in [&late, &bot] {
+        world.join(&channel, &ana, who);
+        world.moderate(&channel, &ana, who);
+        tag(world, who.as_str());
+    }
+    let elsewhere = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    let barred = world.channel_of(&others[0], ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.ban(&barred, &others[0], &bot);
+    world.join_hidden(&elsewhere, &ana, &late);
+    world.call(&endpoint_request(&late, "phone")).unwrap();
+    world.call(&DeleteAppInstanceUser { app_instance_user_arn: late }).unwrap();
+    world.call(&DeleteAppInstanceBot { app_instance_bot_arn: bot }).unwrap();
+    world.run_jobs();
+    for (channel, who) in [(&elsewhere, &ana), (&barred, &others[0])] {
+        world.end(channel, who);
+    }
+    let after = settled(world);
+    assert_eq!(without(&after, &["identity"]), without(&before, &["identity"]));
+    let identities = |counts: &[(String, i64)]| counts.iter().find(|(name, _)| name == "identity").unwrap().1;
+    assert_eq!(identities(&after), identities(&before) + 2);
+}

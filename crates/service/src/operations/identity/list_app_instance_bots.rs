@@ -1,0 +1,94 @@
+//! `ListAppInstanceBots`: all bots of an app instance.
+
+use crate::operation::prelude::*;
+
+/// The request.
+#[operation(GET "/app-instance-bots" => 200, Listed)]
+#[errors(BadRequest, ResourceLimitExceeded)]
+pub struct ListAppInstanceBots {
+    /// Where.
+    #[query("app-instance-arn")]
+    pub app_instance_arn: AppInstanceArn,
+    /// The length of a page.
+    #[query("max-results")]
+    pub max_results: Option<MaxResults>,
+    /// Where the page begins.
+    #[query("next-token")]
+    pub next_token: Option<NextToken>,
+}
+
+/// The answer.
+#[shape]
+pub struct Listed {
+    /// Where.
+    pub app_instance_arn: AppInstanceArn,
+    /// The bots.
+    pub app_instance_bots: Vec<AppInstanceBotSummary>,
+    /// Where the next page begins.
+    pub next_token: Option<NextToken>,
+}
+
+/// A bot, in a list.
+#[shape]
+pub struct AppInstanceBotSummary {
+    /// Its ARN.
+    pub app_instance_bot_arn: IdentityArn,
+    /// Its display name.
+    pub name: ResourceName,
+    /// What the application wrote on it.
+    pub metadata: Option<Metadata>,
+}
+
+impl Read for ListAppInstanceBots {
+    fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
+        call.app_instance(tx, &self.app_instance_arn)?;
+        let page = Page::new(self, call, self.max_results);
+        let after: String = page.after(self.next_token.as_ref())?.unwrap_or_default();
+        let rows = store::bot::list(tx, &self.app_instance_arn, &after, page.reach())?;
+        let (rows, next_token) = page.cut(rows, |bot| bot.arn.id().to_owned());
+        let app_instance_bots = rows
+            .into_iter()
+            .map(|bot| AppInstanceBotSummary {
+                app_instance_bot_arn: bot.arn,
+                name: bot.name,
+                metadata: shown(bot.metadata),
+            })
+            .collect();
+        Ok(Listed { app_instance_arn: self.app_instance_arn.clone(), app_instance_bots, next_token })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::list_app_instance_users::ListAppInstanceUsers;
+    use super::*;
+    use crate::testing::*;
+
+    #[engine_test]
+    fn bots_and_users_are_listed_apart(world: &mut World) {
+        world.user("ana");
+        let mut bots: Vec<_> = ["Belle", "Chimes", "Ding"].iter().map(|name| world.bot(name)).collect();
+        bots.sort();
+        let mut list = ListAppInstanceBots {
+            app_instance_arn: world.instance().clone(),
+            max_results: Some(text("2")),
+            next_token: None,
+        };
+        let mut seen = Vec::new();
+        loop {
+            let page = world.call(&list).unwrap();
+            seen.extend(page.app_instance_bots.into_iter().map(|bot| bot.app_instance_bot_arn));
+            list.next_token = page.next_token;
+            if list.next_token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, bots);
+        let users = ListAppInstanceUsers {
+            app_instance_arn: world.instance().clone(),
+            max_results: None,
+            next_token: None,
+        };
+        assert_eq!(world.call(&users).unwrap().app_instance_users.len(), 1);
+    }
+}
