@@ -261,7 +261,7 @@ async fn leave_channels(round: &Round<'_>) -> Result<()> {
     loop {
         let (home, now) = (round.jobs.home.clone(), round.now);
         let found = round.jobs.store.read(move |tx: &mut Tx| jobs::find_leaving(tx, &home)).await?;
-        let Some((who, channels)) = found else { return Ok(()) };
+        let Some(jobs::Leaving { who, channels }) = found else { return Ok(()) };
         let none_left = channels.is_empty();
         for (key, arn) in channels {
             let who = who.clone();

@@ -135,12 +135,21 @@ fn is_user_expired(user: &AppInstanceUser, now: Timestamp) -> bool {
 /// Channels that one look-up for [`leave_channel`] tells.
 const LEAVING_LEN_MAX: i64 = 100;
 
-/// A deleted user or bot that has still to leave channels, with some of these.
-pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<(Identity, Vec<(Key, ChannelArn)>)>> {
+/// A deleted user or bot that has still to leave its channels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaving {
+    /// Who.
+    pub who: Identity,
+    /// Some of the channels; none when they left all.
+    pub channels: Vec<(Key, ChannelArn)>,
+}
+
+/// Someone who has still to leave channels, if anybody has.
+pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<Leaving>> {
     let Some(who) = store::identity::find_leaving(tx, home)? else { return Ok(None) };
     let instance = who.arn.app_instance();
     let channels = store::identity::list_involved(tx, &instance, who.key, LEAVING_LEN_MAX)?;
-    Ok(Some((who, channels)))
+    Ok(Some(Leaving { who, channels }))
 }
 
 /// Takes a deleted user or bot out of a channel, in the lane of the channel's ARN: memberships, of which the others

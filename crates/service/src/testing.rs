@@ -508,7 +508,9 @@ impl World {
     pub(crate) fn run_jobs(&mut self) {
         self.expire_channels();
         self.expire_users();
-        while let Some((who, channels)) = self.step(|tx, _| jobs::find_leaving(tx, &Self::home())) {
+        while let Some(jobs::Leaving { who, channels }) =
+            self.step(|tx, _| jobs::find_leaving(tx, &Self::home()))
+        {
             if channels.is_empty() {
                 self.step(move |tx, _| jobs::finish_leaving(tx, &who));
                 continue;

@@ -115,10 +115,10 @@ mod tests {
         assert_eq!(world.contents(&joined[1], &bob), ["still here?"]);
         let (channel_arn, chime_bearer) = (joined[0].clone(), bob.clone());
         let (max_results, next_token) = (None, None);
-        let list = ListChannelModerators { channel_arn, chime_bearer, max_results, next_token };
+        let list = ListChannelModerators { channel_arn, max_results, next_token, chime_bearer };
         assert_eq!(world.call(&list).unwrap().channel_moderators.len(), 1);
         let (max_results, next_token) = (None, None);
-        let list = ListChannelBans { channel_arn: banned, chime_bearer: bob, max_results, next_token };
+        let list = ListChannelBans { channel_arn: banned, max_results, next_token, chime_bearer: bob };
         assert!(world.call(&list).unwrap().channel_bans.is_empty());
         world.run_jobs();
         assert!(world.take_events().is_empty());
