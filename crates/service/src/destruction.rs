@@ -23,7 +23,7 @@ fn tag(world: &mut World, resource: &str) {
     world.call(&TagResource { resource_arn: text(resource), tags }).unwrap();
 }
 
-/// A channel with a member, a hidden one, a moderator, a banned one, messages, a flow and a tag.
+/// A channel with a member, a hidden one, a moderator, a banned one, messages, a flow with one in flight, and a tag.
 fn fill_channel(world: &mut World, who: &IdentityArn, others: &[IdentityArn; 4]) -> ChannelArn {
     let channel = world.channel_of(who, ChannelMode::Restricted, ChannelPrivacy::Public);
     let [member, hidden, moderator, banned] = others;
@@ -39,6 +39,7 @@ fn fill_channel(world: &mut World, who: &IdentityArn, others: &[IdentityArn; 4])
     world.call(&association(&channel, &flow, who)).unwrap();
     tag(world, channel.as_str());
     tag(world, flow.as_str());
+    world.send(&channel, member, "in flight");
     channel
 }
 

@@ -106,7 +106,8 @@ pub fn find_by_arn(tx: &mut Tx, arn: &ChannelArn) -> Result<Option<Channel>> {
         "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
            clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
            minimum_membership_percentage, expiration_days, expiration_criterion
-         FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL",
+         FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL
+           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
         values![instance, arn.id()],
         |row| channel(row, arn, 0),
     )

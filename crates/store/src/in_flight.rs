@@ -23,6 +23,7 @@ macro_rules! select {
             "t.key, t.kind, t.id, t.name, c.id, c.app_instance ",
             "FROM in_flight f JOIN identity s ON s.key = f.sender LEFT JOIN identity t ON t.key = f.target ",
             "JOIN channel c ON c.key = f.channel ",
+            "JOIN app_instance a ON a.key = c.app_instance AND a.deleted_at IS NULL ",
             $rest
         )
     };
