@@ -33,6 +33,14 @@ pub struct Quotas {
     pub sub_channels_max: i64,
     /// Memberships of a sub-channel.
     pub sub_channel_memberships_max: i64,
+    /// Sessions of a user that are connected at the same time.
+    pub connections_per_user_max: i64,
+    /// Channels that a session is told of when it connects with prefetch.
+    pub prefetch_channels_max: i64,
+    /// Messages of each channel that it is told of then.
+    pub prefetch_messages_max: i64,
+    /// Memberships of each channel that it is told of then.
+    pub prefetch_memberships_max: i64,
 }
 
 impl Default for Quotas {
@@ -53,6 +61,10 @@ impl Default for Quotas {
             user_memberships_max: 20_000,
             sub_channels_max: 100,
             sub_channel_memberships_max: 1_000,
+            connections_per_user_max: 10,
+            prefetch_channels_max: 50,
+            prefetch_messages_max: 20,
+            prefetch_memberships_max: 30,
         }
     }
 }
