@@ -9,6 +9,8 @@ use syn::{Ident, LitInt, LitStr, Token};
 use crate::field::{Member, Place};
 
 const BEARER: &str = "x-amz-chime-bearer";
+/// What an operation is about, where its path does not say so.
+const NAMING: [&str; 3] = ["AppInstanceArn", "ResourceARN", "AppInstanceUserArn"];
 /// What may differ between requests that ask the same.
 const UNCOUNTED: [&str; 3] = ["ClientRequestToken", "MaxResults", "NextToken"];
 
@@ -38,6 +40,7 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
     let described = members.iter().map(Member::described);
     let (decode, encode) = (decode(&members), encode(&members));
     let (canonical, labels, bearer) = (canonical(&members), labels(&members), bearer(&members));
+    let (named, sub_channel) = (named(&members), sub_channel(&members));
     Ok(quote! {
         #[derive(Debug, Clone)]
         #item
@@ -57,6 +60,8 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
             #encode
             #canonical
             #labels
+            #named
+            #sub_channel
             #bearer
         }
     })
@@ -173,6 +178,34 @@ fn labels(members: &[Member]) -> TokenStream {
         fn labels(&self) -> Vec<&str> {
             vec![#(#labels),*]
         }
+    }
+}
+
+fn named(members: &[Member]) -> TokenStream {
+    let in_path = members.iter().find(|member| matches!(member.place, Place::Label(_)));
+    let elsewhere = || NAMING.iter().find_map(|wire| members.iter().find(|member| member.wire == *wire));
+    let value = text_of(in_path.or_else(elsewhere));
+    quote! {
+        fn named(&self) -> Option<&str> {
+            #value
+        }
+    }
+}
+
+fn sub_channel(members: &[Member]) -> TokenStream {
+    let value = text_of(members.iter().find(|member| member.wire == "SubChannelId"));
+    quote! {
+        fn sub_channel(&self) -> Option<&str> {
+            #value
+        }
+    }
+}
+
+fn text_of(member: Option<&Member>) -> TokenStream {
+    match member {
+        None => quote!(None),
+        Some(Member { ident, optional: Some(_), .. }) => quote!(self.#ident.as_ref().map(|value| value.as_str())),
+        Some(Member { ident, .. }) => quote!(Some(self.#ident.as_str())),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The clock of the process: real time, and the service's, which tests may be ahead of.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use carillon_model::Timestamp;
 use carillon_service::Clock;
@@ -11,9 +11,17 @@ use carillon_store::{self as store, Result, Tx};
 const SETTING: &str = "clock_offset_ms";
 
 /// Real time, and the service's, which is as far ahead of it as tests have moved it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SystemClock {
     ahead_ms: AtomicI64,
+    began: Instant,
+}
+
+impl Default for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where the process reads the time")]
+    fn default() -> Self {
+        Self { ahead_ms: AtomicI64::new(0), began: Instant::now() }
+    }
 }
 
 impl SystemClock {
@@ -35,6 +43,10 @@ impl Clock for SystemClock {
 
     fn real(&self) -> Timestamp {
         real()
+    }
+
+    fn steady(&self) -> Duration {
+        self.began.elapsed()
     }
 }
 

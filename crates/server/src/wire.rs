@@ -10,6 +10,7 @@ use carillon_delivery::Hub;
 use carillon_model::Key;
 use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
+use carillon_service::rates::Rates;
 use carillon_service::{Clock, Service};
 use carillon_store::{Committed, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
@@ -93,6 +94,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         quotas: Quotas::default(),
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
+        rates: Rates::OFF,
         public_host: public_host.as_str().to_owned(),
     }));
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());

@@ -17,6 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
+use crate::limiter::Due;
 use crate::rule::Rule;
 use crate::service::Surroundings;
 
@@ -37,6 +38,8 @@ pub struct Call {
     pub operation: &'static str,
     pub(crate) surroundings: Arc<Surroundings>,
     random: RefCell<StdRng>,
+    /// What is charged to the channel, where there are rates.
+    due: Option<Due>,
 }
 
 /// A channel, seen by someone whom a rule admitted.
@@ -110,7 +113,12 @@ impl Call {
     ) -> Self {
         let (now, principal) = (surroundings.clock.now(), surroundings.root.access_key_id.clone());
         let random = RefCell::new(StdRng::from_seed(seed));
-        Self { now, principal, bearer, operation, surroundings, random }
+        Self { now, principal, bearer, operation, surroundings, random, due: None }
+    }
+
+    /// The call, which is still to be charged to its channel.
+    pub(crate) fn owing(self, due: Option<Due>) -> Self {
+        Self { due, ..self }
     }
 
     /// A new key.
@@ -212,7 +220,11 @@ impl Call {
             return Err(Error::forbidden(NO_CHANNEL));
         };
         let view = View { caller, is_admin, is_moderator, memberships, channel, flow };
-        if admits(&view) { Ok(view) } else { Err(Error::forbidden(NO_CHANNEL)) }
+        if !admits(&view) {
+            return Err(Error::forbidden(NO_CHANNEL));
+        }
+        self.due.as_ref().map_or(Ok(()), |due| due.pay(&view))?;
+        Ok(view)
     }
 
     /// The channel, claimed for as many events as the operation is about to emit.

@@ -126,6 +126,11 @@ impl Error {
         Self::new(ErrorCode::ResourceLimitExceeded, format!("The quota is full: {quota}, {limit}"))
     }
 
+    /// `Throttled`, by the rate named.
+    pub fn throttled(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Throttled, message)
+    }
+
     /// `Unauthorized`, of the bearer.
     pub fn unauthorized(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Unauthorized, message)

@@ -21,11 +21,13 @@ pub mod error;
 pub mod flow;
 mod identities;
 pub mod jobs;
+mod limiter;
 pub mod once;
 pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod quotas;
+pub mod rates;
 pub mod retention;
 #[cfg(test)]
 mod role_matrix;

@@ -68,6 +68,10 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn canonical(&self) -> Vec<u8>;
     /// What its path names.
     fn labels(&self) -> Vec<&str>;
+    /// The ARN of what it is about, wherever that stands.
+    fn named(&self) -> Option<&str>;
+    /// The sub-channel that it names.
+    fn sub_channel(&self) -> Option<&str>;
     /// Who acts.
     fn bearer(&self) -> Option<&IdentityArn>;
 }

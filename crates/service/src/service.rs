@@ -15,9 +15,11 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::Patience;
 use crate::flow::processors::Processors;
+use crate::limiter::Limiter;
 use crate::operation::{Incoming, Operation, Write};
 use crate::page::Seal;
 use crate::quotas::Quotas;
+use crate::rates::Rates;
 use crate::router::Router;
 
 /// The credentials that may do everything.
@@ -49,6 +51,8 @@ pub struct Settings {
     pub processors: Processors,
     /// How long the others are tried.
     pub patience: Patience,
+    /// How often each operation may be called.
+    pub rates: Rates,
     /// Host and port where clients open sockets.
     pub public_host: String,
 }
@@ -59,6 +63,7 @@ pub struct Service {
     surroundings: Arc<Surroundings>,
     random: Mutex<StdRng>,
     under_way: Mutex<HashSet<String>>,
+    limiter: Option<Arc<Limiter>>,
     pub(crate) verifier: Verifier,
     pub(crate) router: Router,
 }
@@ -77,12 +82,14 @@ pub(crate) struct Surroundings {
 impl Service {
     /// Puts the service together.
     pub fn new(settings: Settings) -> Self {
-        let Settings { store, home, clock, random, root, seal, quotas, processors, patience, public_host } =
+        let Settings { store, home, clock, random, root, seal, quotas, rates, processors, patience, public_host } =
             settings;
+        let limiter = Limiter::new(rates, &clock);
         let surroundings =
             Surroundings { home, clock, root, seal, quotas, processors, patience, public_host };
         Self {
             store,
+            limiter,
             surroundings: Arc::new(surroundings),
             random: Mutex::new(random),
             under_way: Mutex::default(),
@@ -148,8 +155,9 @@ impl Service {
         if operation.labels().iter().any(foreign) {
             return Err(Error::forbidden("The resource is not of this region and account"));
         }
+        let due = self.limiter.as_ref().map(|limiter| limiter.charge(&operation)).transpose()?.flatten();
         let bearer = operation.bearer().cloned();
-        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random());
+        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random()).owing(due);
         Ok((operation, call))
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use carillon_auth::{Secret, SignedRequest, Signer, sign};
@@ -44,6 +45,7 @@ use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::page::Seal;
 use crate::quotas::Quotas;
+use crate::rates::Rates;
 use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,
@@ -70,6 +72,7 @@ pub(crate) struct World {
     instance: AppInstanceArn,
     quotas: Quotas,
     processors: fn() -> Processors,
+    rates: Rates,
     location: Location,
     tokens: u64,
     restarts: u64,
@@ -91,6 +94,9 @@ impl Clock for StandingClock {
     }
     fn real(&self) -> Timestamp {
         START
+    }
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.now().ms().unsigned_abs())
     }
 }
 
@@ -121,8 +127,8 @@ impl World {
         let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
         let events = Arc::new(Mutex::new(Vec::new()));
         let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
-        let processors: fn() -> Processors = Processors::default;
-        let service = service((&location, SEED), &clock, &events, quotas, processors());
+        let (rates, processors): (Rates, fn() -> Processors) = (Rates::OFF, Processors::default);
+        let service = service((&location, SEED), &clock, &events, (quotas, rates), processors());
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Told::default();
@@ -134,6 +140,7 @@ impl World {
             instance,
             quotas,
             processors,
+            rates,
             location,
             tokens: 0,
             restarts: 0,
@@ -599,6 +606,12 @@ impl World {
         self.restart();
     }
 
+    /// Restarts the service on the same store with rates, all buckets full.
+    pub(crate) fn set_rates(&mut self, rates: Rates) {
+        self.rates = rates;
+        self.restart();
+    }
+
     /// Restarts the service on the same store with these processors built in.
     pub(crate) fn set_processors(&mut self, processors: fn() -> Processors) {
         self.processors = processors;
@@ -614,7 +627,7 @@ impl World {
     fn start(&self) -> Arc<Service> {
         // A service that starts again does not make the same keys again.
         let place = (&self.location, SEED + self.restarts);
-        service(place, &self.clock, &self.events, self.quotas, (self.processors)())
+        service(place, &self.clock, &self.events, (self.quotas, self.rates), (self.processors)())
     }
 
     /// Leases the calls of processors that are due.
@@ -858,7 +871,7 @@ fn service(
     (location, seed): (&Location, u64),
     clock: &Arc<StandingClock>,
     events: &Arc<Mutex<Vec<Event>>>,
-    quotas: Quotas,
+    (quotas, rates): (Quotas, Rates),
     processors: Processors,
 ) -> Arc<Service> {
     let kept = events.clone();
@@ -873,6 +886,7 @@ fn service(
         quotas,
         processors,
         patience: Patience::default(),
+        rates,
         public_host: "ws.example.test:8443".to_owned(),
     }))
 }

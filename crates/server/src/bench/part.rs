@@ -21,6 +21,7 @@ use carillon_service::operations::identity::create_app_instance_user::CreateAppI
 use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
+use carillon_service::rates::Rates;
 use carillon_service::{Service, error};
 use http::{HeaderValue, StatusCode, header};
 use rand::SeedableRng as _;
@@ -60,6 +61,7 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         quotas: Quotas::default(),
         processors: Processors::default(),
         patience: Patience::default(),
+        rates: Rates::OFF,
         public_host: "localhost".to_owned(),
     }));
     let scene = Arc::new(Scene::set(service.new_id(), &mut service.clone()).await?);
