@@ -4,6 +4,7 @@
 //! gets to see. Nothing else reads a flag, a variable or the file.
 
 pub(crate) mod flows;
+mod limits;
 mod meaning;
 mod written;
 

@@ -9,8 +9,6 @@ use std::time::Duration;
 use carillon_delivery::Hub;
 use carillon_model::Key;
 use carillon_service::page::Seal;
-use carillon_service::quotas::Quotas;
-use carillon_service::rates::Rates;
 use carillon_service::{Clock, Service};
 use carillon_store::{Committed, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
@@ -91,10 +89,10 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         random,
         root: root.to_root(),
         seal: Seal::new(&root.derive("carillon page tokens")),
-        quotas: Quotas::default(),
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
-        rates: Rates::OFF,
+        quotas: settings.quotas,
+        rates: settings.rates,
         public_host: public_host.as_str().to_owned(),
     }));
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());

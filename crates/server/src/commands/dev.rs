@@ -12,7 +12,7 @@ use crate::{log, wire};
 
 /// Runs the server with a demo until a signal ends it.
 pub(crate) fn run(written: Written) -> Result<ExitStatus> {
-    let settings = Settings::read(written)?;
+    let settings = Settings::read_for_dev(written)?;
     log::start(&settings)?;
     wire::run(&settings, async |running| {
         let demo = Demo::open(&running.service, &*running.clock, &running.root, &settings.home).await?;

@@ -7,11 +7,14 @@ use std::path::PathBuf;
 
 use carillon_model::arn::Home;
 use carillon_service::flow::Patience;
+use carillon_service::quotas::Quotas;
+use carillon_service::rates::Rates;
 use carillon_store::Location;
 use rustls::pki_types::ServerName;
 
 use super::Written;
 use super::flows::{Processor, Target};
+use super::limits::Preset;
 use crate::error::{Error, Result};
 
 /// How the server is to run.
@@ -31,6 +34,10 @@ pub(crate) struct Settings {
     pub(crate) store: StoreAddress,
     /// Region and account.
     pub(crate) home: Home,
+    /// How much of each thing there may be.
+    pub(crate) quotas: Quotas,
+    /// How often each operation may be called.
+    pub(crate) rates: Rates,
     /// Whether tests may move the clock.
     pub(crate) test_clock: bool,
     /// How long processors are tried.
@@ -86,9 +93,19 @@ pub(crate) struct PublicHost {
 }
 
 impl Settings {
-    /// Reads what was written.
+    /// Reads what was written for a server in earnest.
     pub(crate) fn read(written: Written) -> Result<Self> {
+        Self::read_from(written, Preset::Generous)
+    }
+
+    /// Reads what was written for a server to develop with: it has no rates unless they are asked for.
+    pub(crate) fn read_for_dev(written: Written) -> Result<Self> {
+        Self::read_from(written, Preset::Off)
+    }
+
+    fn read_from(written: Written, preset: Preset) -> Result<Self> {
         let written = written.with_file()?;
+        let (quotas, rates) = written.limits.read(preset)?;
         let data_dir = written.data_dir.unwrap_or_else(|| PathBuf::from("carillon-data"));
         let http = read_listener("http", written.http.as_deref().unwrap_or("127.0.0.1:8480"))?;
         let https = read_listener("https", written.https.as_deref().unwrap_or("127.0.0.1:8443"))?;
@@ -120,6 +137,8 @@ impl Settings {
             patience: written.flows.patience()?,
             targets: written.targets,
             processors: written.processors,
+            quotas,
+            rates,
             test_clock: written.test_clock.unwrap_or_default(),
             log: written.log.unwrap_or_else(|| "info".to_owned()),
             log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::flows::{Flows, Processor, Target};
+use super::limits::Limits;
 use crate::error::{Error, Result};
 
 /// Every option, as it was written. The variable of an option is its key in capitals after `CARILLON_`.
@@ -79,6 +81,9 @@ pub(crate) struct Written {
     /// How long processors are tried.
     #[arg(skip)]
     pub(crate) flows: Flows,
+    /// How much of each thing there may be, and how often.
+    #[command(flatten)]
+    pub(crate) limits: Limits,
     /// A carillon.toml, whose keys are these options with _ for - [default: none].
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -114,6 +119,7 @@ impl Written {
             targets: there.targets,
             processors: there.processors,
             flows: there.flows,
+            limits: self.limits.or(there.limits),
             config: self.config.or(there.config),
         }
     }
@@ -125,31 +131,50 @@ impl Written {
             Error::usage(format!("{}, line {line}: {words}", path.display()))
         };
         let table: toml::Table = toml::from_str(text).map_err(|error| at(&error))?;
-        if let Some(unknown) = first_unknown(&table) {
-            let keys = Self::keys().join(", ");
+        if let Some((unknown, known)) = first_unknown(&table, &Self::known()) {
             return Err(Error::usage(format!("{}: there is no setting {unknown}", path.display()))
-                .hint(format!("The settings are {keys}.")));
+                .hint(format!("The settings are {}.", known.join(", "))));
         }
         toml::from_str(text).map_err(|error| at(&error))
     }
 
-    /// The keys that a file may have.
-    fn keys() -> Vec<String> {
-        let empty = serde_json::to_value(Self::default()).expect("texts and flags always serialize");
-        empty.as_object().expect("a structure is an object").keys().cloned().collect()
+    /// The keys that a file may have; a table's hold what may be in it.
+    fn known() -> serde_json::Map<String, Value> {
+        match serde_json::to_value(Self::default()) {
+            Ok(Value::Object(known)) => known,
+            _ => unreachable!("a structure of texts, numbers and flags is an object"),
+        }
     }
 }
 
-/// The whole name of the first key that is no option: of a table, what is in it, because that was meant.
-fn first_unknown(table: &toml::Table) -> Option<String> {
-    let known = Written::keys();
-    let (key, value) = table.iter().find(|(key, _)| !known.contains(key))?;
-    let (mut name, mut value) = (key.clone(), value);
+/// The whole name of the first key that is no option, and those that it may have meant. Of an unknown table, the name
+/// is that of what is in it, because that was meant.
+fn first_unknown(table: &toml::Table, known: &serde_json::Map<String, Value>) -> Option<(String, Vec<String>)> {
+    for (key, value) in table {
+        let within = match (known.get(key), value) {
+            (None, _) => Some((innermost(key, value), known.keys().cloned().collect())),
+            // A table without names of its own, such as `targets`, holds what the operator names.
+            (Some(Value::Object(known)), toml::Value::Table(table)) if !known.is_empty() => {
+                let whole = |name: String| format!("{key}.{name}");
+                let found = first_unknown(table, known);
+                found.map(|(name, keys)| (whole(name), keys.into_iter().map(whole).collect()))
+            }
+            _ => None,
+        };
+        if within.is_some() {
+            return within;
+        }
+    }
+    None
+}
+
+fn innermost(key: &str, mut value: &toml::Value) -> String {
+    let mut name = key.to_owned();
     while let Some((inner, below)) = value.as_table().and_then(|table| table.iter().next()) {
         name.extend([".", inner]);
         value = below;
     }
-    Some(name)
+    name
 }
 
 #[cfg(test)]
@@ -191,6 +216,10 @@ mod tests {
         assert_eq!(
             refused("[limits]\nno_such_limit = 1"),
             "carillon.toml: there is no setting limits.no_such_limit"
+        );
+        assert_eq!(
+            refused("[chat]\nrooms.lobby = 1"),
+            "carillon.toml: there is no setting chat.rooms.lobby"
         );
         assert_eq!(refused("config = 'other.toml'"), "carillon.toml: there is no setting config");
     }
