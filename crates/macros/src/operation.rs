@@ -204,7 +204,9 @@ fn sub_channel(members: &[Member]) -> TokenStream {
 fn text_of(member: Option<&Member>) -> TokenStream {
     match member {
         None => quote!(None),
-        Some(Member { ident, optional: Some(_), .. }) => quote!(self.#ident.as_ref().map(|value| value.as_str())),
+        Some(Member { ident, optional: Some(_), .. }) => {
+            quote!(self.#ident.as_ref().map(|value| value.as_str()))
+        }
         Some(Member { ident, .. }) => quote!(Some(self.#ident.as_str())),
     }
 }

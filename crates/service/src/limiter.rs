@@ -83,7 +83,8 @@ impl Limiter {
             Some(Counter { buckets, calls: AtomicU32::new(0) })
         };
         let counters = Rate::ALL.iter().map(counter).collect();
-        let rows = table().flat_map(|(identity, row)| row.operations.iter().map(move |name| (*name, (identity, row))));
+        let rows = table()
+            .flat_map(|(identity, row)| row.operations.iter().map(move |name| (*name, (identity, row))));
         Some(Arc::new(Self { rates, counters, rows: rows.collect(), hash: RandomState::new() }))
     }
 
@@ -108,7 +109,14 @@ impl Limiter {
             Scope::Channel | Scope::SubChannel => {
                 let sub_channel = operation.sub_channel().and_then(Key::from_hex);
                 let (limiter, operation) = (self.clone(), O::NAME);
-                return Ok(Some(Due { limiter, rate, scope, operation, sub_channel, paid: Cell::new(false) }));
+                return Ok(Some(Due {
+                    limiter,
+                    rate,
+                    scope,
+                    operation,
+                    sub_channel,
+                    paid: Cell::new(false),
+                }));
             }
         };
         self.take(rate, scope, O::NAME, of)?;
@@ -224,7 +232,10 @@ mod tests {
         }
         let refused = world.call(&describe(&channel, &ana)).unwrap_err();
         assert_eq!(refused.code, ErrorCode::Throttled);
-        assert_eq!(refused.message, "The rate bearer_calls_per_second is exhausted: 10 a second for a bearer");
+        assert_eq!(
+            refused.message,
+            "The rate bearer_calls_per_second is exhausted: 10 a second for a bearer"
+        );
         world.call(&describe(&channel, &bob)).unwrap();
         world.advance_ms(99);
         assert_eq!(world.call(&list(&channel, &ana)).unwrap_err().code, ErrorCode::Throttled);
@@ -236,7 +247,8 @@ mod tests {
     #[engine_test]
     fn what_changes_messages_shares_the_budget_of_its_channel(world: &mut World) {
         let ana = world.user("ana");
-        let channels = [(); 2].map(|()| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private));
+        let channels =
+            [(); 2].map(|()| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private));
         world.set_rates(Rates::only(Rate::Messages, 30));
         let [first, second] = &channels;
         let sent: Vec<_> =
@@ -248,7 +260,10 @@ mod tests {
             sub_channel_id: None,
         });
         assert_eq!(redacted, 10);
-        assert_eq!(words, "The rate messages_per_second is exhausted: 30 a second for a channel or sub-channel");
+        assert_eq!(
+            words,
+            "The rate messages_per_second is exhausted: 30 a second for a channel or sub-channel"
+        );
         // Reading is not sending, and another channel is another budget.
         world.call(&list(first, &ana)).unwrap();
         assert_eq!(drain(world, |number| message(second, &ana, number)).0, 30);
@@ -317,8 +332,15 @@ mod tests {
 
     /// A request of someone who may do everything in the channel. What is charged before the transaction is asked of
     /// things that do not exist, so that nothing that a later operation needs is deleted.
-    fn value(world: &World, channel: &ChannelArn, who: &IdentityArn, messaging: bool, member: &Member) -> Option<Value> {
-        let instance = if messaging { world.instance().clone() } else { World::home().app_instance(Key([9; 16])) };
+    fn value(
+        world: &World,
+        channel: &ChannelArn,
+        who: &IdentityArn,
+        messaging: bool,
+        member: &Member,
+    ) -> Option<Value> {
+        let instance =
+            if messaging { world.instance().clone() } else { World::home().app_instance(Key([9; 16])) };
         match member.name {
             "ChimeBearer" => Some(json!(who.as_str())),
             "ChannelArn" => Some(json!(channel.as_str())),
@@ -332,7 +354,13 @@ mod tests {
         }
     }
 
-    fn ask(world: &mut World, channel: &ChannelArn, who: &IdentityArn, route: &Route, messaging: bool) -> (u16, Value) {
+    fn ask(
+        world: &mut World,
+        channel: &ChannelArn,
+        who: &IdentityArn,
+        route: &Route,
+        messaging: bool,
+    ) -> (u16, Value) {
         let values: HashMap<_, _> = (route.members)()
             .iter()
             .map(|member| (member.name, value(world, channel, who, messaging, member)))
@@ -348,7 +376,8 @@ mod tests {
             let rows: Vec<_> = table().collect();
             let mut count = 0;
             for route in crate::operations::all() {
-                let (identity, row) = rows.iter().find(|(_, row)| row.operations.contains(&route.name)).unwrap();
+                let (identity, row) =
+                    rows.iter().find(|(_, row)| row.operations.contains(&route.name)).unwrap();
                 let Some(rate) = row.rate else { continue };
                 world.set_rates(Rates::only(rate, 1));
                 // What the later ones need is not deleted.

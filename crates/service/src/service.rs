@@ -82,8 +82,19 @@ pub(crate) struct Surroundings {
 impl Service {
     /// Puts the service together.
     pub fn new(settings: Settings) -> Self {
-        let Settings { store, home, clock, random, root, seal, quotas, rates, processors, patience, public_host } =
-            settings;
+        let Settings {
+            store,
+            home,
+            clock,
+            random,
+            root,
+            seal,
+            quotas,
+            rates,
+            processors,
+            patience,
+            public_host,
+        } = settings;
         let limiter = Limiter::new(rates, &clock);
         let surroundings =
             Surroundings { home, clock, root, seal, quotas, processors, patience, public_host };

@@ -168,7 +168,17 @@ impl Bench {
         let root = RootKey::random(&mut random);
         let data_dir = folder.path().join("server");
         let data_dir = data_dir.to_string_lossy();
-        let mut words = vec!["serve", "--https", "off", "--log", "warn", "--limits-preset", "off", "--data-dir", &*data_dir];
+        let mut words = vec![
+            "serve",
+            "--https",
+            "off",
+            "--log",
+            "warn",
+            "--limits-preset",
+            "off",
+            "--data-dir",
+            &*data_dir,
+        ];
         let ceiling_store = if store == "sqlite" {
             format!("sqlite:{}", folder.path().join("ceiling.db").display())
         } else {

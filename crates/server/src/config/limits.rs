@@ -123,7 +123,8 @@ pub(crate) struct Limits {
     /// Listing the members, bans or moderators of a channel [aws: 15, generous: 7500].
     #[arg(skip)]
     pub(crate) membership_lists_per_second: Option<u32>,
-    /// Sending, updating, redacting and deleting messages of a channel or sub-channel, and callbacks, together [aws: 30, generous: 15000].
+    /// Sending, updating, redacting and deleting messages of a channel or sub-channel, and callbacks, together
+    /// [aws: 30, generous: 15000].
     #[arg(skip)]
     pub(crate) messages_per_second: Option<u32>,
     /// Listing the messages of a channel [aws: 30, generous: 15000].
@@ -141,7 +142,8 @@ pub(crate) struct Limits {
     /// Listing the sub-channels of an elastic channel [aws: 15, generous: 7500].
     #[arg(skip)]
     pub(crate) sub_channel_lists_per_second: Option<u32>,
-    /// Flows, streaming, search, preferences, read markers and expiration, each for what it concerns [aws: 10, generous: 5000].
+    /// Flows, streaming, search, preferences, read markers and expiration, each for what it concerns
+    /// [aws: 10, generous: 5000].
     #[arg(skip)]
     pub(crate) other_messaging_calls_per_second: Option<u32>,
     /// Connections that a user opens [aws: 1, generous: 100].
@@ -166,7 +168,9 @@ impl Preset {
             "aws" => Ok(Self::Aws),
             "generous" => Ok(Self::Generous),
             "off" => Ok(Self::Off),
-            _ => Err(Error::usage(format!("limits.preset is {text}, which is none of aws, generous and off"))),
+            _ => {
+                Err(Error::usage(format!("limits.preset is {text}, which is none of aws, generous and off")))
+            }
         }
     }
 }
@@ -184,7 +188,9 @@ impl Limits {
         let quotas = self.quotas(Quotas::default());
         if !(1..=PROCESSORS_MAX).contains(&quotas.processors_max) {
             let processors = quotas.processors_max;
-            return Err(Error::usage(format!("limits.processors_max is {processors}, which is not 1, 2 or 3")));
+            return Err(Error::usage(format!(
+                "limits.processors_max is {processors}, which is not 1, 2 or 3"
+            )));
         }
         if ELASTIC_MEMBERS_MAX < quotas.sub_channels_max * quotas.sub_channel_memberships_max {
             return Err(Error::usage(format!(
@@ -214,7 +220,10 @@ impl Limits {
             channel_memberships_max: or(self.channel_memberships_max, preset.channel_memberships_max),
             user_memberships_max: or(self.user_memberships_max, preset.user_memberships_max),
             sub_channels_max: or(self.sub_channels_max, preset.sub_channels_max),
-            sub_channel_memberships_max: or(self.sub_channel_memberships_max, preset.sub_channel_memberships_max),
+            sub_channel_memberships_max: or(
+                self.sub_channel_memberships_max,
+                preset.sub_channel_memberships_max,
+            ),
             connections_per_user_max: or(self.connections_per_user_max, preset.connections_per_user_max),
             prefetch_channels_max: or(self.prefetch_channels_max, preset.prefetch_channels_max),
             prefetch_messages_max: or(self.prefetch_messages_max, preset.prefetch_messages_max),
@@ -227,27 +236,72 @@ impl Limits {
         Rates {
             bearer_calls_per_second: or(self.bearer_calls_per_second, preset.bearer_calls_per_second),
             identity_calls_per_second: or(self.identity_calls_per_second, preset.identity_calls_per_second),
-            app_instance_changes_per_second: or(self.app_instance_changes_per_second, preset.app_instance_changes_per_second),
-            app_instance_descriptions_per_second: or(self.app_instance_descriptions_per_second, preset.app_instance_descriptions_per_second),
-            app_instance_lists_per_second: or(self.app_instance_lists_per_second, preset.app_instance_lists_per_second),
+            app_instance_changes_per_second: or(
+                self.app_instance_changes_per_second,
+                preset.app_instance_changes_per_second,
+            ),
+            app_instance_descriptions_per_second: or(
+                self.app_instance_descriptions_per_second,
+                preset.app_instance_descriptions_per_second,
+            ),
+            app_instance_lists_per_second: or(
+                self.app_instance_lists_per_second,
+                preset.app_instance_lists_per_second,
+            ),
             user_changes_per_second: or(self.user_changes_per_second, preset.user_changes_per_second),
-            user_descriptions_per_second: or(self.user_descriptions_per_second, preset.user_descriptions_per_second),
+            user_descriptions_per_second: or(
+                self.user_descriptions_per_second,
+                preset.user_descriptions_per_second,
+            ),
             user_lists_per_second: or(self.user_lists_per_second, preset.user_lists_per_second),
-            other_identity_calls_per_second: or(self.other_identity_calls_per_second, preset.other_identity_calls_per_second),
-            channel_changes_per_second: or(self.channel_changes_per_second, preset.channel_changes_per_second),
+            other_identity_calls_per_second: or(
+                self.other_identity_calls_per_second,
+                preset.other_identity_calls_per_second,
+            ),
+            channel_changes_per_second: or(
+                self.channel_changes_per_second,
+                preset.channel_changes_per_second,
+            ),
             channel_lists_per_second: or(self.channel_lists_per_second, preset.channel_lists_per_second),
-            channel_descriptions_per_second: or(self.channel_descriptions_per_second, preset.channel_descriptions_per_second),
-            membership_changes_per_second: or(self.membership_changes_per_second, preset.membership_changes_per_second),
-            elastic_membership_changes_per_second: or(self.elastic_membership_changes_per_second, preset.elastic_membership_changes_per_second),
-            membership_batches_per_second: or(self.membership_batches_per_second, preset.membership_batches_per_second),
-            membership_lists_per_second: or(self.membership_lists_per_second, preset.membership_lists_per_second),
+            channel_descriptions_per_second: or(
+                self.channel_descriptions_per_second,
+                preset.channel_descriptions_per_second,
+            ),
+            membership_changes_per_second: or(
+                self.membership_changes_per_second,
+                preset.membership_changes_per_second,
+            ),
+            elastic_membership_changes_per_second: or(
+                self.elastic_membership_changes_per_second,
+                preset.elastic_membership_changes_per_second,
+            ),
+            membership_batches_per_second: or(
+                self.membership_batches_per_second,
+                preset.membership_batches_per_second,
+            ),
+            membership_lists_per_second: or(
+                self.membership_lists_per_second,
+                preset.membership_lists_per_second,
+            ),
             messages_per_second: or(self.messages_per_second, preset.messages_per_second),
             message_lists_per_second: or(self.message_lists_per_second, preset.message_lists_per_second),
             message_reads_per_second: or(self.message_reads_per_second, preset.message_reads_per_second),
-            message_statuses_per_second: or(self.message_statuses_per_second, preset.message_statuses_per_second),
-            user_channel_lists_per_second: or(self.user_channel_lists_per_second, preset.user_channel_lists_per_second),
-            sub_channel_lists_per_second: or(self.sub_channel_lists_per_second, preset.sub_channel_lists_per_second),
-            other_messaging_calls_per_second: or(self.other_messaging_calls_per_second, preset.other_messaging_calls_per_second),
+            message_statuses_per_second: or(
+                self.message_statuses_per_second,
+                preset.message_statuses_per_second,
+            ),
+            user_channel_lists_per_second: or(
+                self.user_channel_lists_per_second,
+                preset.user_channel_lists_per_second,
+            ),
+            sub_channel_lists_per_second: or(
+                self.sub_channel_lists_per_second,
+                preset.sub_channel_lists_per_second,
+            ),
+            other_messaging_calls_per_second: or(
+                self.other_messaging_calls_per_second,
+                preset.other_messaging_calls_per_second,
+            ),
             connections_per_second: or(self.connections_per_second, preset.connections_per_second),
         }
     }
@@ -281,11 +335,14 @@ mod tests {
     #[test]
     fn every_key_reaches_what_it_is_named_for() {
         let empty = serde_json::to_value(Limits::default()).unwrap();
-        let keys: Vec<_> = empty.as_object().unwrap().keys().filter(|key| *key != "preset").cloned().collect();
+        let keys: Vec<_> =
+            empty.as_object().unwrap().keys().filter(|key| *key != "preset").cloned().collect();
         let values: String = keys
             .iter()
             .enumerate()
-            .map(|(number, key)| format!("{key} = {}\n", if key == "processors_max" { 2 } else { 501 + number }))
+            .map(|(number, key)| {
+                format!("{key} = {}\n", if key == "processors_max" { 2 } else { 501 + number })
+            })
             .collect();
         // Debug shows fields by their names, which are the keys.
         let shown = format!("{:?}", read(&values).unwrap());

@@ -149,7 +149,10 @@ impl Written {
 
 /// The whole name of the first key that is no option, and those that it may have meant. Of an unknown table, the name
 /// is that of what is in it, because that was meant.
-fn first_unknown(table: &toml::Table, known: &serde_json::Map<String, Value>) -> Option<(String, Vec<String>)> {
+fn first_unknown(
+    table: &toml::Table,
+    known: &serde_json::Map<String, Value>,
+) -> Option<(String, Vec<String>)> {
     for (key, value) in table {
         let within = match (known.get(key), value) {
             (None, _) => Some((innermost(key, value), known.keys().cloned().collect())),
@@ -217,10 +220,7 @@ mod tests {
             refused("[limits]\nno_such_limit = 1"),
             "carillon.toml: there is no setting limits.no_such_limit"
         );
-        assert_eq!(
-            refused("[chat]\nrooms.lobby = 1"),
-            "carillon.toml: there is no setting chat.rooms.lobby"
-        );
+        assert_eq!(refused("[chat]\nrooms.lobby = 1"), "carillon.toml: there is no setting chat.rooms.lobby");
         assert_eq!(refused("config = 'other.toml'"), "carillon.toml: there is no setting config");
     }
 
