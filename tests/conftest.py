@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness import shapes
 from harness.engine import ENGINES, Engine
 from harness.server import Server
 from harness.world import World
@@ -52,3 +53,7 @@ def pytest_runtest_makereport(item, call):
             if server is not None:
                 report.sections.append((f"log of the {name}", server.log_tail()))
     return report
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    terminalreporter.write_line(shapes.summary())
