@@ -1,8 +1,7 @@
 """Bots and endpoints through boto3, and the end of users, bots and app instances: at once, and in the background."""
 
-import json
 import time
-import urllib.request
+from datetime import timedelta
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -12,7 +11,7 @@ from harness.session import Session, event_of
 from harness.world import World, pages, refused, token
 
 FORBIDDEN = 4003
-DAY_S = 24 * 60 * 60
+DAY = timedelta(days=1)
 ALIAS = f"arn:aws:lex:{REGION}:{ACCOUNT}:bot-alias/ABCDE12345/TSTALIASID"
 PUSH_APPLICATION = f"arn:aws:mobiletargeting:{REGION}:{ACCOUNT}:apps/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 JOB_TIMEOUT_S = 60
@@ -24,14 +23,6 @@ def timed_server(engine, tmp_path):
     server = Server(tmp_path, engine, "--test-clock").start()
     yield server
     server.stop()
-
-
-def advance(server: Server, seconds: int) -> None:
-    """Moves the clock; answers when what became due is done."""
-    body = json.dumps({"advance_seconds": seconds}).encode()
-    request = urllib.request.Request(f"{server.http_url}/_carillon/clock", body, method="POST")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert answer.status == 200
 
 
 def until(holds) -> None:
@@ -226,12 +217,12 @@ def test_a_user_expires_also_after_a_restart(timed_server):
         AppInstanceUserArn=ana,
         ExpirationSettings={"ExpirationDays": 2, "ExpirationCriterion": "CREATED_TIMESTAMP"},
     )
-    advance(timed_server, DAY_S)
+    timed_server.advance(DAY)
     world.send(channel, ana, "a day left")
     timed_server.stop()
     timed_server.start()
     with Session.established(timed_server, ana) as session:
-        advance(timed_server, DAY_S)
+        timed_server.advance(DAY)
         assert close_code(session, but={"DELETE_CHANNEL_MEMBERSHIP"}) == FORBIDDEN
     with refused("Forbidden"):
         world.identity.describe_app_instance_user(AppInstanceUserArn=ana)

@@ -1,9 +1,8 @@
 """Channel flows with processors behind HTTP and Lambda, as an application sees them."""
 
-import json
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from botocore.exceptions import ClientError
@@ -173,7 +172,7 @@ def test_silence_fails_a_message_after_48_hours_also_over_a_restart(serve, proce
     server.stop()
     server.start()
     assert world.status(channel, sent, ana) == {"Value": "PENDING"}
-    advance(server, 48 * 3600 + 1)
+    server.advance(timedelta(hours=48, seconds=1))
     eventually(lambda: world.status(channel, sent, ana)["Value"], "FAILED")
     assert "48 hours" in world.status(channel, sent, ana)["Detail"]
     with refused("Forbidden"):
@@ -298,10 +297,3 @@ def call_back_or_not(server: Server, event) -> None:
         assert error.response["Error"]["Code"] in ("BadRequestException", "ConflictException"), error
     except Exception:  # noqa: BLE001 The server was killed; what matters is asked after its return.
         pass
-
-
-def advance(server: Server, seconds: int) -> None:
-    body = json.dumps({"advance_seconds": seconds}).encode()
-    request = urllib.request.Request(f"{server.http_url}/_carillon/clock", data=body, method="POST")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 200

@@ -7,14 +7,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from harness.server import REGION, Server
+from harness.server import ACCOUNT, REGION, Server
 from harness.world import World, refused, token
 from test_starting import listeners, refusal, start_and_end
 
 THREADS = 8
 # More than the rates of the preset let through in a second, however slow the machine.
 CALLS_MAX = 2_000
-FUNCTION = f"arn:aws:lambda:{REGION}:000000000000:function:moderate"
+FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:moderate"
 LIMITS = """
 [limits]
 preset = "aws"

@@ -5,7 +5,6 @@ from datetime import timedelta
 
 import pytest
 
-from harness.raw import Connection
 from harness.server import Server
 from harness.session import Session
 from harness.world import World, pages, refused
@@ -22,13 +21,6 @@ def server(engine, tmp_path) -> Iterator[Server]:
     server = Server(tmp_path, engine, "--test-clock").start()
     yield server
     server.stop()
-
-
-def advance(server: Server, by: timedelta) -> None:
-    """Moves the service's time; what became due has happened when this returns."""
-    with Connection(server) as door:
-        answer = door.send("POST", "/_carillon/clock", b'{"advance_seconds": %d}' % by.total_seconds())
-    assert answer.status == 200, answer.body
 
 
 def restart(server: Server) -> None:
@@ -62,15 +54,15 @@ def test_a_channel_expires_so_many_days_after_it_was_made(world, server):
     channel = world.channel(ana, ExpirationSettings=settings, ChannelId="expiring")
     other = world.channel(ana)
     assert described(world, channel, ana)["ExpirationSettings"] == settings
-    advance(server, DAY)
+    server.advance(DAY)
     # What happens in it does not matter.
     world.send(channel, ana)
-    advance(server, DAY - HOUR)
+    server.advance(DAY - HOUR)
     assert is_there(world, channel, ana)
     restart(server)
     assert is_there(world, channel, ana)
     with Session.established(server, ana) as session:
-        advance(server, 2 * HOUR)
+        server.advance(2 * HOUR)
         assert session.next_of("DELETE_CHANNEL")["ChannelArn"] == channel
     assert not is_there(world, channel, ana)
     restart(server)
@@ -88,16 +80,16 @@ def test_a_channel_expires_so_many_days_after_its_last_message(world, server):
     world.messaging.put_channel_expiration_settings(
         ChannelArn=channel, ChimeBearer=ana, ExpirationSettings=expiring(2, "LAST_MESSAGE_TIMESTAMP")
     )
-    advance(server, DAY)
+    server.advance(DAY)
     world.send(channel, ana)
-    advance(server, 2 * DAY - HOUR)
+    server.advance(2 * DAY - HOUR)
     assert is_there(world, channel, ana)
     restart(server)
     world.send(channel, ana)
-    advance(server, 2 * DAY - HOUR)
+    server.advance(2 * DAY - HOUR)
     assert is_there(world, channel, ana)
     restart(server)
-    advance(server, 2 * HOUR)
+    server.advance(2 * HOUR)
     assert not is_there(world, channel, ana)
     restart(server)
     assert not is_there(world, channel, ana)
@@ -108,7 +100,7 @@ def test_a_channel_whose_expiration_is_taken_back_stays(world, server):
     channel = world.channel(ana, ExpirationSettings=expiring(1, "CREATED_TIMESTAMP"))
     answer = world.messaging.put_channel_expiration_settings(ChannelArn=channel, ChimeBearer=ana)
     assert "ExpirationSettings" not in answer
-    advance(server, 3 * DAY)
+    server.advance(3 * DAY)
     assert is_there(world, channel, ana)
     assert "ExpirationSettings" not in described(world, channel, ana)
 
@@ -129,7 +121,7 @@ def test_retention_hides_at_once_and_removes_after_the_grace(world, server):
     ana = world.user("ana")
     channel = world.channel(ana)
     old = world.send(channel, ana, "old")["MessageId"]
-    advance(server, 10 * DAY)
+    server.advance(10 * DAY)
     world.send(channel, ana, "new")
     put = retain(world, 5)
     assert put["AppInstanceRetentionSettings"] == {"ChannelRetentionSettings": {"RetentionDays": 5}}
@@ -147,7 +139,7 @@ def test_retention_hides_at_once_and_removes_after_the_grace(world, server):
     assert world.contents(channel, ana) == ["new"]
 
     # Within the grace, a longer period shows it again.
-    advance(server, DAY)
+    server.advance(DAY)
     retain(world, 60)
     assert world.contents(channel, ana) == ["new", "old"]
     assert get_old()["ChannelMessage"]["Content"] == "old"
@@ -157,7 +149,7 @@ def test_retention_hides_at_once_and_removes_after_the_grace(world, server):
     retain(world, 5)
     assert world.contents(channel, ana) == ["new"]
     restart(server)
-    advance(server, GRACE + DAY)
+    server.advance(GRACE + DAY)
     world.send(channel, ana, "newest")
     retain(world, None)
     assert world.contents(channel, ana) == ["newest"]
@@ -198,13 +190,13 @@ def test_a_person_expires_so_many_days_after_they_were_made(world, server):
         listed = world.messaging.list_channel_memberships(ChannelArn=channel, ChimeBearer=ana)
         return sorted(item["Member"]["Arn"] for item in listed["ChannelMemberships"])
 
-    advance(server, 2 * DAY - HOUR)
+    server.advance(2 * DAY - HOUR)
     assert members() == sorted([ana, bob])
     restart(server)
     user = world.identity.describe_app_instance_user(AppInstanceUserArn=bob)["AppInstanceUser"]
     assert user["ExpirationSettings"] == settings
     with Session.established(server, ana) as session:
-        advance(server, 2 * HOUR)
+        server.advance(2 * HOUR)
         assert session.next_of("DELETE_CHANNEL_MEMBERSHIP")["Member"]["Arn"] == bob
     for _ in range(2):
         with refused("Forbidden"):

@@ -1,6 +1,7 @@
 """One `carillon serve`: its folder, its ports, its life."""
 
 import configparser
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +24,7 @@ REGION = "us-east-1"
 ACCOUNT = "000000000000"
 START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 10
+ADVANCE_TIMEOUT_S = 60
 LOG_TAIL_CHARACTERS = 4_000
 
 
@@ -103,6 +106,13 @@ class Server:
             *(("--store", self.store) if self.store else ()),
             *self.flags,
         ]
+
+    def advance(self, by: timedelta) -> None:
+        """Moves the clock of a server that has one for tests; what became due is done when this returns."""
+        body = json.dumps({"advance_seconds": by.total_seconds()}).encode()
+        request = urllib.request.Request(f"{self.http_url}/_carillon/clock", body, method="POST")
+        with urllib.request.urlopen(request, timeout=ADVANCE_TIMEOUT_S) as answer:
+            assert answer.status == 200
 
     # What it tells its clients.
 

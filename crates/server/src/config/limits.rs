@@ -33,6 +33,12 @@ pub(crate) struct Limits {
     /// Administrators of an app instance [default: 100].
     #[arg(skip)]
     pub(crate) admins_max: Option<u32>,
+    /// Bots of an app instance [default: 100].
+    #[arg(skip)]
+    pub(crate) bots_max: Option<u32>,
+    /// Endpoints, each a device, of a user [default: 10].
+    #[arg(skip)]
+    pub(crate) endpoints_max: Option<u32>,
     /// Channels of an app instance [default: 10000000].
     #[arg(skip)]
     pub(crate) channels_max: Option<u32>,
@@ -211,6 +217,8 @@ impl Limits {
             app_instances_max: or(self.app_instances_max, preset.app_instances_max),
             users_max: or(self.users_max, preset.users_max),
             admins_max: or(self.admins_max, preset.admins_max),
+            bots_max: or(self.bots_max, preset.bots_max),
+            endpoints_max: or(self.endpoints_max, preset.endpoints_max),
             channels_max: or(self.channels_max, preset.channels_max),
             elastic_channels_max: or(self.elastic_channels_max, preset.elastic_channels_max),
             moderators_max: or(self.moderators_max, preset.moderators_max),
