@@ -268,6 +268,7 @@ mod tests {
             audience,
             changes: change.into_iter().collect(),
             message: None,
+            reason: None,
             payload: payload.to_owned(),
         }
     }

@@ -55,6 +55,17 @@ crate::choice! {
         UpdateChannel = "UPDATE_CHANNEL",
         /// A user or a bot was deleted, or expired. No socket is told: those of the user end.
         DeleteAppInstanceUser = "DELETE_APP_INSTANCE_USER",
+        /// Balancing moved a member of an elastic channel to another sub-channel.
+        UpdateChannelMembership = "UPDATE_CHANNEL_MEMBERSHIP",
+        /// A sub-channel came into being. No socket is told, only streams.
+        CreateSubChannel = "CREATE_SUB_CHANNEL",
+        /// A sub-channel is no more. No socket is told, only streams.
+        DeleteSubChannel = "DELETE_SUB_CHANNEL",
+    }
+    /// Why something happened, where the wire says it.
+    EventReason {
+        /// Balancing dissolved the sub-channel of a membership.
+        SubChannelDeleted = "subchannel_DELETED",
     }
     /// What an event is about.
     EventMessageType {
@@ -87,6 +98,8 @@ pub struct Event {
     /// The message that it changed, so that redaction finds it. The event of a new message needs none: it has the
     /// number that the message's key holds.
     pub message: Option<MessageKey>,
+    /// Why it happened, where the wire says it.
+    pub reason: Option<EventReason>,
     /// The payload: a JSON object.
     pub payload: String,
 }
@@ -302,8 +315,56 @@ impl Event {
             audience: Audience::default(),
             changes: vec![Change::Gone { user }],
             message: None,
+            reason: None,
             payload: "{}".to_owned(),
         }
+    }
+
+    /// A moderator's membership of a sub-channel that balancing dissolved: only the moderator learns, everybody
+    /// else was moved.
+    pub fn dissolve_channel_membership(channel: &Channel, membership: &Membership) -> Self {
+        Self {
+            audience: Audience::only([membership.member.key]),
+            reason: Some(EventReason::SubChannelDeleted),
+            ..Self::delete_channel_membership(channel, membership, &[])
+        }
+    }
+
+    /// A membership that balancing moved from the sub-channel `from` to where it is now. Only the member learns, and
+    /// is told from here on of the one and no more of the other.
+    pub fn update_channel_membership(channel: &Channel, membership: &Membership, from: Key) -> Self {
+        let kind = EventType::UpdateChannelMembership;
+        let member = membership.member.key;
+        Self {
+            audience: Audience::only([member]),
+            changes: vec![Change::Left { member, sub_channel: from }, joined(membership)],
+            ..Self::about_membership(channel, kind, membership, &[])
+        }
+    }
+
+    /// A sub-channel that came into being.
+    pub fn create_sub_channel(channel: &Channel, sub_channel: Key) -> Self {
+        Self::about_sub_channel(channel, EventType::CreateSubChannel, sub_channel)
+    }
+
+    /// A sub-channel that is no more.
+    pub fn delete_sub_channel(channel: &Channel, sub_channel: Key) -> Self {
+        let changes = vec![Change::Ended { sub_channel }];
+        Self { changes, ..Self::about_sub_channel(channel, EventType::DeleteSubChannel, sub_channel) }
+    }
+
+    fn about_sub_channel(channel: &Channel, kind: EventType, sub_channel: Key) -> Self {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Payload<'a> {
+            channel_arn: &'a str,
+            sub_channel_id: String,
+        }
+        let payload = serialize(&Payload {
+            channel_arn: channel.arn.as_str(),
+            sub_channel_id: sub_channel.to_string(),
+        });
+        Self::new(channel, kind, EventMessageType::System, Audience::default(), payload)
     }
 
     fn about_membership(
@@ -338,23 +399,29 @@ impl Event {
             audience,
             changes: Vec::new(),
             message: None,
+            reason: None,
             payload,
         }
     }
 
     /// The frame that goes to a socket.
     pub fn frame(&self) -> String {
-        frame(self.kind.as_str(), self.message_type, Some(&self.payload))
+        frame(self.kind.as_str(), self.message_type, self.reason, Some(&self.payload))
     }
 }
 
 /// The first frame of a session: from here on it is told of every event.
 pub fn session_established() -> String {
-    frame("SESSION_ESTABLISHED", EventMessageType::System, None)
+    frame("SESSION_ESTABLISHED", EventMessageType::System, None, None)
 }
 
 /// A frame is an object of two members: headers, and the payload as a *string* of JSON.
-fn frame(kind: &str, message_type: EventMessageType, payload: Option<&str>) -> String {
+fn frame(
+    kind: &str,
+    message_type: EventMessageType,
+    reason: Option<EventReason>,
+    payload: Option<&str>,
+) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Frame<'a> {
@@ -368,8 +435,11 @@ fn frame(kind: &str, message_type: EventMessageType, payload: Option<&str>) -> S
         kind: &'a str,
         #[serde(rename = "x-amz-chime-message-type")]
         message_type: &'a str,
+        #[serde(rename = "x-amz-chime-event-reason", skip_serializing_if = "Option::is_none")]
+        reason: Option<&'static str>,
     }
-    serialize(&Frame { headers: Headers { kind, message_type: message_type.as_str() }, payload })
+    let reason = reason.map(|reason| reason.as_str());
+    serialize(&Frame { headers: Headers { kind, message_type: message_type.as_str(), reason }, payload })
 }
 
 fn serialize(value: &impl Serialize) -> String {
@@ -593,8 +663,12 @@ mod tests {
             session_established(),
             r#"{"Headers":{"x-amz-chime-event-type":"SESSION_ESTABLISHED","x-amz-chime-message-type":"SYSTEM"}}"#
         );
-        let text =
-            frame("CREATE_CHANNEL_MESSAGE", EventMessageType::Control, Some(r#"{"Content":"\u0000\"hi\""}"#));
+        let text = frame(
+            "CREATE_CHANNEL_MESSAGE",
+            EventMessageType::Control,
+            None,
+            Some(r#"{"Content":"\u0000\"hi\""}"#),
+        );
         let frame: serde_json::Value = serde_json::from_str(&text).unwrap();
         let payload: serde_json::Value = serde_json::from_str(frame["Payload"].as_str().unwrap()).unwrap();
         assert_eq!(payload["Content"], "\0\"hi\"");

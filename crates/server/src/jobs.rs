@@ -12,7 +12,7 @@ use std::time::Duration;
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_service::error::{Error, Result};
-use carillon_service::{Clock, Service, jobs, retention};
+use carillon_service::{Clock, Service, balancing, jobs, retention};
 use carillon_store::{self as store, Store, Tx, Work};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
@@ -40,7 +40,7 @@ const WALK_EVERY: Duration = Duration::from_hours(1);
 const LEASE_MS: i64 = 60_000;
 
 /// In the order in which a moved clock runs them: what expires first, then what is left of it.
-const JOBS: [Job; 9] = [
+const JOBS: [Job; 10] = [
     Job {
         name: "flow deadlines",
         every: SWEEP_EVERY,
@@ -73,6 +73,12 @@ const JOBS: [Job; 9] = [
         every: SWEEP_EVERY,
         woken_by: None,
         run: |round| Box::pin(trim_outbox(round)),
+    },
+    Job {
+        name: "balance",
+        every: SWEEP_EVERY,
+        woken_by: Some(Work::Balance),
+        run: |round| Box::pin(balance(round)),
     },
     Job {
         name: "destroy",
@@ -225,6 +231,36 @@ async fn trim_flows(round: &Round<'_>) -> Result<()> {
 async fn trim_outbox(round: &Round<'_>) -> Result<()> {
     let now = round.now;
     while round.step("outbox", move |tx| jobs::trim_outbox(tx, now)).await? == Some(true) {}
+    Ok(())
+}
+
+/// One step in each channel in turn, so that a large one does not keep the others waiting.
+async fn balance(round: &Round<'_>) -> Result<()> {
+    let mut more = true;
+    while more {
+        more = false;
+        let mut next = Some(balancing::FIRST_CHANNEL);
+        while let Some(from) = next {
+            let home = round.jobs.home.clone();
+            let find = move |tx: &mut Tx| balancing::find_channels(tx, &home, from);
+            let (channels, rest) = round.jobs.store.read(find).await?;
+            for (arn, key) in channels {
+                let (aggregate, now) = (arn.as_str().to_owned(), round.jobs.clock.now());
+                let step =
+                    move |tx: &mut Tx| balancing::step(tx, now, (&arn, key), balancing::TRANSFER_LEN_MAX);
+                match round.step(&aggregate, step).await {
+                    Ok(Some(stepped)) => more |= stepped,
+                    Ok(None) => return Ok(()),
+                    // The others are balanced nevertheless; this one again in the next round.
+                    Err(error) => {
+                        let cause = error.source.as_ref().map(ToString::to_string);
+                        tracing::warn!(channel = aggregate, %error, cause, "a channel was not balanced");
+                    }
+                }
+            }
+            next = rest;
+        }
+    }
     Ok(())
 }
 

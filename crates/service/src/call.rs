@@ -4,6 +4,7 @@
 //! no way to get one without the rule that admits the caller.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use carillon_model::channel::Channel;
@@ -12,6 +13,7 @@ use carillon_model::text::{ChannelMembershipType, SubChannelId};
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, Timestamp};
 use carillon_store::channel::{Place, Standing};
 use carillon_store::identity::Found;
+use carillon_store::membership::Candidate;
 use carillon_store::{self as store, Tx};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -94,13 +96,16 @@ impl View {
         }
     }
 
-    /// The sub-channel that a request wants to read: the caller's own, or for who moderates, any.
-    pub fn readable_sub_channel(&self, named: Option<&SubChannelId>) -> Result<Key> {
+    /// The sub-channel that a request wants to read: the caller's own, or for who moderates, any of the channel.
+    pub fn readable_sub_channel(&self, tx: &mut Tx, named: Option<&SubChannelId>) -> Result<Key> {
         let key = self.sub_channel(named)?;
-        if self.channel.elastic.is_some() && !self.is_moderating() && !self.belongs_to(key) {
-            return Err(Error::forbidden("The bearer does not belong to the sub-channel"));
+        if self.channel.elastic.is_none() || self.belongs_to(key) {
+            return Ok(key);
         }
-        Ok(key)
+        if self.is_moderating() && store::sub_channel::exists(tx, self.channel.key, key)? {
+            return Ok(key);
+        }
+        Err(Error::forbidden("The bearer does not belong to the sub-channel, or it does not exist"))
     }
 }
 
@@ -195,6 +200,36 @@ impl Call {
             return Err(Error::bad_request("The ARN is of another app instance"));
         }
         Ok(store::identity::find(tx, arn)?)
+    }
+
+    /// Those who are to be added to a claimed channel and exist, however many, by their ARNs.
+    pub fn candidates<'a>(
+        &self,
+        tx: &mut Tx,
+        channel: &Channel,
+        named: Option<&SubChannelId>,
+        arns: impl IntoIterator<Item = &'a IdentityArn>,
+    ) -> Result<BTreeMap<IdentityArn, Candidate>> {
+        let mut of_kind: BTreeMap<&str, BTreeSet<&IdentityArn>> = BTreeMap::new();
+        for arn in arns {
+            if arn.app_instance() != channel.arn.app_instance() {
+                return Err(Error::bad_request("The ARN is of another app instance"));
+            }
+            of_kind.entry(arn.kind().segment()).or_default().insert(arn);
+        }
+        // The only place of an ordinary channel is itself.
+        let named = match channel.elastic {
+            None => Some(channel.key),
+            Some(_) => named.and_then(|id| Key::from_hex(id.as_str())),
+        };
+        let mut found = BTreeMap::new();
+        for arns in of_kind.into_values() {
+            let arns: Vec<_> = arns.into_iter().collect();
+            for candidate in store::membership::find_candidates(tx, channel.key, named, &arns)? {
+                found.insert(candidate.found.identity.arn.clone(), candidate);
+            }
+        }
+        Ok(found)
     }
 
     /// The channel, for a caller whom the rule admits.

@@ -49,8 +49,7 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Destroys up to `limit` rows of a deleted channel, its own row last; false when nothing is left to do.
 pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
     let Some(channel) = store::channel::find_deleted(tx)? else { return Ok(false) };
-    let sub_channels = store::sub_channel::list(tx, channel)?;
-    let place = sub_channels.first().map_or(channel, |sub_channel| sub_channel.key);
+    let place = store::sub_channel::find_left(tx, channel)?.unwrap_or(channel);
     let emptied = store::message::delete_some(tx, place, limit)? == 0;
     if !emptied {
         return Ok(true);

@@ -5,6 +5,7 @@
 //! `operations/` with its declaration and its tests, and a line in `operations.rs`; the conformance test
 //! compares the declaration with `spec/api.json`.
 
+pub mod balancing;
 pub mod call;
 mod channels;
 pub mod clock;

@@ -13,7 +13,7 @@ use carillon_auth::{Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
 use carillon_model::channel_flow::{Failure, Reason};
-use carillon_model::event::{Change, Event};
+use carillon_model::event::{Change, Event, EventType};
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
@@ -152,7 +152,10 @@ impl World {
 
     /// Calls an operation as a client would: encoded, signed, sent, decoded.
     pub(crate) fn call<O: Operation>(&mut self, operation: &O) -> Result<O::Response, Refused> {
-        let response = self.send_signed(&operation.encode());
+        Self::decoded::<O>(&self.send_signed(&operation.encode()))
+    }
+
+    fn decoded<O: Operation>(response: &Response<Bytes>) -> Result<O::Response, Refused> {
         let (status, body) = (response.status().as_u16(), response.body());
         let text: &[u8] = if body.is_empty() { b"{}" } else { body };
         if status == O::STATUS {
@@ -247,7 +250,7 @@ impl World {
         self.instance = self.new_instance();
     }
 
-    fn token(&mut self) -> ClientRequestToken {
+    pub(crate) fn token(&mut self) -> ClientRequestToken {
         self.tokens += 1;
         text(&format!("world-{}", self.tokens))
     }
@@ -650,6 +653,55 @@ impl World {
         while futures(self.service.fail_overdue(100)).unwrap() {}
     }
 
+    /// Calls operations at once, in turn on two nodes that share the store, while both run a job in the lane of this
+    /// aggregate.
+    pub(crate) fn call_at_once<O: Operation>(
+        &mut self,
+        operations: &[O],
+        aggregate: &str,
+        job: impl Fn(&mut store::Tx, Timestamp) -> crate::error::Result<()> + Clone + Send + 'static,
+    ) -> Vec<Result<O::Response, Refused>> {
+        self.restarts += 1;
+        let nodes = [self.service.clone(), self.start()];
+        let now = self.clock.now();
+        let calls = operations.iter().zip(nodes.iter().cycle()).map(|(operation, node)| {
+            let outgoing = operation.encode();
+            let request = Self::signed(
+                outgoing.method.as_str(),
+                &outgoing.path,
+                &outgoing.query,
+                &outgoing.headers,
+                &outgoing.body(),
+            );
+            let (store, job) = (node.store(), job.clone());
+            async move {
+                let stepping = store.write(aggregate, move |tx| job(tx, now));
+                let (response, stepped) = futures_util::future::join(node.handle(request), stepping).await;
+                stepped.unwrap();
+                response
+            }
+        });
+        let responses = futures(futures_util::future::join_all(calls));
+        // Each node hands over what it committed; the numbers say in which order.
+        self.events.lock().unwrap().sort_by_key(|event| (event.channel, event.sequence));
+        responses.iter().map(Self::decoded::<O>).collect()
+    }
+
+    /// Who is told of what, by the events alone: the sub-channel and the id of each.
+    pub(crate) fn subscriptions(&mut self) -> Vec<(Key, String)> {
+        self.take_full_events();
+        let (all, instance) = (self.told.subscriptions.clone(), self.instance.clone());
+        let named = self.service.store().read(move |tx| {
+            let name = |tx: &mut store::Tx, user: Key| {
+                Ok::<_, store::Error>(store::identity::get(tx, &instance, user)?.unwrap().arn.id().to_owned())
+            };
+            all.iter().map(|(place, user, _)| Ok((*place, name(tx, *user)?))).collect()
+        });
+        let mut named: Vec<_> = futures::<Result<_, store::Error>>(named).unwrap();
+        named.sort();
+        named
+    }
+
     /// What was emitted since the last call, whole.
     pub(crate) fn take_full_events(&mut self) -> Vec<Event> {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
@@ -672,7 +724,7 @@ impl World {
     /// What was told since the last call, and to whom, by their ids.
     pub(crate) fn told_what(&mut self) -> Vec<(&'static str, Vec<String>)> {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
-        let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+        let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
         let told: Vec<Vec<Key>> = events.iter().map(|event| self.told.apply(event)).collect();
         let instance = self.instance.clone();
         let names = self.service.store().read(move |tx| {
@@ -687,7 +739,10 @@ impl World {
             }
             Ok::<_, store::Error>(all)
         });
-        kinds.into_iter().zip(futures(names).unwrap()).collect()
+        let told = kinds.into_iter().zip(futures(names).unwrap());
+        // Only streams learn of these, and no user.
+        let silent = [EventType::CreateSubChannel, EventType::DeleteSubChannel];
+        told.filter(|(kind, _)| !silent.contains(kind)).map(|(kind, who)| (kind.as_str(), who)).collect()
     }
 }
 

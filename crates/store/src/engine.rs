@@ -289,6 +289,7 @@ stored_as_choice!(
     channel_flow::FlowPhase,
     event::EventType,
     event::EventMessageType,
+    event::EventReason,
 );
 stored_as_number!(
     ExpirationDays,
@@ -317,3 +318,31 @@ macro_rules! values {
     };
 }
 pub(crate) use values;
+
+/// The most values of a list in a statement. A statement's text is one of two: for one value, and for this many,
+/// where a shorter list repeats its last.
+pub(crate) const MANY: usize = 100;
+
+/// The parameters of a list of `count` values, from `$first` on.
+pub(crate) fn parameters(first: usize, count: usize) -> String {
+    let names: Vec<String> = (first..first + count).map(|number| format!("${number}")).collect();
+    names.join(", ")
+}
+
+/// Adds a list of at least one value and at most [`MANY`] to those of a statement, and chooses its text.
+pub(crate) fn several<'a>(
+    one: &'static str,
+    all: &'static str,
+    values: &mut Vec<Value<'a>>,
+    list: impl ExactSizeIterator<Item = Value<'a>>,
+) -> &'static str {
+    let count = list.len();
+    debug_assert!((1..=MANY).contains(&count), "a statement takes 1 to {MANY} values, not {count}");
+    values.extend(list);
+    if count == 1 {
+        return one;
+    }
+    let last = values[values.len() - 1];
+    values.extend(std::iter::repeat_n(last, MANY.saturating_sub(count)));
+    all
+}

@@ -1,11 +1,13 @@
 //! Users and bots.
 
+use std::sync::LazyLock;
+
 use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn, IdentityKind};
 use carillon_model::identity::{AppInstanceUser, Identity};
 use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, UserName};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{Row, values};
+use crate::engine::{MANY, Row, ToValue, parameters, several, values};
 use crate::{Result, Tx};
 
 /// An identity with what the rules ask of it.
@@ -160,6 +162,27 @@ pub fn set_expiration(
     let sql = "UPDATE identity SET expiration_days = $2, expiration_criterion = $3
                WHERE key = $1 AND deleted_at IS NULL";
     Ok(tx.execute(sql, values![key, days, criterion])? == 1)
+}
+
+/// Counts a channel that these identities, at most [`crate::LIST_LEN_MAX`], are about to join, and holds them, so that none of them
+/// is deleted meanwhile; false when one of them was.
+pub fn join(tx: &mut Tx, keys: &[Key]) -> Result<bool> {
+    static ONE: LazyLock<String> = LazyLock::new(|| join_sql(1));
+    static ALL: LazyLock<String> = LazyLock::new(|| join_sql(MANY));
+    if keys.is_empty() {
+        return Ok(true);
+    }
+    let mut values = Vec::new();
+    let sql = several(&ONE, &ALL, &mut values, keys.iter().map(ToValue::to_value));
+    Ok(tx.execute(sql, &values)? == keys.len() as u64)
+}
+
+fn join_sql(count: usize) -> String {
+    format!(
+        "UPDATE identity SET membership_count = membership_count + 1
+         WHERE deleted_at IS NULL AND key IN ({})",
+        parameters(1, count)
+    )
 }
 
 /// Counts channels joined, or left where `by` is negative.

@@ -51,6 +51,8 @@ use engine::sqlite::Sqlite;
 use engine::{Driver, Kind};
 use lane::Lane;
 
+/// The most values that a function of this crate takes in a list.
+pub const LIST_LEN_MAX: usize = engine::MANY;
 /// Lanes that read, on either engine.
 const READ_LANES: usize = 4;
 /// Lanes that write on PostgreSQL; SQLite has one writer.

@@ -1,19 +1,22 @@
 //! Memberships.
 
-use carillon_model::arn::{AppInstanceArn, ChannelArn};
+use std::sync::LazyLock;
+
+use carillon_model::arn::{AppInstanceArn, ChannelArn, IdentityArn};
 use carillon_model::channel::{Channel, Membership, Preferences};
 use carillon_model::identity::Identity;
 use carillon_model::text::ChannelMembershipType;
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::values;
+use crate::engine::{MANY, Row, Value, parameters, several, values};
+use crate::identity::Found;
 use crate::{Result, Tx, channel, identity};
 
-/// Adds a membership; false when there is one in that place.
-pub fn insert(tx: &mut Tx, membership: &Membership) -> Result<bool> {
-    let count = tx.execute(
+/// Adds a membership, of a [`Candidate`] who is no member.
+pub fn insert(tx: &mut Tx, membership: &Membership) -> Result<()> {
+    tx.defer(
         "INSERT INTO membership (channel, member, sub_channel, kind, invited_by, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         values![
             membership.channel,
             membership.member.key,
@@ -23,8 +26,60 @@ pub fn insert(tx: &mut Tx, membership: &Membership) -> Result<bool> {
             membership.created_at,
             membership.updated_at,
         ],
-    )?;
-    Ok(count == 1)
+    )
+}
+
+/// Someone who is to be added to a channel: everything that decides whether they can be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Who it is.
+    pub found: Found,
+    /// Whether they moderate the channel.
+    pub is_moderator: bool,
+    /// Whether they are banned from it.
+    pub is_banned: bool,
+    /// Whether they are in the place that was asked for; who does not moderate, in any.
+    pub is_member: bool,
+}
+
+/// Those of up to [`crate::LIST_LEN_MAX`] users, or bots, of one app instance who exist, to be added to a channel in the sub-channel
+/// that a request names, if it does. One read, however many they are.
+pub fn find_candidates(
+    tx: &mut Tx,
+    channel: Key,
+    named: Option<Key>,
+    arns: &[&IdentityArn],
+) -> Result<Vec<Candidate>> {
+    static ONE: LazyLock<String> = LazyLock::new(|| candidates_sql(1));
+    static ALL: LazyLock<String> = LazyLock::new(|| candidates_sql(MANY));
+    let Some(first) = arns.first() else { return Ok(Vec::new()) };
+    let (instance, key, kind) = (first.app_instance(), first.app_instance_key(), first.kind());
+    let named = named.unwrap_or(Key([0; 16]));
+    let mut values = values![channel, named, key, kind].to_vec();
+    let sql = several(&ONE, &ALL, &mut values, arns.iter().map(|arn| Value::Text(arn.id())));
+    tx.rows(sql, &values, |row| {
+        let identity = identity::identity(row, &instance, 0)?;
+        let is_admin = row.get::<Option<i64>>(4)?.is_some();
+        Ok(Candidate {
+            found: Found { identity, is_admin, membership_count: row.get(5)? },
+            is_moderator: row.get::<Option<Key>>(6)?.is_some(),
+            is_banned: row.get::<Option<Key>>(7)?.is_some(),
+            is_member: row.get::<Option<Key>>(8)?.is_some(),
+        })
+    })
+}
+
+fn candidates_sql(count: usize) -> String {
+    format!(
+        "SELECT i.key, i.kind, i.id, i.name, i.admin_since, i.membership_count, o.member, b.member, m.member
+         FROM identity i
+         LEFT JOIN moderator o ON o.channel = $1 AND o.member = i.key
+         LEFT JOIN ban b ON b.channel = $1 AND b.member = i.key
+         LEFT JOIN membership m ON m.channel = $1 AND m.member = i.key
+           AND (o.member IS NULL OR m.sub_channel = $2)
+         WHERE i.app_instance = $3 AND i.kind = $4 AND i.deleted_at IS NULL AND i.id IN ({})",
+        parameters(5, count)
+    )
 }
 
 /// All places of a member in a channel: one at most, but for the moderators of an elastic channel.
@@ -45,6 +100,54 @@ pub fn list_places(tx: &mut Tx, arn: &ChannelArn, key: Key, member: &Identity) -
                 updated_at: row.get(3)?,
             })
         },
+    )
+}
+
+/// Up to `limit` regular members of a sub-channel, for balancing to move them.
+pub fn list_regulars(tx: &mut Tx, channel: &Channel, place: Key, limit: i64) -> Result<Vec<Membership>> {
+    tx.rows(
+        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name,
+           w.key, w.kind, w.id, w.name
+         FROM membership m JOIN identity i ON i.key = m.invited_by JOIN identity w ON w.key = m.member
+         WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel AND NOT EXISTS
+           (SELECT 1 FROM moderator o WHERE o.channel = $1 AND o.member = m.member)
+         ORDER BY m.member LIMIT $3",
+        values![channel.key, place, limit],
+        |row| placed(row, channel),
+    )
+}
+
+/// Up to `limit` members of a sub-channel, the moderators among them.
+pub fn list_placed(tx: &mut Tx, channel: &Channel, place: Key, limit: i64) -> Result<Vec<Membership>> {
+    tx.rows(
+        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name,
+           w.key, w.kind, w.id, w.name
+         FROM membership m JOIN identity i ON i.key = m.invited_by JOIN identity w ON w.key = m.member
+         WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel ORDER BY m.member LIMIT $3",
+        values![channel.key, place, limit],
+        |row| placed(row, channel),
+    )
+}
+
+fn placed(row: &Row<'_>, channel: &Channel) -> Result<Membership> {
+    let instance = channel.arn.app_instance();
+    Ok(Membership {
+        channel: channel.key,
+        sub_channel: row.get(0)?,
+        member: identity::identity(row, &instance, 8)?,
+        invited_by: identity::identity(row, &instance, 4)?,
+        kind: row.get(1)?,
+        created_at: row.get(2)?,
+        updated_at: row.get(3)?,
+    })
+}
+
+/// Moves a membership to another sub-channel.
+pub fn set_place(tx: &mut Tx, membership: &Membership, to: Key, now: Timestamp) -> Result<()> {
+    tx.defer(
+        "UPDATE membership SET sub_channel = $4, updated_at = $5
+         WHERE channel = $1 AND member = $2 AND sub_channel = $3",
+        values![membership.channel, membership.member.key, membership.sub_channel, to, now],
     )
 }
 
@@ -69,21 +172,30 @@ pub fn list_members(
     limit: i64,
 ) -> Result<Vec<(Identity, MemberCursor)>> {
     let (member, place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
-    // The kind stands in the text so that the partial index on hidden members can serve their list.
-    let sql = match kind {
-        ChannelMembershipType::Default => {
+    // What is looked for stands in the text, so that the partial indexes can serve it.
+    let sql = match (sub_channel, kind) {
+        (None, ChannelMembershipType::Default) => {
             "SELECT i.key, i.kind, i.id, i.name, m.sub_channel
              FROM membership m JOIN identity i ON i.key = m.member
              WHERE m.channel = $1 AND (m.member, m.sub_channel) > ($3, $4) AND m.kind = 'DEFAULT'
-               AND (CAST($2 AS BYTEA) IS NULL OR m.sub_channel = $2)
+               AND CAST($2 AS BYTEA) IS NULL
              ORDER BY m.member, m.sub_channel LIMIT $5"
         }
-        ChannelMembershipType::Hidden => {
+        (None, ChannelMembershipType::Hidden) => {
             "SELECT i.key, i.kind, i.id, i.name, m.sub_channel
              FROM membership m JOIN identity i ON i.key = m.member
              WHERE m.channel = $1 AND (m.member, m.sub_channel) > ($3, $4) AND m.kind = 'HIDDEN'
-               AND (CAST($2 AS BYTEA) IS NULL OR m.sub_channel = $2)
+               AND CAST($2 AS BYTEA) IS NULL
              ORDER BY m.member, m.sub_channel LIMIT $5"
+        }
+        // Of an elastic channel, which has no hidden members.
+        (Some(_), ChannelMembershipType::Hidden) => return Ok(Vec::new()),
+        (Some(_), ChannelMembershipType::Default) => {
+            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel
+             FROM membership m JOIN identity i ON i.key = m.member
+             WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel
+               AND (m.member, m.sub_channel) > ($3, $4)
+             ORDER BY m.member LIMIT $5"
         }
     };
     tx.rows(sql, values![channel.key, sub_channel, member, place, limit], |row| {

@@ -15,8 +15,9 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
     let changes = (!event.changes.is_empty())
         .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
     tx.defer(
-        "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload, message)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload, message,
+           reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         values![
             event.channel,
             event.sequence,
@@ -26,7 +27,8 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
             audience,
             changes,
             event.payload,
-            event.message
+            event.message,
+            event.reason
         ],
     )
 }
@@ -35,7 +37,7 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
 pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Event>> {
     let json = |error: serde_json::Error| Error::broken(format!("a stored event is not JSON: {error}"));
     tx.rows(
-        "SELECT sequence, at, kind, message_type, audience, change, payload, message FROM outbox
+        "SELECT sequence, at, kind, message_type, audience, change, payload, message, reason FROM outbox
          WHERE channel = $1 AND $2 < sequence ORDER BY sequence LIMIT $3",
         values![channel, after, limit],
         |row| {
@@ -53,6 +55,7 @@ pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Eve
                     .unwrap_or_default(),
                 payload: row.get(6)?,
                 message: row.get(7)?,
+                reason: row.get(8)?,
             })
         },
     )

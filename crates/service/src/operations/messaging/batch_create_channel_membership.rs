@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use carillon_model::channel::Membership;
+use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 
-use super::placement::{Joining, admit, join, may_add, moderating};
+use super::placement::{Joining, admit_all, may_add, moderating};
+use crate::balancing::claim_numbers;
 use crate::error::ErrorCode;
 use crate::operation::prelude::*;
 
@@ -48,16 +49,10 @@ impl Write for BatchCreateChannelMembership {
         if elastic && kind == ChannelMembershipType::Hidden {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
         }
-        let (mut added, mut errors) = (Vec::new(), Vec::new());
-        let mut seen = BTreeSet::new();
-        for arn in self.member_arns.iter().filter(|arn| seen.insert((*arn).clone())) {
-            match self.add(tx, call, &mut view, arn, kind) {
-                Ok(membership) => added.push(membership),
-                Err(error) => errors.push(entry(arn, error)?),
-            }
-        }
-        // The members of an elastic channel were told of each newcomer in its own sub-channel.
-        if !elastic {
+        let (added, errors) = self.add_all(tx, call, &mut view, kind)?;
+        if elastic {
+            tell_each(tx, call, &mut view.channel, &added)?;
+        } else {
             let moderating = moderating(tx, &view.channel, kind)?;
             let event = Event::batch_create_channel_membership(&view.channel, &added, &moderating);
             event.map_or(Ok(()), |event| tx.emit(event))?;
@@ -74,24 +69,52 @@ impl Write for BatchCreateChannelMembership {
 }
 
 impl BatchCreateChannelMembership {
-    fn add(
+    fn add_all(
         &self,
         tx: &mut Tx,
         call: &Call,
         view: &mut View,
-        arn: &IdentityArn,
         kind: ChannelMembershipType,
-    ) -> Result<Membership> {
-        let found = call.find_identity(tx, arn, &self.channel_arn.app_instance())?;
-        let member = found.ok_or_else(|| Error::not_found("The user or bot does not exist"))?;
-        let sub_channel = self.sub_channel_id.as_ref();
-        let joining = Joining { member: &member, invited_by: &view.caller, kind, sub_channel, together: &[] };
-        if view.channel.elastic.is_none() {
-            return admit(tx, call, &mut view.channel, &joining);
+    ) -> Result<(Vec<Membership>, Vec<BatchCreateChannelMembershipError>)> {
+        let named = self.sub_channel_id.as_ref();
+        let instance = self.channel_arn.app_instance();
+        let own: Vec<_> = self.member_arns.iter().filter(|arn| arn.app_instance() == instance).collect();
+        let candidates = call.candidates(tx, &view.channel, named, own)?;
+        let mut seen = BTreeSet::new();
+        let each: Vec<_> = self.member_arns.iter().filter(|arn| seen.insert(*arn)).collect();
+        let known: Vec<_> = each.iter().filter_map(|arn| candidates.get(*arn).cloned()).collect();
+        let joining = Joining { invited_by: &view.caller, kind, sub_channel: named, together: &[] };
+        let mut admitted = admit_all(tx, call, &mut view.channel, &known, &joining)?.into_iter();
+        let (mut added, mut errors) = (Vec::new(), Vec::new());
+        for arn in each {
+            let outcome = if arn.app_instance() != instance {
+                Err(Error::bad_request("The ARN is of another app instance"))
+            } else if candidates.contains_key(arn) {
+                admitted.next().unwrap_or_else(|| Err(not_there()))
+            } else {
+                Err(not_there())
+            };
+            match outcome {
+                Ok(membership) => added.push(membership),
+                Err(error) => errors.push(entry(arn, error)?),
+            }
         }
-        store::channel::claim(tx, &mut view.channel, 1, call.now, false)?;
-        join(tx, call, &mut view.channel, &joining)
+        Ok((added, errors))
     }
+}
+
+/// The members of an elastic channel are told of each newcomer in its own sub-channel.
+fn tell_each(tx: &mut Tx, call: &Call, channel: &mut Channel, added: &[Membership]) -> Result<()> {
+    claim_numbers(tx, channel, added.len(), call.now)?;
+    for membership in added {
+        channel.sequence += 1;
+        tx.emit(Event::create_channel_membership(channel, membership, &[]))?;
+    }
+    Ok(())
+}
+
+fn not_there() -> Error {
+    Error::not_found("The user or bot does not exist")
 }
 
 /// What is wrong with one entry; a failure of the service fails the call.

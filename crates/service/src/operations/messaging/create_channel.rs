@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use carillon_model::channel::Channel as StoredChannel;
+use carillon_model::event::Event;
 use carillon_store::identity::Found;
+use carillon_store::membership::Candidate;
 
 use super::placement::{Joining, join};
 use crate::channels::instance_key;
@@ -113,7 +115,8 @@ impl CreateChannel {
         let instance = self.claim_instance(tx, call)?;
         let mut channel = self.channel(call, creator);
         // The numbers of the first events are taken with the row.
-        channel.sequence = i64::try_from(members.len()).expect("at most eleven");
+        let events = if channel.elastic.is_some() { 1 } else { members.len() };
+        channel.sequence = i64::try_from(events).expect("at most eleven");
         if !store::channel::insert(tx, instance, &channel)? {
             return Err(Error::conflict("ChannelId: a channel with this id exists"));
         }
@@ -125,7 +128,9 @@ impl CreateChannel {
             store::channel::insert_moderator(tx, channel.key, moderator, by, call.now)?;
         }
         if channel.elastic.is_some() {
-            store::sub_channel::insert(tx, channel.key, call.new_key(), call.now)?;
+            let first = call.new_key();
+            store::sub_channel::insert(tx, channel.key, first, None, call.now)?;
+            tx.emit(Event::create_sub_channel(&channel, first))?;
         }
         channel.sequence = 0;
         let together: Vec<Key> = members.iter().map(|member| member.identity.key).collect();
@@ -133,8 +138,11 @@ impl CreateChannel {
             channel.sequence += 1;
             let kind = ChannelMembershipType::Default;
             let invited_by = &creator.identity;
-            let joining = Joining { member, invited_by, kind, sub_channel: None, together: &together };
-            join(tx, call, &mut channel, &joining)?;
+            let joining = Joining { invited_by, kind, sub_channel: None, together: &together };
+            // Nobody is anything in a channel that is just being made.
+            let candidate =
+                Candidate { found: member.clone(), is_moderator: false, is_banned: false, is_member: false };
+            join(tx, call, &mut channel, &candidate, &joining)?;
         }
         crate::tags::set(tx, channel.arn.as_str(), self.tags.as_deref())?;
         Ok(channel.arn)
@@ -277,7 +285,7 @@ mod tests {
         });
         assert_eq!(code, ErrorCode::ResourceLimitExceeded);
         assert!(world.call(&good).is_ok());
-        assert!(world.take_events().is_empty(), "its creator is no member");
+        assert_eq!(world.take_events(), ["CREATE_SUB_CHANNEL"], "its creator is no member");
         let second = CreateChannel { client_request_token: text("second"), ..good.clone() };
         assert_eq!(world.call(&second).unwrap_err().code, ErrorCode::ResourceLimitExceeded);
     }

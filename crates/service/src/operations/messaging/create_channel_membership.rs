@@ -41,16 +41,14 @@ impl Write for CreateChannelMembership {
         if self.kind == ChannelMembershipType::Hidden && view.channel.elastic.is_some() {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
         }
-        let found = call.find_identity(tx, &self.member_arn, &self.channel_arn.app_instance())?;
-        let member = found.ok_or_else(|| Error::not_found("MemberArn: the user or bot does not exist"))?;
-        let joining = Joining {
-            member: &member,
-            invited_by: &view.caller,
-            kind: self.kind,
-            sub_channel: self.sub_channel_id.as_ref(),
-            together: &[],
-        };
-        let membership = join(tx, call, &mut view.channel, &joining)?;
+        let named = self.sub_channel_id.as_ref();
+        let candidates = call.candidates(tx, &view.channel, named, members)?;
+        let candidate = candidates.into_values().next();
+        let candidate =
+            candidate.ok_or_else(|| Error::not_found("MemberArn: the user or bot does not exist"))?;
+        let joining =
+            Joining { invited_by: &view.caller, kind: self.kind, sub_channel: named, together: &[] };
+        let membership = join(tx, call, &mut view.channel, &candidate, &joining)?;
         Ok(Created {
             channel_arn: self.channel_arn.clone(),
             member: Identity::from(&membership.member),

@@ -38,7 +38,7 @@ impl Which<'_> {
         view: &View,
         judge: &impl Fn(&View, &Message) -> Result<()>,
     ) -> Result<Message> {
-        let sub_channel = view.readable_sub_channel(self.sub_channel_id)?;
+        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id)?;
         let instance = self.channel_arn.app_instance();
         let found = match seen_key(tx, &instance, self.message_id, call.now)? {
             Some(key) => store::message::find(tx, &instance, sub_channel, key)?,

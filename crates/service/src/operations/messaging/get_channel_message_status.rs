@@ -43,7 +43,7 @@ const RULE: Rule = Rule(&[Grant::Anyone]);
 impl Read for GetChannelMessageStatus {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
+        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
         let found = match seen_key(tx, &self.channel_arn.app_instance(), &self.message_id, call.now)? {
             Some(key) => find(tx, call.now, sub_channel, key)?,
             None => None,

@@ -47,7 +47,7 @@ impl Read for ListChannelMemberships {
         let kind = self.kind.unwrap_or(ChannelMembershipType::Default);
         let rule = if kind == ChannelMembershipType::Hidden { HIDDEN } else { OPEN };
         let view = call.view_channel(tx, &self.channel_arn, rule)?;
-        let sub_channel = self.sub_channel(&view)?;
+        let sub_channel = self.sub_channel(tx, &view)?;
         let page = Page::new(self, call, self.max_results);
         let after = page.after(self.next_token.as_ref())?;
         let rows =
@@ -63,12 +63,12 @@ impl Read for ListChannelMemberships {
 
 impl ListChannelMemberships {
     /// The sub-channel to list; nothing for all: of an ordinary channel, and for whoever moderates.
-    fn sub_channel(&self, view: &View) -> Result<Option<Key>> {
+    fn sub_channel(&self, tx: &mut Tx, view: &View) -> Result<Option<Key>> {
         match (view.channel.elastic, &self.sub_channel_id) {
             (None, None) => Ok(None),
             (Some(_), None) if view.is_moderating() => Ok(None),
             (Some(_), None) => Ok(view.memberships.first().map(|place| place.sub_channel)),
-            (_, named) => view.readable_sub_channel(named.as_ref()).map(Some),
+            (_, named) => view.readable_sub_channel(tx, named.as_ref()).map(Some),
         }
     }
 }

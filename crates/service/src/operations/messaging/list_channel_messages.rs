@@ -57,7 +57,7 @@ impl Read for ListChannelMessages {
             return Err(Error::bad_request("NotBefore: must not be after NotAfter"));
         }
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.readable_sub_channel(self.sub_channel_id.as_ref())?;
+        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
         let page = Page::new(self, call, self.max_results);
         let order = self.sort_order.unwrap_or(SortOrder::Descending);
         let since = crate::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;

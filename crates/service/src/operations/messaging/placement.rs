@@ -4,10 +4,10 @@ use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
 use carillon_model::{IdentityArn, Key, Timestamp};
-use carillon_store::identity::Found;
-use carillon_store::sub_channel::SubChannel;
+use carillon_store::membership::Candidate;
 use carillon_store::{self as store, Tx};
 
+use crate::balancing;
 use crate::call::{Call, View};
 use crate::channels::instance_key;
 use crate::error::{Error, Result};
@@ -18,65 +18,125 @@ pub(super) fn join(
     tx: &mut Tx,
     call: &Call,
     channel: &mut Channel,
-    membership: &Joining<'_>,
+    candidate: &Candidate,
+    joining: &Joining<'_>,
 ) -> Result<Membership> {
-    let together = membership.together;
-    let membership = admit(tx, call, channel, membership)?;
+    let mut admitted = admit_all(tx, call, channel, std::slice::from_ref(candidate), joining)?;
+    let membership = admitted.pop().unwrap_or_else(|| Err(already_member()))?;
     let moderating = moderating(tx, channel, membership.kind)?;
     let mut event = Event::create_channel_membership(channel, &membership, &moderating);
-    event.audience.include(together);
+    event.audience.include(joining.together);
     tx.emit(event)?;
     Ok(membership)
 }
 
-/// Adds a member to a claimed channel, and leaves the event to the caller. A refusal leaves no trace.
-pub(super) fn admit(
+/// Adds members to a claimed channel, each who can be, and leaves the events to the caller. Who cannot leaves no trace.
+/// The candidates were read under the claim, and each is another.
+pub(super) fn admit_all(
     tx: &mut Tx,
     call: &Call,
     channel: &mut Channel,
-    membership: &Joining<'_>,
-) -> Result<Membership> {
-    let Joining { member, invited_by, kind, sub_channel, .. } = membership;
-    if store::ban::exists(tx, channel.key, member.identity.key)? {
-        return Err(Error::forbidden("The user or bot is banned from the channel"));
+    candidates: &[Candidate],
+    joining: &Joining<'_>,
+) -> Result<Vec<Result<Membership>>> {
+    let mut seats = Seats { place: channel.key, room: 0, newcomers: 0 };
+    let mut all = Vec::with_capacity(candidates.len());
+    let mut keys = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let placed = check(call, channel, candidate, joining.sub_channel)
+            .and_then(|()| place(tx, call, channel, (candidate, joining.sub_channel), &mut seats));
+        let sub_channel = match placed {
+            Ok(sub_channel) => sub_channel,
+            Err(error) => {
+                all.push(Err(error));
+                continue;
+            }
+        };
+        let membership = Membership {
+            channel: channel.key,
+            sub_channel,
+            member: candidate.found.identity.clone(),
+            invited_by: joining.invited_by.clone(),
+            kind: joining.kind,
+            created_at: channel.clock,
+            updated_at: channel.clock,
+        };
+        store::membership::insert(tx, &membership)?;
+        channel.member_count += 1;
+        keys.push(membership.member.key);
+        all.push(Ok(membership));
     }
-    if !store::identity::hold(tx, member.identity.key)? {
-        return Err(Error::conflict("The user or bot was deleted meanwhile"));
+    seats.settle(tx, channel)?;
+    // In the order of their keys, so that two channels that get the same members do not wait for each other.
+    keys.sort();
+    if !store::identity::join(tx, &keys)? {
+        return Err(Error::conflict("A user or bot was deleted meanwhile"));
     }
-    let quotas = &call.surroundings.quotas;
-    if quotas.user_memberships_max <= member.membership_count {
-        return Err(Error::limit_exceeded("memberships of a user", quotas.user_memberships_max));
+    if !keys.is_empty() {
+        store::channel::set_member_count(tx, channel)?;
     }
-    if channel.elastic.is_none() && quotas.channel_memberships_max <= channel.member_count {
-        return Err(Error::limit_exceeded("memberships of a channel", quotas.channel_memberships_max));
-    }
-    let membership = Membership {
-        channel: channel.key,
-        sub_channel: place(tx, call, channel, member, *sub_channel)?,
-        member: member.identity.clone(),
-        invited_by: (*invited_by).clone(),
-        kind: *kind,
-        created_at: channel.clock,
-        updated_at: channel.clock,
-    };
-    if !store::membership::insert(tx, &membership)? {
-        return Err(already_member());
-    }
-    channel.member_count += 1;
-    store::channel::set_member_count(tx, channel)?;
-    store::identity::add_memberships(tx, member.identity.key, 1)?;
-    Ok(membership)
+    Ok(all)
 }
 
-/// A membership that is about to be.
+/// What is asked of those who are to be members.
 pub(super) struct Joining<'a> {
-    pub(super) member: &'a Found,
     pub(super) invited_by: &'a carillon_model::identity::Identity,
     pub(super) kind: ChannelMembershipType,
     /// The sub-channel that the request names.
     pub(super) sub_channel: Option<&'a SubChannelId>,
     /// Who joins in the same transaction: they are told of each other, whoever comes first.
     pub(super) together: &'a [Key],
+}
+
+fn check(call: &Call, channel: &Channel, candidate: &Candidate, named: Option<&SubChannelId>) -> Result<()> {
+    if candidate.is_banned {
+        return Err(Error::forbidden("The user or bot is banned from the channel"));
+    }
+    let quotas = &call.surroundings.quotas;
+    if quotas.user_memberships_max <= candidate.found.membership_count {
+        return Err(Error::limit_exceeded("memberships of a user", quotas.user_memberships_max));
+    }
+    if channel.elastic.is_none() && quotas.channel_memberships_max <= channel.member_count {
+        return Err(Error::limit_exceeded("memberships of a channel", quotas.channel_memberships_max));
+    }
+    match (channel.elastic.is_some(), candidate.is_moderator, named) {
+        (false, _, Some(_)) => Err(Error::bad_request("SubChannelId: the channel is not elastic")),
+        (true, true, None) => Err(Error::bad_request("SubChannelId: is required for a moderator")),
+        (true, false, Some(_)) => {
+            Err(Error::bad_request("SubChannelId: only a moderator's place can be chosen"))
+        }
+        _ if candidate.is_member => Err(already_member()),
+        _ => Ok(()),
+    }
+}
+
+/// The places of regular members who join an elastic channel in one call: many are placed by one look for room.
+struct Seats {
+    place: Key,
+    room: i64,
+    newcomers: i64,
+}
+
+impl Seats {
+    fn take(&mut self, tx: &mut Tx, call: &Call, channel: &mut Channel) -> Result<Key> {
+        if self.room == 0 {
+            self.settle(tx, channel)?;
+            let elastic = channel.elastic.expect("only the members of an elastic channel are placed");
+            (self.place, self.room) = balancing::find_room(tx, channel, (elastic, call.new_key()), call.now)?;
+        }
+        self.room -= 1;
+        self.newcomers += 1;
+        Ok(self.place)
+    }
+
+    /// Counts those who were placed.
+    fn settle(&mut self, tx: &mut Tx, channel: &Channel) -> Result<()> {
+        let newcomers = std::mem::take(&mut self.newcomers);
+        if 0 < newcomers {
+            store::sub_channel::add_regulars(tx, channel.key, self.place, newcomers)?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes a member out of these places of a claimed channel. Under the claim nobody else takes numbers: the events
@@ -116,11 +176,16 @@ pub(super) fn leave(tx: &mut Tx, channel: &mut Channel, membership: &Membership)
     channel.member_count -= 1;
     store::channel::set_member_count(tx, channel)?;
     store::identity::add_memberships(tx, membership.member.key, -1)?;
-    if channel.elastic.is_some() && !store::channel::is_moderator(tx, channel.key, membership.member.key)? {
-        store::sub_channel::add_regulars(tx, channel.key, membership.sub_channel, -1)?;
-    }
     tx.emit(Event::delete_channel_membership(channel, membership, &moderating))?;
-    Ok(())
+    if channel.elastic.is_none() {
+        return Ok(());
+    }
+    if store::channel::is_moderator(tx, channel.key, membership.member.key)? {
+        store::sub_channel::add_moderators(tx, channel.key, membership.sub_channel, -1)?;
+        return Ok(());
+    }
+    store::sub_channel::remove_regular(tx, channel.key, membership.sub_channel)?;
+    balancing::consider(tx, channel)
 }
 
 fn already_member() -> Error {
@@ -139,54 +204,21 @@ pub(super) fn moderating(tx: &mut Tx, channel: &Channel, kind: ChannelMembership
 fn place(
     tx: &mut Tx,
     call: &Call,
-    channel: &Channel,
-    member: &Found,
-    named: Option<&SubChannelId>,
+    channel: &mut Channel,
+    (candidate, named): (&Candidate, Option<&SubChannelId>),
+    seats: &mut Seats,
 ) -> Result<Key> {
     if channel.elastic.is_none() {
-        return match named {
-            None => Ok(channel.key),
-            Some(_) => Err(Error::bad_request("SubChannelId: the channel is not elastic")),
-        };
+        return Ok(channel.key);
     }
-    let sub_channels = store::sub_channel::list(tx, channel.key)?;
-    if store::channel::is_moderator(tx, channel.key, member.identity.key)? {
-        let id = named.ok_or_else(|| Error::bad_request("SubChannelId: is required for a moderator"))?;
-        let key = Key::from_hex(id.as_str());
-        let found = sub_channels.iter().find(|sub_channel| Some(sub_channel.key) == key);
-        return found
-            .map(|found| found.key)
-            .ok_or_else(|| Error::not_found("The sub-channel does not exist"));
+    if !candidate.is_moderator {
+        return seats.take(tx, call, channel);
     }
-    if named.is_some() {
-        return Err(Error::bad_request("SubChannelId: only a moderator's place can be chosen"));
+    let unknown = || Error::not_found("SubChannelId: the sub-channel does not exist");
+    let key = named.and_then(|id| Key::from_hex(id.as_str())).ok_or_else(unknown)?;
+    if !store::sub_channel::exists(tx, channel.key, key)? {
+        return Err(unknown());
     }
-    if !store::membership::list_places(tx, &channel.arn, channel.key, &member.identity)?.is_empty() {
-        return Err(already_member());
-    }
-    let key = place_regular(tx, call, channel, &sub_channels)?;
-    store::sub_channel::add_regulars(tx, channel.key, key, 1)?;
-    Ok(key)
-}
-
-/// The fullest sub-channel that has room, the oldest of equals, because few full ones serve everybody better
-/// than many empty ones; a new one when all are full.
-fn place_regular(tx: &mut Tx, call: &Call, channel: &Channel, sub_channels: &[SubChannel]) -> Result<Key> {
-    let elastic = channel.elastic.expect("only the members of an elastic channel are placed");
-    let target = elastic.target_memberships_per_sub_channel.get();
-    let open = sub_channels.iter().filter(|sub_channel| sub_channel.regular_count < target);
-    let fullest = open.reduce(|best, next| if best.regular_count < next.regular_count { next } else { best });
-    if let Some(fullest) = fullest {
-        return Ok(fullest.key);
-    }
-    let most = elastic.maximum_sub_channels.get();
-    if i64::try_from(sub_channels.len()).unwrap_or(i64::MAX) >= most {
-        return Err(Error::limit_exceeded(
-            "memberships of this elastic channel",
-            most.saturating_mul(target),
-        ));
-    }
-    let key = call.new_key();
-    store::sub_channel::insert(tx, channel.key, key, channel.clock)?;
+    store::sub_channel::add_moderators(tx, channel.key, key, 1)?;
     Ok(key)
 }
