@@ -23,6 +23,7 @@ class Event:
     kind: str
     message_type: str
     payload: dict[str, Any] | None
+    reason: str | None = None
 
 
 class Session:
@@ -100,7 +101,8 @@ def event_of(frame: str | bytes) -> Event:
         assert isinstance(envelope["Payload"], str), envelope
         payload = json.loads(envelope["Payload"])
         check_payload(payload, headers["x-amz-chime-event-type"])
-    return Event(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload)
+    reason = headers.get("x-amz-chime-event-reason")
+    return Event(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload, reason)
 
 
 def check_payload(value: Any, where: str) -> None:
