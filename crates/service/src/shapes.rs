@@ -397,16 +397,19 @@ pub struct ChannelMembershipForAppInstanceUserSummary {
 }
 
 impl ChannelMembershipForAppInstanceUserSummary {
-    /// A channel that `member` belongs to, as `viewer` sees it: how far one has read, nobody else learns.
+    /// A channel that `member` belongs to, as `viewer` sees it: how far one has read and when one was last sent a
+    /// message of one's own, nobody else learns.
     pub fn new(belonging: Belonging, member: &Who, viewer: &IdentityArn) -> Self {
-        let read_at = belonging.read_at.filter(|_| member.arn == *viewer);
+        let own = member.arn == *viewer;
+        let read_at = belonging.read_at.filter(|_| own);
+        let last_target_at = belonging.last_target_at.filter(|_| own);
         Self {
             app_instance_user_membership_summary: AppInstanceUserMembershipSummary {
                 kind: belonging.kind,
                 read_marker_timestamp: read_at,
                 sub_channel_id: sub_channel_id(belonging.channel.key, belonging.sub_channel),
             },
-            channel_summary: ChannelSummary::new(belonging.channel, belonging.last_target_at),
+            channel_summary: ChannelSummary::new(belonging.channel, last_target_at),
         }
     }
 }

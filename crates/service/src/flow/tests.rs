@@ -8,6 +8,8 @@ use carillon_store as store;
 
 use super::processors::{Action, BuiltIn, Processors};
 use super::{CALLBACK_WINDOW_MS, Invocation};
+use crate::operations::identity::delete_app_instance::DeleteAppInstance;
+use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::delete_channel::DeleteChannel;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
@@ -630,13 +632,17 @@ fn a_node_that_dies_is_replaced_and_its_late_report_changes_nothing(world: &mut 
 }
 
 fn answer_of(world: &mut World, channel: &ChannelArn, invocation: &Invocation) {
-    let callback = ChannelFlowCallback {
+    world.call(&callback_of(channel, invocation)).unwrap();
+}
+
+/// Lets the message pass as it is.
+fn callback_of(channel: &ChannelArn, invocation: &Invocation) -> ChannelFlowCallback {
+    ChannelFlowCallback {
         callback_id: callback_id(invocation),
         channel_arn: channel.clone(),
         delete_resource: None,
         channel_message: unchanged(&text(&invocation.message_id)),
-    };
-    world.call(&callback).unwrap();
+    }
 }
 
 #[engine_test]
@@ -734,4 +740,37 @@ fn unchanged(message: &MessageId) -> ChannelMessageCallback {
         sub_channel_id: None,
         content_type: None,
     }
+}
+
+/// A channel of bob's with a flow, and a message of ana's in it.
+fn in_flight(world: &mut World) -> (ChannelArn, IdentityArn, IdentityArn) {
+    let (ana, bob, flow) = (world.user("ana"), world.user("bob"), world.flow());
+    let channel = world.channel_of(&bob, ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.join(&channel, &bob, &ana);
+    world.call(&association(&channel, &flow, &bob)).unwrap();
+    world.send(&channel, &ana, "last words");
+    (channel, ana, bob)
+}
+
+#[engine_test]
+fn a_message_goes_its_way_though_its_sender_is_deleted_meanwhile(world: &mut World) {
+    let (channel, ana, bob) = in_flight(world);
+    world.call(&DeleteAppInstanceUser { app_instance_user_arn: ana }).unwrap();
+    world.run_jobs();
+    world.take_events();
+    answer(world, &channel, |_| {});
+    assert_eq!(world.take_events(), ["CREATE_CHANNEL_MESSAGE"]);
+    assert_eq!(world.contents(&channel, &bob), ["last words"]);
+}
+
+#[engine_test]
+fn what_is_in_flight_in_a_deleted_app_instance_is_void_at_once(world: &mut World) {
+    let (channel, ..) = in_flight(world);
+    let invocation = world.invocations().pop().unwrap();
+    world.call(&DeleteAppInstance { app_instance_arn: world.instance().clone() }).unwrap();
+    assert_eq!(world.refusal(&callback_of(&channel, &invocation)), ErrorCode::Forbidden);
+    world.advance_ms(DAY_MS);
+    assert!(world.invocations().is_empty());
+    world.fail_overdue();
+    assert!(world.take_full_events().iter().all(|event| event.kind.as_str() != "FAILED_CHANNEL_MESSAGE"));
 }

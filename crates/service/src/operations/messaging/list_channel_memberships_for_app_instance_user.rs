@@ -108,17 +108,19 @@ mod tests {
         world.send(&channel, &ana, "to all");
         world.advance_ms(1_000);
         world.send_to(&channel, &ana, "to bob", &bob);
-        let mut last = |who: &IdentityArn| {
+        let root = world.admin("root");
+        let mut last = |who: &IdentityArn, whose: Option<&IdentityArn>| {
             let list = ListChannelMembershipsForAppInstanceUser {
-                app_instance_user_arn: None,
+                app_instance_user_arn: whose.cloned(),
                 max_results: None,
                 next_token: None,
                 chime_bearer: who.clone(),
             };
             world.call(&list).unwrap().channel_memberships[0].channel_summary.last_message_timestamp.unwrap()
         };
-        assert_eq!(last(&ana), START.plus_ms(2_000));
-        assert_eq!(last(&bob), START.plus_ms(2_000));
-        assert_eq!(last(&cy), START.plus_ms(1_000));
+        assert_eq!(last(&ana, None), START.plus_ms(2_000));
+        assert_eq!(last(&bob, None), START.plus_ms(2_000));
+        assert_eq!(last(&cy, None), START.plus_ms(1_000));
+        assert_eq!(last(&root, Some(&bob)), START.plus_ms(1_000), "as much as the caller can see");
     }
 }

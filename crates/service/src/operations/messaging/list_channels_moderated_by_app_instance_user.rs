@@ -39,10 +39,12 @@ impl Read for ListChannelsModeratedByAppInstanceUser {
         let instance = moderator.arn.app_instance();
         let rows = store::moderator::list_channels(tx, &instance, moderator.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |(channel, _)| channel.key);
+        // When somebody else was last sent a message of their own, the caller does not learn.
+        let own = moderator.arn == self.chime_bearer;
         let channels = rows
             .into_iter()
             .map(|(channel, target)| ChannelModeratedByAppInstanceUserSummary {
-                channel_summary: ChannelSummary::new(channel, target),
+                channel_summary: ChannelSummary::new(channel, target.filter(|_| own)),
             })
             .collect();
         Ok(Listed { channels, next_token })
@@ -89,5 +91,23 @@ mod tests {
         assert_eq!(count(&root, &ana), Ok(2));
         assert_eq!(count(&bob, &bob), Ok(0));
         assert_eq!(count(&bob, &ana), Err(ErrorCode::Forbidden));
+    }
+
+    #[engine_test]
+    fn an_administrator_does_not_learn_of_whispers(world: &mut World) {
+        let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.admin("root"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        world.send_to(&channel, &ana, "psst", &bob);
+        let mut last = |who: &IdentityArn| {
+            let list = ListChannelsModeratedByAppInstanceUser {
+                app_instance_user_arn: Some(ana.clone()),
+                max_results: None,
+                next_token: None,
+                chime_bearer: who.clone(),
+            };
+            world.call(&list).unwrap().channels[0].channel_summary.last_message_timestamp
+        };
+        assert_eq!((last(&ana), last(&root)), (Some(START), None));
     }
 }
