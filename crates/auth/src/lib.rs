@@ -1,11 +1,13 @@
-//! Who signed a request, and what a policy lets them do.
+//! Who signed a request, what a policy lets them do, and what nobody else may read.
 //!
-//! Verification of AWS Signature Version 4, with signing for tests and load, and [`policy`], the evaluation of
-//! IAM policies. Everything here is a pure function of bytes and time. The crate deliberately knows no socket,
-//! no clock (the caller passes `now`), no HTTP framework and no store: where a secret comes from is behind
-//! [`Credentials`], and policies are given as text.
+//! Verification of AWS Signature Version 4, with signing for tests and load, [`policy`], the evaluation of IAM
+//! policies, and [`seal`], the sealing of secrets and tokens. Everything here is a pure function of bytes and time.
+//! The crate deliberately knows no socket, no clock (the caller passes `now`), no HTTP framework and no store: where a
+//! secret comes from is behind [`Credentials`], and policies are given as text.
 
 pub mod policy;
+pub mod seal;
 mod sigv4;
 
+pub use seal::{KeyRing, Sealer};
 pub use sigv4::*;
