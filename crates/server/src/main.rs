@@ -17,6 +17,7 @@ mod error;
 mod flows;
 mod http;
 mod jobs;
+mod key_sets;
 mod log;
 mod private_file;
 mod request;

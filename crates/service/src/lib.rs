@@ -40,6 +40,7 @@ pub mod shapes;
 mod tags;
 #[cfg(test)]
 mod testing;
+pub mod web_identity;
 
 pub use clock::Clock;
 pub use service::{RootCredentials, Service, Settings};
