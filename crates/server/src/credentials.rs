@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::hmac;
 use carillon_auth::Secret;
 use carillon_service::RootCredentials;
 use rand::Rng;
@@ -107,7 +106,8 @@ impl RootKey {
         Self::new(access_key_id, secret.ok_or("aws_secret_access_key is missing")?)
     }
 
-    fn new(access_key_id: String, secret: String) -> std::result::Result<Self, &'static str> {
+    /// A key of these two texts.
+    pub(crate) fn new(access_key_id: String, secret: String) -> std::result::Result<Self, &'static str> {
         let in_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if !(1..=LENGTH_MAX).contains(&access_key_id.len()) || !access_key_id.bytes().all(in_id) {
             return Err("the access key id must be 1 to 128 letters, digits, - or _");
@@ -153,13 +153,6 @@ impl RootKey {
     /// For the service.
     pub(crate) fn to_root(&self) -> RootCredentials {
         RootCredentials { access_key_id: self.access_key_id.clone(), secret: self.secret() }
-    }
-
-    /// A key for one purpose, which all nodes with these credentials share.
-    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
-        let tag = hmac::sign(&key, purpose.as_bytes());
-        tag.as_ref().try_into().expect("HMAC-SHA256 has 32 bytes")
     }
 }
 
@@ -245,13 +238,5 @@ mod tests {
             let error = RootKey::from_pair(id, secret).err().unwrap();
             assert_eq!(error.status, crate::error::ExitStatus::Usage);
         }
-    }
-
-    #[test]
-    fn a_derived_key_depends_on_secret_and_purpose() {
-        let key = |secret: &str| RootKey::new("A".to_owned(), secret.to_owned()).ok().unwrap();
-        assert_eq!(key("s").derive("pages"), key("s").derive("pages"));
-        assert_ne!(key("s").derive("pages"), key("s").derive("sessions"));
-        assert_ne!(key("s").derive("pages"), key("t").derive("pages"));
     }
 }

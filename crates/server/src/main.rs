@@ -19,6 +19,7 @@ mod http;
 mod jobs;
 mod key_sets;
 mod log;
+mod master_key;
 mod private_file;
 mod request;
 mod stop;

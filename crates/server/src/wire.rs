@@ -2,15 +2,15 @@
 //! the one that takes it apart again.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use carillon_auth::KeyRing;
 use carillon_delivery::Hub;
 use carillon_model::Key;
-use carillon_service::page::Seal;
 use carillon_service::{Clock, Service};
-use carillon_store::{Committed, Sink, Store};
+use carillon_store::{Committed, Location, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::flows::Flows;
 use crate::http::{Front, Listening, bind, router, serve};
 use crate::jobs::{Bells, Jobs};
+use crate::master_key::{self, Origin};
 use crate::stop::StopSignal;
 use crate::tls::Tls;
 
@@ -66,6 +67,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
 
     let data_dir = DataDir::open(&settings.data_dir)?;
     let root = RootKey::open(data_dir.path(), &mut random)?;
+    let keys = open_keys(settings, data_dir.path(), &root, &mut random)?;
     tracing::info!(path = %data_dir.path().display(), access_key_id = root.access_key_id, "data folder");
 
     // The ports are taken before the store is touched: a second server must not migrate what a first one uses.
@@ -88,7 +90,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         clock: clock.clone(),
         random,
         root: root.to_root(),
-        seal: Seal::new(&root.derive("carillon page tokens")),
+        keys,
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
         quotas: settings.quotas,
@@ -174,6 +176,15 @@ fn sink(hub: &Hub, bells: Arc<Bells>) -> Sink {
         committed.work.into_iter().for_each(|work| bells.of(work).notify_one());
         tell(committed.events);
     })
+}
+
+/// Opens the master keys. Nodes that share a store agree on one without being told, if all are given the same root
+/// credentials.
+fn open_keys(settings: &Settings, data_dir: &Path, root: &RootKey, random: &mut StdRng) -> Result<KeyRing> {
+    let shares_store = !matches!(settings.store.location, Location::Sqlite(_));
+    let shares_root = RootKey::from_environment()?.is_some();
+    let origin = if shares_store && shares_root { Origin::Shared(root) } else { Origin::Random };
+    master_key::open(data_dir, &origin, random)
 }
 
 /// Opens the store, on a thread that may wait.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_auth::{Secret, Verifier};
+use carillon_auth::{KeyRing, Sealer, Secret, Verifier};
 use carillon_model::Key;
 use carillon_model::arn::Home;
 use carillon_store::Store;
@@ -17,7 +17,7 @@ use crate::flow::Patience;
 use crate::flow::processors::Processors;
 use crate::limiter::Limiter;
 use crate::operation::{Incoming, Operation, Write};
-use crate::page::Seal;
+use crate::page;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::router::Router;
@@ -43,8 +43,8 @@ pub struct Settings {
     pub random: StdRng,
     /// The credentials that may do everything.
     pub root: RootCredentials,
-    /// Seals page tokens; nodes of a cluster share it.
-    pub seal: Seal,
+    /// The master keys, from which all that is sealed has its keys; nodes of a cluster share them.
+    pub keys: KeyRing,
     /// How much of each thing there may be.
     pub quotas: Quotas,
     /// The processors that are built in.
@@ -72,7 +72,7 @@ pub(crate) struct Surroundings {
     pub(crate) home: Home,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) root: RootCredentials,
-    pub(crate) seal: Seal,
+    pub(crate) page_tokens: Sealer,
     pub(crate) quotas: Quotas,
     pub(crate) processors: Processors,
     pub(crate) patience: Patience,
@@ -88,7 +88,7 @@ impl Service {
             clock,
             random,
             root,
-            seal,
+            keys,
             quotas,
             rates,
             processors,
@@ -96,8 +96,9 @@ impl Service {
             public_host,
         } = settings;
         let limiter = Limiter::new(rates, &clock);
+        let page_tokens = keys.sealer(page::PURPOSE);
         let surroundings =
-            Surroundings { home, clock, root, seal, quotas, processors, patience, public_host };
+            Surroundings { home, clock, root, page_tokens, quotas, processors, patience, public_host };
         Self {
             store,
             limiter,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carillon_auth::{Secret, SignedRequest, Signer, sign};
+use carillon_auth::{KeyRing, Secret, SignedRequest, Signer, sign};
 pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
 use carillon_model::channel_flow::{Failure, Reason};
@@ -43,7 +43,6 @@ use crate::operations::messaging::disassociate_channel_flow::DisassociateChannel
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
-use crate::page::Seal;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::shapes::{
@@ -937,7 +936,7 @@ fn service(
         clock: clock.clone(),
         random: StdRng::seed_from_u64(seed),
         root: RootCredentials { access_key_id: "ROOT".to_owned(), secret: Secret::new("secret".to_owned()) },
-        seal: Seal::new(&[7; 32]),
+        keys: KeyRing::of(&[7; 32]),
         quotas,
         processors,
         patience: Patience::default(),

@@ -14,7 +14,7 @@ use carillon_auth::jwt::{Claims, Expectation, KeySet, Refusal, Token};
 pub enum KeySource {
     /// At this address.
     Jwks(String),
-    /// Where the provider with this issuer URL, scheme and all, says in its OpenID configuration.
+    /// Where the provider with this issuer URL, scheme and all, says under `.well-known`.
     Issuer(String),
 }
 

@@ -18,7 +18,7 @@ struct Key {
     algorithms: &'static [Algorithm],
     /// The one algorithm that the set declares for it.
     declared: Option<Algorithm>,
-    key: DecodingKey,
+    decoding: DecodingKey,
 }
 
 /// A set as it is published. What is no usable key in it is passed over: others may use it.
@@ -50,8 +50,8 @@ impl KeySet {
 
     /// The key of an application that signs its tokens with a shared secret, by HS256.
     pub fn of_secret(secret: &[u8]) -> Self {
-        let key = DecodingKey::from_secret(secret);
-        Self(vec![Key { id: None, algorithms: &[Algorithm::HS256], declared: None, key }])
+        let decoding = DecodingKey::from_secret(secret);
+        Self(vec![Key { id: None, algorithms: &[Algorithm::HS256], declared: None, decoding }])
     }
 
     /// How many keys it has.
@@ -80,7 +80,7 @@ impl KeySet {
             return Err(Refusal::Algorithm);
         }
         let (signature, signed) = (token.signature, token.signed.as_bytes());
-        let genuine = |key: &Key| crypto::verify(signature, signed, &key.key, algorithm).unwrap_or(false);
+        let genuine = |key: &Key| crypto::verify(signature, signed, &key.decoding, algorithm).unwrap_or(false);
         if fitting.any(genuine) { Ok(()) } else { Err(Refusal::Signature) }
     }
 }
@@ -111,8 +111,8 @@ impl Key {
             Some(named) => Some(named.to_string().parse().ok().filter(|named| algorithms.contains(named))?),
             None => None,
         };
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        (signs && verifies).then(|| Self { id: jwk.common.key_id, algorithms, declared, key })
+        let decoding = DecodingKey::from_jwk(&jwk).ok()?;
+        (signs && verifies).then(|| Self { id: jwk.common.key_id, algorithms, declared, decoding })
     }
 
     /// Whether a token that names this key id may mean this key. A key without an id belongs to a secret or to a

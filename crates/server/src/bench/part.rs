@@ -12,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use bytes::Bytes;
+use carillon_auth::KeyRing;
 use carillon_model::arn::Home;
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
 use carillon_service::flow::Patience;
@@ -19,12 +20,11 @@ use carillon_service::flow::processors::Processors;
 use carillon_service::operations::identity::create_app_instance::CreateAppInstance;
 use carillon_service::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
-use carillon_service::page::Seal;
 use carillon_service::quotas::Quotas;
 use carillon_service::rates::Rates;
 use carillon_service::{Service, error};
 use http::{HeaderValue, StatusCode, header};
-use rand::SeedableRng as _;
+use rand::{RngExt as _, SeedableRng as _};
 use rand::rngs::{StdRng, SysRng};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -55,9 +55,9 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         store,
         home: Home::new(REGION, ACCOUNT),
         clock: Arc::new(SystemClock::default()),
+        keys: KeyRing::of(&random.random()),
         random,
         root: root.to_root(),
-        seal: Seal::new(&root.derive("carillon page tokens")),
         quotas: Quotas::default(),
         processors: Processors::default(),
         patience: Patience::default(),

@@ -13,7 +13,7 @@ use crate::credentials::{self, RootKey};
 use crate::data_dir::DataDir;
 use crate::error::{Error, ExitStatus, Result};
 use crate::tls::{Development, Tls};
-use crate::{clock, log, wire};
+use crate::{clock, log, master_key, wire};
 
 /// What was found of one thing.
 type Finding = std::result::Result<String, Error>;
@@ -22,9 +22,10 @@ type Finding = std::result::Result<String, Error>;
 pub(crate) fn run(written: Written) -> Result<ExitStatus> {
     let settings = Settings::read(written)?;
     log::start(&settings)?;
-    let findings: [(&str, Finding); 6] = [
+    let findings: [(&str, Finding); 7] = [
         ("data folder", check_data_dir(&settings)),
         ("root credentials", check_credentials(&settings)),
+        ("master key", check_master_key(&settings)),
         ("certificate", check_certificate(&settings)),
         ("store", check_store(&settings)),
         ("http", check_listener(settings.http)),
@@ -63,6 +64,14 @@ fn check_credentials(settings: &Settings) -> Finding {
     let path = credentials::path(&settings.data_dir);
     Ok(match RootKey::find(&settings.data_dir)? {
         Some(key) => format!("{}, from {}", key.access_key_id, path.display()),
+        None => format!("{} will be made at the first start", path.display()),
+    })
+}
+
+fn check_master_key(settings: &Settings) -> Finding {
+    let path = master_key::path(&settings.data_dir);
+    Ok(match master_key::find(&settings.data_dir)? {
+        Some(ring) => format!("{} to open with, the first to seal with", ring.len()),
         None => format!("{} will be made at the first start", path.display()),
     })
 }
