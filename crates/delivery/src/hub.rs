@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::places::{Close, Places};
-use crate::session;
+use crate::session::{self, Expiry};
 
 /// Tasks that tell; the channels are spread over them.
 const TELLERS: usize = 2;
@@ -63,11 +63,17 @@ impl Hub {
     }
 
     /// Serves a socket until it ends.
-    pub async fn serve(&self, socket: WebSocket, store: Arc<Store>, user: Key, client: String) {
+    pub async fn serve(
+        &self,
+        socket: WebSocket,
+        store: Arc<Store>,
+        who: (Key, String),
+        expiry: Option<Expiry>,
+    ) {
         if self.sessions.is_closed() {
             return session::close(socket, Close::RESTART).await;
         }
-        self.sessions.track_future(session::run(socket, self.places.clone(), store, user, client)).await;
+        self.sessions.track_future(session::run(socket, self.places.clone(), store, who, expiry)).await;
     }
 
     /// Closes every socket, and waits until they are gone or the time is over.

@@ -8,4 +8,4 @@ mod places;
 mod session;
 
 pub use hub::Hub;
-pub use session::refuse;
+pub use session::{Expiry, refuse};

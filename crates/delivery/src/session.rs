@@ -3,6 +3,7 @@
 //! The client never sends data; whatever it sends is ignored, its pings are answered. The server pings, and
 //! gives a client up that does not answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,8 +28,13 @@ const HOLD: Duration = Duration::from_secs(1);
 /// Tells a client to come back later.
 const TRY_LATER: u16 = 1013;
 
+/// The credentials that opened the socket are over; the client comes back with fresh ones.
+const EXPIRED: Close = Close { code: 4001, reason: "the credentials have expired" };
 /// Our failure; the client comes back.
 const INTERNAL: Close = Close { code: 1011, reason: "internal error" };
+
+/// Ends when the credentials that opened a socket do.
+pub type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Refuses a socket after its upgrade, with a code that tells the client whether to come back.
 pub async fn refuse(socket: WebSocket, code: u16, reason: &'static str) {
@@ -43,12 +49,12 @@ pub(crate) async fn run(
     mut socket: WebSocket,
     places: Arc<Places>,
     store: Arc<Store>,
-    user: Key,
-    client: String,
+    (user, client): (Key, String),
+    expiry: Option<Expiry>,
 ) {
     let (session, frames) = places.enter(user, client);
     let close_with = match begin(&mut socket, &places, &store, &session, user).await {
-        Ok(()) => serve(&mut socket, &session, frames).await,
+        Ok(()) => serve(&mut socket, &session, frames, expiry).await,
         Err(close) => close,
     };
     places.leave(&session);
@@ -85,7 +91,9 @@ async fn serve(
     socket: &mut WebSocket,
     session: &Session,
     mut frames: mpsc::Receiver<Utf8Bytes>,
+    expiry: Option<Expiry>,
 ) -> Option<Close> {
+    let mut expired = expiry.unwrap_or_else(|| Box::pin(std::future::pending()));
     let mut pings = interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut unanswered = 0;
@@ -93,6 +101,7 @@ async fn serve(
         tokio::select! {
             biased;
             close = session.ending() => return Some(close),
+            () = &mut expired => return Some(EXPIRED),
             frame = frames.recv() => {
                 let frame = frame?;
                 tokio::select! {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use carillon_model::Timestamp;
 use carillon_service::Clock;
 use carillon_store::{self as store, Result, Tx};
+use tokio::sync::Notify;
 
 /// Where the store remembers how far the clock was moved.
 const SETTING: &str = "clock_offset_ms";
@@ -15,12 +16,13 @@ const SETTING: &str = "clock_offset_ms";
 pub(crate) struct SystemClock {
     ahead_ms: AtomicI64,
     began: Instant,
+    moved: Notify,
 }
 
 impl Default for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where the process reads the time")]
     fn default() -> Self {
-        Self { ahead_ms: AtomicI64::new(0), began: Instant::now() }
+        Self { ahead_ms: AtomicI64::new(0), began: Instant::now(), moved: Notify::new() }
     }
 }
 
@@ -33,6 +35,20 @@ impl SystemClock {
     /// Moves it to this far ahead.
     pub(crate) fn set_ahead_ms(&self, ms: i64) {
         self.ahead_ms.store(ms, Ordering::Relaxed);
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until the service's time is there, by itself or because it is moved.
+    pub(crate) async fn reached(&self, time: Timestamp) {
+        loop {
+            let moved = self.moved.notified();
+            let left_ms = time.ms() - self.now().ms();
+            let Some(left_ms) = u64::try_from(left_ms).ok().filter(|left_ms| 0 < *left_ms) else { return };
+            tokio::select! {
+                () = moved => {}
+                () = tokio::time::sleep(Duration::from_millis(left_ms)) => {}
+            }
+        }
     }
 }
 

@@ -8,17 +8,20 @@ mod connect;
 mod listener;
 mod own;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
 use carillon_service::Service;
+use carillon_service::dispatch::ClientAddress;
 use http::StatusCode;
+use http::request::Parts;
 
 use crate::answer::{Refusal, last};
 use crate::clock::SystemClock;
@@ -75,11 +78,20 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
 
 /// A request of the AWS protocols.
 async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    note_client(&mut parts);
     match body::read(&parts.headers, body).await {
         Ok(body) => front.service.handle(Request::from_parts(parts, body)).await.map(Body::from),
         Err(Fault::TooLarge) => last(front.service.refuse_body().map(Body::from)),
         Err(Fault::Slow | Fault::Broken) => last(INCOMPLETE.answer(&front.service.new_id())),
+    }
+}
+
+/// Says where a request came from, in the service's words.
+fn note_client(parts: &mut Parts) {
+    if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+        let address = ClientAddress(address.ip());
+        parts.extensions.insert(address);
     }
 }
 

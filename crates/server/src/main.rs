@@ -4,6 +4,7 @@
 //! The binary is what stands around the service: command line, configuration, sockets, clock and wiring. It
 //! knows no operation and no SQL. To add a command: a file under `commands/` and a line in `cli.rs`.
 
+mod access;
 mod answer;
 mod bench;
 mod cli;

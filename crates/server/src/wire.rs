@@ -14,6 +14,7 @@ use carillon_store::{Committed, Location, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::access::Watch;
 use crate::clock::{self, SystemClock};
 use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
@@ -21,6 +22,7 @@ use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::flows::Flows;
 use crate::http::{Front, Listening, bind, router, serve};
+use crate::key_sets::FetchedKeySets;
 use crate::jobs::{Bells, Jobs};
 use crate::master_key::{self, Origin};
 use crate::stop::StopSignal;
@@ -51,6 +53,7 @@ pub(crate) struct Running {
     front: Arc<Front>,
     hub: Arc<Hub>,
     listening: Vec<Listening>,
+    access: Watch,
     jobs: Arc<Jobs>,
     flows: Arc<Flows>,
     stop: StopSignal,
@@ -91,12 +94,16 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         random,
         root: root.to_root(),
         keys,
+        key_sets: Arc::new(FetchedKeySets::new(clock.clone())?),
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
         quotas: settings.quotas,
         rates: settings.rates,
         public_host: public_host.as_str().to_owned(),
     }));
+    let refreshed = service.refresh_access().await;
+    refreshed.map_err(|error| Error::failure(format!("who may sign cannot be read: {error}")))?;
+    let access = Watch::start(service.clone());
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
     let targets = flows::targets(settings.targets.clone(), settings.patience)?;
     let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
@@ -121,6 +128,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         front,
         hub,
         listening,
+        access,
         jobs,
         flows,
         stop,

@@ -32,7 +32,7 @@ const NO_CHANNEL: &str = "The bearer may not do this, or the channel does not ex
 pub struct Call {
     /// The instant of the call, by the service's clock.
     pub now: Timestamp,
-    /// Whom the signature names.
+    /// Whom the signature names: the root access key, or the ARN of a user or of a session.
     pub principal: String,
     /// Who acts, where the operation has a bearer.
     bearer: Option<IdentityArn>,
@@ -114,9 +114,10 @@ impl Call {
         operation: &'static str,
         bearer: Option<IdentityArn>,
         surroundings: Arc<Surroundings>,
+        principal: String,
         seed: [u8; 32],
     ) -> Self {
-        let (now, principal) = (surroundings.clock.now(), surroundings.root.access_key_id.clone());
+        let now = surroundings.clock.now();
         let random = RefCell::new(StdRng::from_seed(seed));
         Self { now, principal, bearer, operation, surroundings, random, due: None }
     }

@@ -3,14 +3,15 @@
 //! The upgrade is always accepted; a refusal is the close code that follows, because a client that is refused
 //! the upgrade itself takes that for a lost network and tries for ever. Nothing here knows what a socket is.
 
-use carillon_model::IdentityArn;
-use carillon_model::Key;
 use carillon_model::arn::IdentityKind;
+use carillon_model::{IdentityArn, Key, Timestamp};
 use carillon_store as store;
 use http::request::Parts;
 
-use crate::dispatch::parse_query;
-use crate::error::Error;
+use crate::access::rules::{Ask, Asked, Check};
+use crate::access::{Caller, Gate};
+use crate::dispatch::{parse_query, surrounding};
+use crate::error::{Error, ErrorCode};
 use crate::service::Service;
 
 /// How long after the end of its life a presigned URL is still taken: clients sign it for ten seconds, with a
@@ -52,13 +53,15 @@ pub struct Connection {
     pub arn: IdentityArn,
     /// The client's name for this connection.
     pub session_id: String,
+    /// When the credentials that opened it are over, by the service's clock.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Service {
     /// Checks the presigned request for a socket.
     pub async fn connect(&self, parts: &Parts) -> Result<Connection, Close> {
         let query = parts.uri.query().unwrap_or_default();
-        self.verify(parts, query, b"", LATE_ALLOWANCE_MS).map_err(|refusal| {
+        let caller = self.verify(parts, query, b"", LATE_ALLOWANCE_MS).map_err(|refusal| {
             tracing::debug!(%refusal, "a socket was refused");
             Close::unauthenticated("the signature of the request was not accepted")
         })?;
@@ -74,13 +77,28 @@ impl Service {
             arn.kind() == IdentityKind::User && self.surroundings().home.owns(arn.as_str())
         };
         let arn = arn.ok().filter(owned).ok_or(Close::forbidden("userArn must be the ARN of a user"))?;
-        let wanted = arn.clone();
-        let found = self.store().read(move |tx| Ok::<_, Error>(store::identity::find(tx, &wanted)?)).await;
-        let found = found.map_err(|error| {
+        let (wanted, home, expires_at) = (arn.clone(), self.home().clone(), caller.expires_at());
+        let gate = self.gate_of_socket(caller, &arn, parts);
+        let found = self.store().read(move |tx| {
+            gate.pass_in(tx, &home)?;
+            Ok::<_, Error>(store::identity::find(tx, &wanted)?)
+        });
+        let found = found.await.map_err(|error| {
+            if error.code == ErrorCode::Forbidden {
+                tracing::debug!(%error, "a socket was refused");
+                return Close::forbidden("no policy allows chime:Connect for this user");
+            }
             tracing::error!(%error, "a socket could not be opened");
             Close::INTERNAL
         })?;
         let found = found.ok_or(Close::forbidden("the user does not exist"))?;
-        Ok(Connection { user: found.identity.key, arn, session_id: session_id.to_owned() })
+        let session_id = session_id.to_owned();
+        Ok(Connection { user: found.identity.key, arn, session_id, expires_at })
+    }
+
+    fn gate_of_socket(&self, caller: Caller, user: &IdentityArn, parts: &Parts) -> Gate {
+        let ask = Ask { action: "chime:Connect".into(), resource: user.as_str().to_owned() };
+        let asked = Asked { checks: vec![Check(vec![ask])], ..Asked::default() };
+        Gate { caller, asked, surrounding: surrounding(parts), now: self.surroundings().clock.now() }
     }
 }

@@ -1,6 +1,8 @@
 //! A request in, a response out: signature, route, decoding, authorization, transaction, encoding.
 
+use std::cell::RefCell;
 use std::error::Error as _;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use carillon_auth::{Expectation, NoSecret, Refusal, Secret, SignedRequest};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
+use crate::access::{Caller, Surrounding};
 use crate::cors;
 use crate::error::{Error, ErrorCode};
 use crate::operation::{Incoming, percent_decoded};
@@ -17,6 +20,10 @@ use crate::service::Service;
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// The signing name of both interfaces.
 const SIGNING_NAME: &str = "chime";
+
+/// Where a request came from: an extension of the request that whoever takes it off a socket adds.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAddress(pub IpAddr);
 
 /// What is wrong before an operation is known, or with it.
 enum Fault {
@@ -34,6 +41,9 @@ impl Service {
             return cors::preflight(&parts.headers);
         }
         let request_id = self.new_id();
+        if parts.method == Method::POST && parts.uri.path() == "/" {
+            return self.query(&parts, &body, &request_id).await;
+        }
         let answer = self.answer(parts, body, &request_id).await;
         respond(answer, &request_id)
     }
@@ -50,13 +60,15 @@ impl Service {
         request_id: &str,
     ) -> Result<(u16, Option<Bytes>), Fault> {
         let query = parts.uri.query().unwrap_or_default();
-        self.verify(&parts, query, &body, 0).map_err(Fault::FrontDoor)?;
+        let caller = self.verify(&parts, query, &body, 0).map_err(Fault::FrontDoor)?;
         let query = parse_query(query).ok_or(Fault::UnknownOperation)?;
         let found =
             self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
         let route = found.route;
+        let (request_id_kept, surrounding) = (request_id.to_owned(), surrounding(&parts));
         let (headers, labels) = (parts.headers, found.labels);
-        let incoming = Incoming { headers, labels, query, body, request_id: request_id.to_owned() };
+        let incoming =
+            Incoming { headers, labels, query, body, request_id: request_id_kept, caller, surrounding };
         let result = (route.handle)(self.clone(), incoming).await;
         match result {
             Ok(body) => {
@@ -85,7 +97,20 @@ impl Service {
         query: &str,
         body: &[u8],
         late_ms: i64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Caller, Refusal> {
+        let region = self.surroundings().home.region();
+        self.verify_for(parts, query, body, (region, &[SIGNING_NAME]), late_ms)
+    }
+
+    /// Checks the signature for other services than the two interfaces.
+    pub(crate) fn verify_for(
+        &self,
+        parts: &Parts,
+        query: &str,
+        body: &[u8],
+        (region, services): (&str, &[&str]),
+        late_ms: i64,
+    ) -> Result<Caller, Refusal> {
         let mut headers = Vec::with_capacity(parts.headers.len());
         for (name, value) in &parts.headers {
             // What is not text was not signed by any client; it counts as absent.
@@ -102,21 +127,28 @@ impl Service {
         };
         let surroundings = self.surroundings();
         let expectation = Expectation {
-            region: surroundings.home.region(),
-            services: &[SIGNING_NAME],
+            region,
+            services,
             now_ms: surroundings.clock.real().ms(),
             late_allowance_ms: late_ms,
         };
-        let root = &surroundings.root;
+        let now = surroundings.clock.now();
+        let found = RefCell::new(None);
         let secret = |access_key_id: &str, session_token: Option<&str>| -> Result<Secret, NoSecret> {
-            if access_key_id == root.access_key_id && session_token.is_none() {
-                Ok(root.secret.clone())
-            } else {
-                Err(NoSecret::Unknown)
-            }
+            let (caller, secret) = self.access.find(&surroundings.root, access_key_id, session_token, now)?;
+            found.replace(Some(caller));
+            Ok(secret)
         };
-        self.verifier.verify(&signed, &expectation, &secret).map(|_| ())
+        self.verifier.verify(&signed, &expectation, &secret)?;
+        found.into_inner().ok_or(Refusal::UnrecognizedClient)
     }
+}
+
+/// What conditions may read of where a request came from.
+pub(crate) fn surrounding(parts: &Parts) -> Surrounding {
+    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
+    Surrounding { address, user_agent: user_agent.map(str::to_owned) }
 }
 
 /// Reads a query; nothing where it is not UTF-8. A bare `+` is a space: that is how the signature reads it.

@@ -5,6 +5,7 @@
 //! `operations/` with its declaration and its tests, and a line in `operations.rs`; the conformance test
 //! compares the declaration with `spec/api.json`.
 
+mod access;
 pub mod balancing;
 pub mod call;
 mod channels;
@@ -27,6 +28,7 @@ pub mod once;
 pub mod operation;
 pub mod operations;
 pub mod page;
+mod query;
 pub mod quotas;
 pub mod rates;
 pub mod retention;

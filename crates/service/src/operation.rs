@@ -16,6 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::access::{Caller, Gate, Surrounding};
 use crate::call::Call;
 use crate::error::{Error, ErrorCode, Result};
 use crate::service::Service;
@@ -127,8 +128,12 @@ type Handle = fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Byt
 pub fn read<O: Read>() -> Route {
     route::<O>(|service, incoming| {
         Box::pin(async move {
-            let (operation, call) = service.admit::<O>(&incoming)?;
-            encode::<O>(&service.store().read(move |tx| operation.run(tx, &call)).await?)
+            let (operation, call, gate) = service.admit::<O>(&incoming)?;
+            let run = move |tx: &mut Tx| {
+                pass(gate.as_ref(), tx, &call)?;
+                operation.run(tx, &call)
+            };
+            encode::<O>(&service.store().read(run).await?)
         })
     })
 }
@@ -137,13 +142,22 @@ pub fn read<O: Read>() -> Route {
 pub fn write<O: Write>() -> Route {
     route::<O>(|service, incoming| {
         Box::pin(async move {
-            let (operation, call) = service.admit::<O>(&incoming)?;
+            let (operation, call, gate) = service.admit::<O>(&incoming)?;
             let (aggregate, exclusive) =
                 (operation.aggregate().to_owned(), operation.exclusive().map(str::to_owned));
             let _entered = service.enter(exclusive.as_deref())?;
-            encode::<O>(&service.store().write(&aggregate, move |tx| operation.run(tx, &call)).await?)
+            let run = move |tx: &mut Tx| {
+                pass(gate.as_ref(), tx, &call)?;
+                operation.run(tx, &call)
+            };
+            encode::<O>(&service.store().write(&aggregate, run).await?)
         })
     })
+}
+
+/// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it.
+fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
+    gate.map_or(Ok(()), |gate| gate.pass_in(tx, &call.surroundings.home))
 }
 
 fn route<O: Operation>(handle: Handle) -> Route {
@@ -187,6 +201,10 @@ pub struct Incoming {
     pub body: Bytes,
     /// The request's id, for the log.
     pub request_id: String,
+    /// Who signed it.
+    pub(crate) caller: Caller,
+    /// Where it came from.
+    pub(crate) surrounding: Surrounding,
 }
 
 impl Incoming {

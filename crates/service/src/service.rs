@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_auth::{KeyRing, Sealer, Secret, Verifier};
-use carillon_model::Key;
 use carillon_model::arn::Home;
+use carillon_model::{Key, Timestamp};
 use carillon_store::Store;
 use rand::Rng;
 use rand::rngs::StdRng;
 
+use crate::access::{Access, Caller, Gate, rules};
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::page;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::router::Router;
+use crate::web_identity::KeySets;
 
 /// The credentials that may do everything.
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ pub struct Settings {
     pub root: RootCredentials,
     /// The master keys, from which all that is sealed has its keys; nodes of a cluster share them.
     pub keys: KeyRing,
+    /// Knows the keys of identity providers.
+    pub key_sets: Arc<dyn KeySets>,
     /// How much of each thing there may be.
     pub quotas: Quotas,
     /// The processors that are built in.
@@ -65,6 +69,7 @@ pub struct Service {
     under_way: Mutex<HashSet<String>>,
     limiter: Option<Arc<Limiter>>,
     pub(crate) verifier: Verifier,
+    pub(crate) access: Arc<Access>,
     pub(crate) router: Router,
 }
 
@@ -73,6 +78,7 @@ pub(crate) struct Surroundings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) root: RootCredentials,
     pub(crate) page_tokens: Sealer,
+    pub(crate) key_sets: Arc<dyn KeySets>,
     pub(crate) quotas: Quotas,
     pub(crate) processors: Processors,
     pub(crate) patience: Patience,
@@ -89,6 +95,7 @@ impl Service {
             random,
             root,
             keys,
+            key_sets,
             quotas,
             rates,
             processors,
@@ -97,8 +104,17 @@ impl Service {
         } = settings;
         let limiter = Limiter::new(rates, &clock);
         let page_tokens = keys.sealer(page::PURPOSE);
-        let surroundings =
-            Surroundings { home, clock, root, page_tokens, quotas, processors, patience, public_host };
+        let surroundings = Surroundings {
+            home,
+            clock,
+            root,
+            page_tokens,
+            key_sets,
+            quotas,
+            processors,
+            patience,
+            public_host,
+        };
         Self {
             store,
             limiter,
@@ -106,6 +122,7 @@ impl Service {
             random: Mutex::new(random),
             under_way: Mutex::default(),
             verifier: Verifier::new(),
+            access: Arc::new(Access::new(&keys)),
             router: Router::new(crate::operations::all()),
         }
     }
@@ -140,14 +157,16 @@ impl Service {
     /// that a measurement can tell what those cost.
     pub async fn execute<O: Write>(&self, operation: O) -> Result<O::Response> {
         let bearer = operation.bearer().cloned();
-        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random());
+        let root = self.surroundings.root.access_key_id.clone();
+        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), root, self.random());
         let aggregate = operation.aggregate().to_owned();
         self.store.write(&aggregate, move |tx| operation.run(tx, &call)).await
     }
 
     /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.
     pub(crate) fn job(&self, name: &'static str) -> Call {
-        Call::new(name, None, self.surroundings.clone(), self.random())
+        let root = self.surroundings.root.access_key_id.clone();
+        Call::new(name, None, self.surroundings.clone(), root, self.random())
     }
 
     /// Enters what only one call at a time may do; another one at the same time is a conflict.
@@ -160,17 +179,55 @@ impl Service {
         Ok(Some(Entered { under_way: &self.under_way, name: name.to_owned() }))
     }
 
-    /// Reads an operation from a request, and lets it pass if it may.
-    pub(crate) fn admit<O: Operation>(&self, incoming: &Incoming) -> Result<(O, Call)> {
+    /// Reads anew who may sign and what they may do, if it has changed: before the first request, and from time to
+    /// time, since another node or another process may have changed it.
+    pub async fn refresh_access(&self) -> Result<()> {
+        self.access.refresh(&self.store, self.home().account()).await
+    }
+
+    /// Reads an operation from a request, and lets it pass the first gate if it may. A gate that depends on what is
+    /// stored is left to be passed in the transaction.
+    pub(crate) fn admit<O: Operation>(&self, incoming: &Incoming) -> Result<(O, Call, Option<Gate>)> {
         let operation = O::decode(incoming)?;
         let foreign = |label: &&str| label.starts_with("arn:") && !self.surroundings.home.owns(label);
         if operation.labels().iter().any(foreign) {
             return Err(Error::forbidden("The resource is not of this region and account"));
         }
         let due = self.limiter.as_ref().map(|limiter| limiter.charge(&operation)).transpose()?.flatten();
-        let bearer = operation.bearer().cloned();
-        let call = Call::new(O::NAME, bearer, self.surroundings.clone(), self.random()).owing(due);
-        Ok((operation, call))
+        let caller = &incoming.caller;
+        let principal = match &caller.actor {
+            None => self.surroundings.root.access_key_id.clone(),
+            Some(_) => caller.arn(self.home().account()),
+        };
+        let call = Call::new(
+            O::NAME,
+            operation.bearer().cloned(),
+            self.surroundings.clone(),
+            principal,
+            self.random(),
+        )
+        .owing(due);
+        let gate = self.gate(&operation, caller, incoming, call.now)?;
+        Ok((operation, call, gate))
+    }
+
+    fn gate<O: Operation>(
+        &self,
+        operation: &O,
+        caller: &Caller,
+        incoming: &Incoming,
+        now: Timestamp,
+    ) -> Result<Option<Gate>> {
+        if caller.actor.is_none() {
+            return Ok(None);
+        }
+        let asked = rules::asked(operation, self.home());
+        let gate = Gate { caller: caller.clone(), asked, surrounding: incoming.surrounding.clone(), now };
+        if gate.reads_resource_tags() {
+            return Ok(Some(gate));
+        }
+        gate.pass(self.home(), |_| Ok::<_, Error>(Vec::new()))?;
+        Ok(None)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use carillon_auth::{KeyRing, Secret, SignedRequest, Signer, sign};
+use carillon_auth::{KeyRing, Secret, SignedRequest, Signer, presign, sign};
 pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
 use carillon_model::channel_flow::{Failure, Reason};
@@ -18,9 +18,11 @@ use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
 use http::{Request, Response};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
 use crate::flow::processors::Processors;
 use crate::flow::{Invocation, Patience};
@@ -49,6 +51,7 @@ use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,
 };
+use crate::web_identity::{Finding, KeySets, KeySource, Unreachable};
 use crate::{Clock, RootCredentials, Service, Settings};
 
 /// The instant at which every world begins: 2026-01-15T12:00:00Z.
@@ -72,6 +75,8 @@ pub(crate) struct World {
     quotas: Quotas,
     processors: fn() -> Processors,
     rates: Rates,
+    /// Who signs.
+    credentials: Credentials,
     location: Location,
     tokens: u64,
     restarts: u64,
@@ -83,6 +88,20 @@ pub(crate) struct World {
 pub(crate) struct Refused {
     pub(crate) code: ErrorCode,
     pub(crate) message: String,
+}
+
+/// What a client signs with.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) access_key_id: String,
+    pub(crate) secret: String,
+    pub(crate) session_token: Option<String>,
+}
+
+impl Credentials {
+    pub(crate) fn root() -> Self {
+        Self { access_key_id: "ROOT".to_owned(), secret: "secret".to_owned(), session_token: None }
+    }
 }
 
 struct StandingClock(AtomicI64);
@@ -140,6 +159,7 @@ impl World {
             quotas,
             processors,
             rates,
+            credentials: Credentials::root(),
             location,
             tokens: 0,
             restarts: 0,
@@ -189,7 +209,7 @@ impl World {
         headers: &[(&'static str, String)],
         body: &[u8],
     ) -> (u16, serde_json::Value) {
-        let request = Self::signed(method, path, query, headers, body);
+        let request = self.signed("chime", (method, path, query), headers, body);
         let response = futures(self.service.handle(request));
         let body = response.body();
         (response.status().as_u16(), serde_json::from_slice(body).unwrap_or_default())
@@ -198,26 +218,28 @@ impl World {
     fn send_signed(&mut self, outgoing: &Outgoing) -> Response<Bytes> {
         let (path, query) = (&outgoing.path, &outgoing.query);
         let request =
-            Self::signed(outgoing.method.as_str(), path, query, &outgoing.headers, &outgoing.body());
+            self.signed("chime", (outgoing.method.as_str(), path, query), &outgoing.headers, &outgoing.body());
         futures(self.service.handle(request))
     }
 
     fn signed(
-        method: &str,
-        path: &str,
-        query: &str,
+        &self,
+        service: &str,
+        (method, path, query): (&str, &str, &str),
         headers: &[(&'static str, String)],
         body: &[u8],
     ) -> Request<Bytes> {
         let mut all = vec![("host", HOST), ("x-amz-date", "20260115T120000Z")];
         all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let secret = Secret::new("secret".to_owned());
+        let token = self.credentials.session_token.clone();
+        all.extend(token.iter().map(|token| ("x-amz-security-token", token.as_str())));
+        let secret = Secret::new(self.credentials.secret.clone());
         let signer = Signer {
-            access_key_id: "ROOT",
+            access_key_id: &self.credentials.access_key_id,
             secret: &secret,
             session_token: None,
             region: REGION,
-            service: "chime",
+            service,
         };
         let request = SignedRequest { method, path, query, headers: &all, body };
         let authorization = sign(&request, &signer, START.ms()).unwrap();
@@ -228,6 +250,42 @@ impl World {
             request = request.header(name, value);
         }
         request.body(Bytes::copy_from_slice(body)).unwrap()
+    }
+
+    /// Signs what follows with these credentials; answers those that signed before.
+    pub(crate) fn sign_with(&mut self, credentials: Credentials) -> Credentials {
+        std::mem::replace(&mut self.credentials, credentials)
+    }
+
+    /// Asks IAM or STS, with a form; answers status and document.
+    pub(crate) fn query(&mut self, service: &str, form: &[(&str, &str)]) -> (u16, String) {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> =
+            form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let request = self.signed(service, ("POST", "/", ""), &[], pairs.join("&").as_bytes());
+        let response = futures(self.service.handle(request));
+        (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    /// Opens a socket, as far as the service is concerned.
+    pub(crate) fn connect(&mut self, user: &IdentityArn) -> Result<Connection, Close> {
+        let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let secret = Secret::new(self.credentials.secret.clone());
+        let signer = Signer {
+            access_key_id: &self.credentials.access_key_id,
+            secret: &secret,
+            session_token: self.credentials.session_token.as_deref(),
+            region: REGION,
+            service: "chime",
+        };
+        let query = format!("sessionId=1&userArn={}", encode(user.as_str()));
+        let headers = [("host", HOST)];
+        let request =
+            SignedRequest { method: "GET", path: "/connect", query: &query, headers: &headers, body: b"" };
+        let query = presign(&request, &signer, START.ms(), 10).unwrap();
+        let request = Request::get(format!("/connect?{query}")).header("host", HOST).body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        futures(self.service.connect(&parts))
     }
 
     pub(crate) fn instance(&self) -> &AppInstanceArn {
@@ -665,13 +723,8 @@ impl World {
         let now = self.clock.now();
         let calls = operations.iter().zip(nodes.iter().cycle()).map(|(operation, node)| {
             let outgoing = operation.encode();
-            let request = Self::signed(
-                outgoing.method.as_str(),
-                &outgoing.path,
-                &outgoing.query,
-                &outgoing.headers,
-                &outgoing.body(),
-            );
+            let asked = (outgoing.method.as_str(), outgoing.path.as_str(), outgoing.query.as_str());
+            let request = self.signed("chime", asked, &outgoing.headers, &outgoing.body());
             let (store, job) = (node.store(), job.clone());
             async move {
                 let stepping = store.write(aggregate, move |tx| job(tx, now));
@@ -930,19 +983,31 @@ fn service(
 ) -> Arc<Service> {
     let kept = events.clone();
     let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
-    Arc::new(Service::new(Settings {
+    let service = Service::new(Settings {
         store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
         home: Home::new(REGION, ACCOUNT),
         clock: clock.clone(),
         random: StdRng::seed_from_u64(seed),
         root: RootCredentials { access_key_id: "ROOT".to_owned(), secret: Secret::new("secret".to_owned()) },
         keys: KeyRing::of(&[7; 32]),
+        key_sets: Arc::new(NoKeySets),
         quotas,
         processors,
         patience: Patience::default(),
         rates,
         public_host: "ws.example.test:8443".to_owned(),
-    }))
+    });
+    futures(service.refresh_access()).unwrap();
+    Arc::new(service)
+}
+
+/// Reaches no identity provider.
+struct NoKeySets;
+
+impl KeySets for NoKeySets {
+    fn find<'a>(&'a self, _: &'a KeySource, _: Option<&'a str>) -> Finding<'a> {
+        Box::pin(std::future::ready(Err(Unreachable)))
+    }
 }
 
 /// Waits for a future; the lanes answer from threads of their own.

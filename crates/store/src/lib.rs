@@ -16,6 +16,7 @@ pub mod channel_flow;
 pub mod endpoint;
 mod engine;
 mod error;
+pub mod iam;
 pub mod identity;
 pub mod in_flight;
 mod lane;

@@ -15,7 +15,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_leases.sql"),
     include_str!("../migrations/0006_flows.sql"),
     include_str!("../migrations/0007_bots_endpoints_deletion.sql"),
-    include_str!("../migrations/0010_elastic.sql"),
+    include_str!("../migrations/0008_iam.sql"),
+    include_str!("../migrations/0009_elastic.sql"),
 ];
 
 const TABLE: &str =

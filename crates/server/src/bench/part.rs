@@ -35,6 +35,7 @@ use crate::clock::SystemClock;
 use crate::config::StoreAddress;
 use crate::credentials::RootKey;
 use crate::error::{Error, Result};
+use crate::key_sets::FetchedKeySets;
 use crate::http::{bind, body, serve};
 use crate::wire;
 
@@ -58,6 +59,7 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         keys: KeyRing::of(&random.random()),
         random,
         root: root.to_root(),
+        key_sets: Arc::new(FetchedKeySets::new(Arc::new(SystemClock::default()))?),
         quotas: Quotas::default(),
         processors: Processors::default(),
         patience: Patience::default(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
+use carillon_delivery::Expiry;
 use carillon_service::connect::{Close, Connection};
 use http::{HeaderValue, StatusCode, header};
 
@@ -34,6 +35,7 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
+    super::note_client(&mut parts);
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let verdict = front.service.connect(&parts).await;
     upgrade
@@ -48,11 +50,15 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
 
 async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) {
     match verdict {
-        Ok(Connection { user, session_id, .. }) => {
+        Ok(Connection { user, session_id, expires_at, .. }) => {
             // Of the front, a socket keeps only what it needs.
             let (hub, store) = (front.hub.clone(), front.service.store().clone());
+            let expired = expires_at.map(|time| {
+                let clock = front.clock.clone();
+                Box::pin(async move { clock.reached(time).await }) as Expiry
+            });
             drop(front);
-            hub.serve(socket, store, user, session_id).await;
+            hub.serve(socket, store, (user, session_id), expired).await;
         }
         Err(Close { code, reason }) => carillon_delivery::refuse(socket, code, reason).await,
     }

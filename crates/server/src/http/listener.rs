@@ -82,7 +82,7 @@ pub(crate) fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) 
         })
         // An event that waits for the answer to the one before it is late.
         .acceptor(NoDelayAcceptor::new());
-    let service = router.into_make_service();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let task = match tls {
         None => tokio::spawn(server.serve(service)),
         Some(config) => {

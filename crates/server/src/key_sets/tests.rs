@@ -29,6 +29,10 @@ impl Clock for Standing {
     fn real(&self) -> Timestamp {
         Timestamp::from_ms(1_768_478_400_000 + self.0.load(Ordering::Relaxed))
     }
+
+    fn steady(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.real().ms().unsigned_abs())
+    }
 }
 
 struct Answers {

@@ -1,0 +1,123 @@
+//! Who signed a request.
+
+use std::sync::Arc;
+
+use carillon_auth::policy::{Entry, Value};
+use carillon_model::Timestamp;
+use carillon_store::iam::Kind;
+
+use super::document::Document;
+use super::session::Session;
+use super::snapshot::Actor;
+
+/// What the key of a tag of the caller begins with, in conditions.
+const PRINCIPAL_TAG: &str = "aws:PrincipalTag/";
+
+/// Root, a user, or a session of one of them or of a role.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    /// The user or role that acts; nothing for root.
+    pub(crate) actor: Option<Arc<Actor>>,
+    /// The session that it acts in.
+    pub(crate) session: Option<Arc<Session>>,
+}
+
+impl Caller {
+    pub(crate) const fn root() -> Self {
+        Self { actor: None, session: None }
+    }
+
+    /// The kind of principal that acts, unless it is root.
+    pub(crate) fn kind(&self) -> Option<Kind> {
+        self.actor.as_ref().map(|actor| actor.principal.kind)
+    }
+
+    /// When its credentials are over.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.session.as_ref().map(|session| session.expires_at())
+    }
+
+    /// The name of a role's session.
+    fn session_name(&self) -> &str {
+        self.session.as_ref().map_or("", |session| &session.claims.name)
+    }
+
+    /// Its ARN.
+    pub(crate) fn arn(&self, account: &str) -> String {
+        match &self.actor {
+            None => format!("arn:aws:iam::{account}:root"),
+            Some(actor) if actor.principal.kind == Kind::User => actor.arn.clone(),
+            Some(actor) => {
+                let (role, session) = (&actor.principal.name, self.session_name());
+                format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+            }
+        }
+    }
+
+    /// Its unique id.
+    pub(crate) fn user_id(&self, account: &str) -> String {
+        match &self.actor {
+            None => account.to_owned(),
+            Some(actor) if actor.principal.kind == Kind::User => actor.principal.id.clone(),
+            Some(actor) => format!("{}:{}", actor.principal.id, self.session_name()),
+        }
+    }
+
+    /// The policies of the user or role.
+    pub(super) fn documents(&self) -> &[Arc<Document>] {
+        self.actor.as_ref().map_or(&[], |actor| &actor.documents)
+    }
+
+    /// The policies that narrow the session.
+    pub(super) fn session_documents(&self) -> &[Arc<Document>] {
+        self.session.as_ref().map_or(&[], |session| &session.policies)
+    }
+}
+
+/// What conditions read of a caller: texts that live as long as the entries made of them.
+pub(crate) struct Portrait<'a> {
+    caller: &'a Caller,
+    account: &'a str,
+    user_id: String,
+    provided: Vec<(&'a str, Vec<&'a str>)>,
+}
+
+impl<'a> Portrait<'a> {
+    pub(crate) fn new(caller: &'a Caller, account: &'a str) -> Self {
+        let session = caller.session.as_ref();
+        let provided = session.map_or(&[][..], |session| &session.claims.provided);
+        let provided = provided.iter().map(|(key, values)| (key.as_str(), values.iter().map(String::as_str)));
+        let provided = provided.map(|(key, values)| (key, values.collect())).collect();
+        Self { caller, account, user_id: caller.user_id(account), provided }
+    }
+
+    /// The entries. A session's tag stands before the role's of the same key.
+    pub(crate) fn entries(&'a self) -> Vec<Entry<'a>> {
+        let text = |key, value| Entry::new(key, Value::Text(value));
+        let kind = match self.caller.kind() {
+            None => "Account",
+            Some(Kind::User) => "User",
+            Some(Kind::Role) => "AssumedRole",
+        };
+        let mut entries = vec![
+            text("aws:PrincipalAccount", self.account),
+            text("aws:PrincipalType", kind),
+            text("aws:userid", &self.user_id),
+        ];
+        if let Some(session) = &self.caller.session {
+            let tags = session.claims.tags.iter();
+            entries.extend(tags.map(|(key, value)| Entry::tag(PRINCIPAL_TAG, key, value)));
+            entries.push(Entry::new("aws:TokenIssueTime", Value::Time(session.claims.issued_ms)));
+        }
+        if let Some(actor) = &self.caller.actor {
+            let tags = actor.principal.tags.iter();
+            entries.extend(tags.map(|(key, value)| Entry::tag(PRINCIPAL_TAG, key, value)));
+            entries.push(text("aws:PrincipalArn", &actor.arn));
+            if actor.principal.kind == Kind::User {
+                entries.push(text("aws:username", &actor.principal.name));
+            }
+        }
+        entries.extend(self.provided.iter().map(|(key, values)| Entry::new(key, Value::Texts(values))));
+        entries
+    }
+}

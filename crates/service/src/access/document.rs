@@ -1,0 +1,32 @@
+//! Policy documents as they were stored, compiled.
+
+use carillon_auth::policy::Policy;
+
+/// A document. One that cannot be compiled denies everything, whatever stands beside it: it was legal when it was
+/// stored, so another version of this server knows more of it, and what it denies must not be allowed.
+pub(crate) struct Document {
+    policy: Option<Policy>,
+    reads_resource_tags: bool,
+}
+
+impl Document {
+    /// Compiles a document that was checked when it was given.
+    pub(super) fn compile(text: &str) -> Self {
+        let policy = Policy::parse(text);
+        if let Err(reason) = &policy {
+            tracing::error!(%reason, "a stored policy cannot be read; whoever has it may do nothing");
+        }
+        let reads_resource_tags = text.to_ascii_lowercase().contains("aws:resourcetag");
+        Self { policy: policy.ok(), reads_resource_tags }
+    }
+
+    /// The policy, unless it cannot be read.
+    pub(super) fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()
+    }
+
+    /// Whether its decisions may depend on the tags of what is acted on.
+    pub(super) fn reads_resource_tags(&self) -> bool {
+        self.reads_resource_tags
+    }
+}

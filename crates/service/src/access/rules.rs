@@ -1,0 +1,219 @@
+//! Which action is checked on which ARNs.
+//!
+//! The action is the operation's name, and its ARNs are the bearer's and the one that the path begins with: a new
+//! operation needs a line here only where that is not so. What an operation makes has no ARN yet; where its id is
+//! not known, `*` stands for it, which only a policy about all of its kind matches.
+
+use std::borrow::Cow;
+
+use carillon_model::arn::Home;
+use serde_json::Value;
+
+use crate::operation::Operation;
+
+/// One thing that must be allowed: of several ways to ask for it one is enough, and none may be denied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Check(pub(crate) Vec<Ask>);
+
+/// An action on an ARN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ask {
+    /// The action, with its service.
+    pub(crate) action: Cow<'static, str>,
+    /// The ARN, or `*` where the action knows none.
+    pub(crate) resource: String,
+}
+
+/// All that an operation asks for.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Each must be allowed.
+    pub(crate) checks: Vec<Check>,
+    /// The tags that the request gives.
+    pub(crate) tags: Vec<(String, String)>,
+    /// The keys of the tags that it takes away.
+    pub(crate) untagged: Vec<String>,
+}
+
+/// Where an operation's ARNs are, if not with the bearer and at the beginning of the path.
+#[derive(Clone, Copy)]
+enum Place {
+    /// It knows none.
+    Nowhere,
+    /// All app instances.
+    AppInstances,
+    /// The member of this name.
+    Member(&'static str),
+    /// All of a kind, below the app instance that a member names.
+    Below(&'static str),
+    /// The user that is being made.
+    NewUser,
+    /// The app instance, or its administrator: published policies name either.
+    AppInstanceOrAdmin,
+    /// Also the flow, in the path or in the body.
+    WithFlow,
+    /// The flow; the published table says the channel.
+    FlowOrChannels,
+    /// Also the app that pushes.
+    WithPushApplication,
+}
+
+fn exception(operation: &str) -> Option<Place> {
+    Some(match operation {
+        "AssociateChannelFlow" | "DisassociateChannelFlow" => Place::WithFlow,
+        "CreateAppInstance" | "GetMessagingSessionEndpoint" => Place::Nowhere,
+        "CreateAppInstanceAdmin"
+        | "DeleteAppInstanceAdmin"
+        | "DescribeAppInstanceAdmin"
+        | "ListAppInstanceAdmins" => Place::AppInstanceOrAdmin,
+        "CreateAppInstanceBot" | "ListAppInstanceBots" => Place::Below("bot"),
+        "CreateAppInstanceUser" => Place::NewUser,
+        "CreateChannelFlow" => Place::Member("app_instance_arn"),
+        "DeleteChannelFlow" => Place::FlowOrChannels,
+        "ListAppInstances" => Place::AppInstances,
+        "ListAppInstanceUsers" => Place::Below("user"),
+        "ListChannelFlows" => Place::Below("channel-flow"),
+        "ListChannelsAssociatedWithChannelFlow" => Place::Member("channel_flow_arn"),
+        "ListTagsForResource" | "TagResource" | "UntagResource" => Place::Member("resource_arn"),
+        "RegisterAppInstanceUserEndpoint" => Place::WithPushApplication,
+        _ => return None,
+    })
+}
+
+/// The older name of an action, which policies may still use.
+fn alias(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "DeleteMessagingStreamingConfigurations" => "chime:DeleteAppInstanceStreamingConfigurations",
+        "GetMessagingStreamingConfigurations" => "chime:GetAppInstanceStreamingConfigurations",
+        "PutMessagingStreamingConfigurations" => "chime:PutAppInstanceStreamingConfigurations",
+        _ => return None,
+    })
+}
+
+/// What an operation asks for.
+pub(crate) fn asked<O: Operation>(operation: &O, home: &Home) -> Asked {
+    let place = exception(O::NAME);
+    let bearer = operation.bearer().map(|arn| arn.as_str());
+    if place.is_none() && !tagged(O::NAME) {
+        let label = operation.labels().first().copied().filter(|label| label.starts_with("arn:"));
+        let resources = bearer.into_iter().chain(label).map(str::to_owned).collect();
+        return Asked { checks: checks(O::NAME, resources), ..Asked::default() };
+    }
+    let members: Value = serde_json::from_slice(&operation.canonical()).unwrap_or_default();
+    let request = Request { home, bearer, labels: operation.labels(), members: &members };
+    let mut asked = Asked { checks: request.checks(O::NAME, place), ..Asked::default() };
+    asked.tags = list(&members["tags"], |tag| Some((text(&tag["Key"])?, text(&tag["Value"])?)));
+    asked.untagged = list(&members["tag_keys"], text);
+    if let Some(new) = request.new_resource(O::NAME) {
+        if !asked.tags.is_empty() {
+            asked.checks.extend(checks("TagResource", vec![new.clone()]));
+        }
+        if !members["expiration_settings"].is_null() {
+            let (extra, resources) = match bearer {
+                Some(bearer) => ("PutChannelExpirationSettings", vec![bearer.to_owned(), new]),
+                None => ("PutAppInstanceUserExpirationSettings", vec![new]),
+            };
+            asked.checks.extend(checks(extra, resources));
+        }
+    }
+    asked
+}
+
+/// Whether an operation may give tags, or take them away.
+fn tagged(operation: &str) -> bool {
+    operation == "CreateChannel" || exception(operation).is_some()
+}
+
+fn checks(operation: &str, mut resources: Vec<String>) -> Vec<Check> {
+    if resources.is_empty() {
+        // Without a bearer where one is needed: refused after the gate, and not let through by it.
+        resources.push("*".to_owned());
+    }
+    let actions = std::iter::once(Cow::Owned(format!("chime:{operation}"))).chain(alias(operation).map(Cow::from));
+    let actions: Vec<Cow<'static, str>> = actions.collect();
+    let check = |resource: String| {
+        Check(actions.iter().map(|action| Ask { action: action.clone(), resource: resource.clone() }).collect())
+    };
+    resources.into_iter().map(check).collect()
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Vec<T> {
+    value.as_array().into_iter().flatten().filter_map(read).collect()
+}
+
+struct Request<'a> {
+    home: &'a Home,
+    bearer: Option<&'a str>,
+    labels: Vec<&'a str>,
+    members: &'a Value,
+}
+
+impl Request<'_> {
+    fn member(&self, name: &str) -> String {
+        text(&self.members[name]).unwrap_or_default()
+    }
+
+    fn below(&self, kind: &str, id: Option<String>) -> String {
+        format!("{}/{kind}/{}", self.member("app_instance_arn"), id.as_deref().unwrap_or("*"))
+    }
+
+    fn app_instances(&self) -> String {
+        format!("arn:aws:chime:{}:{}:app-instance/*", self.home.region(), self.home.account())
+    }
+
+    fn new_resource(&self, operation: &str) -> Option<String> {
+        Some(match operation {
+            "CreateAppInstance" => self.app_instances(),
+            "CreateAppInstanceBot" => self.below("bot", None),
+            "CreateAppInstanceUser" => self.below("user", Some(self.member("app_instance_user_id"))),
+            "CreateChannel" => self.below("channel", text(&self.members["channel_id"])),
+            "CreateChannelFlow" => self.below("channel-flow", None),
+            _ => return None,
+        })
+    }
+
+    fn checks(&self, operation: &str, place: Option<Place>) -> Vec<Check> {
+        let arns = |labels: &[&str]| -> Vec<String> {
+            let labels = labels.iter().copied().filter(|label| label.starts_with("arn:"));
+            self.bearer.into_iter().chain(labels).map(str::to_owned).collect()
+        };
+        let either = |resources: Vec<String>| {
+            vec![Check(checks(operation, resources).into_iter().flat_map(|check| check.0).collect())]
+        };
+        match place {
+            None => checks(operation, arns(&self.labels[..self.labels.len().min(1)])),
+            Some(Place::Nowhere) => checks(operation, Vec::new()),
+            Some(Place::AppInstances) => checks(operation, vec![self.app_instances()]),
+            Some(Place::Member(name)) => checks(operation, vec![self.member(name)]),
+            Some(Place::Below(kind)) => checks(operation, vec![self.below(kind, None)]),
+            Some(Place::NewUser) => {
+                checks(operation, vec![self.below("user", Some(self.member("app_instance_user_id")))])
+            }
+            Some(Place::AppInstanceOrAdmin) => {
+                let admin = text(&self.members["app_instance_admin_arn"]);
+                let admin = admin.unwrap_or_else(|| self.below("user", None));
+                either(vec![self.member("app_instance_arn"), admin])
+            }
+            Some(Place::WithFlow) => {
+                let mut resources = arns(&self.labels[..1]);
+                resources.push(self.member("channel_flow_arn"));
+                checks(operation, resources)
+            }
+            Some(Place::FlowOrChannels) => {
+                let flow = self.member("channel_flow_arn");
+                let channels = flow.split("/channel-flow/").next().unwrap_or_default();
+                either(vec![flow.clone(), format!("{channels}/channel/*")])
+            }
+            Some(Place::WithPushApplication) => {
+                let push = Ask { action: "mobiletargeting:GetApp".into(), resource: self.member("resource_arn") };
+                let mut all = checks(operation, arns(&self.labels[..1]));
+                all.push(Check(vec![push]));
+                all
+            }
+        }
+    }
+}

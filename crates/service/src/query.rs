@@ -1,0 +1,153 @@
+//! The Query protocol, which STS and IAM speak: a form on `POST /`, an XML document back.
+//!
+//! The credential's scope says which of the two is meant. An action is a line in a table (`iam`, `sts`): its name, the
+//! ARN that policies are asked about, and a function from a transaction, a call and a form to elements. To add one:
+//! the function, with its test, and the line.
+
+mod call;
+mod fault;
+mod form;
+mod iam;
+mod page;
+mod sts;
+#[cfg(test)]
+mod tests;
+mod xml;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use carillon_auth::Refusal;
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode, header};
+
+use crate::access::Caller;
+use crate::cors;
+use crate::dispatch::surrounding;
+use crate::service::Service;
+use call::QueryCall;
+use fault::{Fault, Result};
+use form::Form;
+use xml::Element;
+
+/// The region that clients sign for when they take the two services for global ones, besides our own.
+const GLOBAL_REGION: &str = "us-east-1";
+
+/// The two services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Iam,
+    Sts,
+}
+
+impl Protocol {
+    fn signing_name(self) -> &'static str {
+        match self {
+            Self::Iam => "iam",
+            Self::Sts => "sts",
+        }
+    }
+
+    fn namespace(self) -> &'static str {
+        match self {
+            Self::Iam => "https://iam.amazonaws.com/doc/2010-05-08/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+        }
+    }
+}
+
+impl Service {
+    /// Answers a request on `POST /`.
+    pub(crate) async fn query(self: &Arc<Self>, parts: &Parts, body: &Bytes, request_id: &str) -> Response<Bytes> {
+        let form = Form::parse(body);
+        let action = form.as_ref().and_then(|form| form.find("Action")).unwrap_or_default().to_owned();
+        // Who has no credentials yet asks STS for some.
+        let protocol = if scope(parts).is_some_and(|(_, service)| service == "iam") {
+            Protocol::Iam
+        } else {
+            Protocol::Sts
+        };
+        let answer = self.act(protocol, parts, body, form, request_id).await;
+        if let Err(fault) = &answer {
+            log(fault, &action, request_id);
+        }
+        respond(protocol, &action, answer, request_id)
+    }
+
+    async fn act(
+        self: &Arc<Self>,
+        protocol: Protocol,
+        parts: &Parts,
+        body: &Bytes,
+        form: Option<Form>,
+        request_id: &str,
+    ) -> Result<Vec<Element>> {
+        let unsigned = form.as_ref().and_then(|form| form.find("Action")) == Some(sts::WEB_IDENTITY);
+        let caller = if unsigned { None } else { Some(self.query_caller(protocol, parts, body)?) };
+        let form = form.ok_or_else(|| Fault::new(400, "MalformedInput", "The body is not a form"))?;
+        let call = QueryCall::new(self, caller, surrounding(parts), request_id);
+        match protocol {
+            Protocol::Iam => iam::act(self, call, form).await,
+            Protocol::Sts => sts::act(self, call, &form).await,
+        }
+    }
+
+    fn query_caller(&self, protocol: Protocol, parts: &Parts, body: &[u8]) -> Result<Caller> {
+        let home = self.home().region();
+        let region = match scope(parts) {
+            Some((GLOBAL_REGION, _)) => GLOBAL_REGION,
+            _ => home,
+        };
+        let query = parts.uri.query().unwrap_or_default();
+        let verified = self.verify_for(parts, query, body, (region, &[protocol.signing_name()]), 0);
+        verified.map_err(|refusal: Refusal| refusal.into())
+    }
+}
+
+/// Region and service of a credential, before anything of it is believed.
+fn scope(parts: &Parts) -> Option<(&str, &str)> {
+    let authorization = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let credential = authorization.split_once("Credential=")?.1.split([',', ' ']).next()?;
+    let mut scope = credential.split('/').skip(2);
+    Some((scope.next()?, scope.next()?))
+}
+
+fn respond(
+    protocol: Protocol,
+    action: &str,
+    answer: Result<Vec<Element>>,
+    request_id: &str,
+) -> Response<Bytes> {
+    let id = || Element::text("RequestId", request_id);
+    let (status, root) = match answer {
+        Ok(elements) => {
+            let metadata = Element::of("ResponseMetadata", [id()]);
+            let result = (!elements.is_empty()).then(|| Element::of(format!("{action}Result"), elements));
+            (200, Element::of(format!("{action}Response"), result.into_iter().chain([metadata])))
+        }
+        Err(fault) => {
+            let error = [
+                Element::text("Type", fault.kind()),
+                Element::text("Code", fault.code),
+                Element::text("Message", &fault.message),
+            ];
+            (fault.status, Element::of("ErrorResponse", [Element::of("Error", error), id()]))
+        }
+    };
+    let mut response = Response::new(Bytes::from(root.document(protocol.namespace())));
+    *response.status_mut() = StatusCode::from_u16(status).expect("the protocol's statuses are statuses");
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));
+    cors::allow(headers);
+    response
+}
+
+/// Logs a fault once, with the cause that the client is not told.
+fn log(fault: &Fault, action: &str, request_id: &str) {
+    let (code, message) = (fault.code, &*fault.message);
+    match &fault.source {
+        Some(source) => tracing::error!(request_id, action, code, %source, "{message}"),
+        None => tracing::debug!(request_id, action, code, "{message}"),
+    }
+}

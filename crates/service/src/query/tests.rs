@@ -1,0 +1,296 @@
+//! The whole way: IAM and STS through dispatch, and what their credentials may do.
+
+use carillon_model::IdentityArn;
+use carillon_model::text::{ChannelMode, ChannelPrivacy};
+
+use crate::operations::identity::list_app_instances::ListAppInstances;
+use crate::testing::*;
+
+const TRUST: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+    "Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":["sts:AssumeRole","sts:TagSession"]}}"#;
+
+fn act(world: &mut World, action: &str, rest: &[(&str, &str)]) -> (u16, String) {
+    let form: Vec<_> = [("Action", action)].iter().chain(rest).copied().collect();
+    let sts = ["AssumeRole", "GetCallerIdentity", "GetSessionToken", "AssumeRoleWithWebIdentity"];
+    world.query(if sts.contains(&action) { "sts" } else { "iam" }, &form)
+}
+
+fn done(world: &mut World, action: &str, rest: &[(&str, &str)]) -> String {
+    let (status, body) = act(world, action, rest);
+    assert_eq!(status, 200, "{action}: {body}");
+    body
+}
+
+fn refused(world: &mut World, action: &str, rest: &[(&str, &str)]) -> (u16, String) {
+    let (status, body) = act(world, action, rest);
+    (status, find(&body, "Code"))
+}
+
+/// The text of the first element of a name.
+fn find(body: &str, name: &str) -> String {
+    let after = body.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {body}")).1;
+    after.split_once('<').unwrap().0.to_owned()
+}
+
+fn credentials(body: &str) -> Credentials {
+    let session_token = body.contains("<SessionToken>").then(|| find(body, "SessionToken"));
+    Credentials { access_key_id: find(body, "AccessKeyId"), secret: find(body, "SecretAccessKey"), session_token }
+}
+
+/// A user with one inline policy, and its key.
+fn new_user(world: &mut World, name: &str, policy: &str) -> Credentials {
+    done(world, "CreateUser", &[("UserName", name)]);
+    let policy = [("UserName", name), ("PolicyName", "p"), ("PolicyDocument", policy)];
+    done(world, "PutUserPolicy", &policy);
+    credentials(&done(world, "CreateAccessKey", &[("UserName", name)]))
+}
+
+/// The role of the published example: each session is one user of the chat.
+fn chat_role(world: &mut World) {
+    done(world, "CreateRole", &[("RoleName", "ChatUser"), ("AssumeRolePolicyDocument", TRUST)]);
+    let instance = world.instance().as_str().to_owned();
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow",
+           "Action":["chime:Connect","chime:SendChannelMessage","chime:ListChannelMessages"],
+           "Resource":["{instance}/user/${{aws:PrincipalTag/user_id}}","{instance}/channel/*"]}}}}"#
+    );
+    done(world, "PutRolePolicy", &[("RoleName", "ChatUser"), ("PolicyName", "chat"), ("PolicyDocument", &policy)]);
+}
+
+fn assume(world: &mut World, user: &str) -> Credentials {
+    let form = [
+        ("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"),
+        ("RoleSessionName", "chime_ana"),
+        ("Tags.member.1.Key", "user_id"),
+        ("Tags.member.1.Value", user),
+        ("DurationSeconds", "900"),
+    ];
+    credentials(&done(world, "AssumeRole", &form))
+}
+
+fn send(world: &mut World, channel: &carillon_model::ChannelArn, who: &IdentityArn) -> Result<(), Refused> {
+    world.call(&message_request(channel, who, "hello")).map(|_| ())
+}
+
+fn lobby(world: &mut World) -> (carillon_model::ChannelArn, IdentityArn, IdentityArn) {
+    let (ana, bob) = (world.user("ana"), world.user("bob"));
+    let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.join(&channel, &ana, &bob);
+    (channel, ana, bob)
+}
+
+#[engine_test]
+fn a_session_is_the_user_of_its_tag_and_nobody_else(world: &mut World) {
+    let (channel, ana, bob) = lobby(world);
+    chat_role(world);
+    let session = assume(world, "ana");
+    world.sign_with(session);
+    send(world, &channel, &ana).unwrap();
+    let refused = send(world, &channel, &bob).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::Forbidden);
+    let names = format!("perform chime:SendChannelMessage on {bob:?}: no policy allows it");
+    assert!(refused.message.ends_with(&names), "{refused:?}");
+    assert_eq!(world.connect(&ana).unwrap().expires_at, Some(START.plus_ms(900_000)));
+    assert_eq!(world.connect(&bob).unwrap_err().code, 4003);
+}
+
+#[engine_test]
+fn a_session_ends_by_the_services_clock(world: &mut World) {
+    let (channel, ana, _) = lobby(world);
+    chat_role(world);
+    let session = assume(world, "ana");
+    let root = world.sign_with(session);
+    world.advance_ms(900_000 - 1);
+    send(world, &channel, &ana).unwrap();
+    world.advance_ms(1);
+    let (status, body) = world.raw("GET", "/app-instances", b"");
+    assert_eq!((status, &body["Code"]), (403, &"ExpiredTokenException".into()));
+    assert_eq!(world.connect(&ana).unwrap_err().code, 4401);
+    assert_eq!(refused(world, "GetCallerIdentity", &[]), (403, "ExpiredToken".to_owned()));
+    world.sign_with(root);
+    let fresh = assume(world, "ana");
+    world.sign_with(fresh);
+    assert!(world.connect(&ana).is_ok());
+}
+
+#[engine_test]
+fn a_role_without_its_tag_allows_nothing(world: &mut World) {
+    let (channel, ana, _) = lobby(world);
+    chat_role(world);
+    let form =
+        [("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"), ("RoleSessionName", "nobody")];
+    let session = credentials(&done(world, "AssumeRole", &form));
+    world.sign_with(session);
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+}
+
+#[engine_test]
+fn a_change_of_policy_is_in_force_at_once(world: &mut World) {
+    let everything = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let user = new_user(world, "ops", everything);
+    let root = world.sign_with(user.clone());
+    let list = ListAppInstances { max_results: None, next_token: None };
+    assert!(world.call(&list).is_ok());
+    let nothing = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
+    world.sign_with(root.clone());
+    let form = [("PolicyName", "none"), ("PolicyDocument", nothing)];
+    let arn = find(&done(world, "CreatePolicy", &form), "Arn");
+    done(world, "AttachUserPolicy", &[("UserName", "ops"), ("PolicyArn", &arn)]);
+    world.sign_with(user.clone());
+    let refused = world.call(&list).unwrap_err();
+    assert!(refused.message.ends_with("a policy denies it"), "{refused:?}");
+    world.sign_with(root.clone());
+    done(world, "DetachUserPolicy", &[("UserName", "ops"), ("PolicyArn", &arn)]);
+    world.sign_with(user.clone());
+    assert!(world.call(&list).is_ok());
+    world.sign_with(root);
+    let key = [("UserName", "ops"), ("AccessKeyId", user.access_key_id.as_str()), ("Status", "Inactive")];
+    done(world, "UpdateAccessKey", &key);
+    world.sign_with(user);
+    let (status, body) = world.raw("GET", "/app-instances", b"");
+    assert_eq!((status, &body["Code"]), (403, &"UnrecognizedClientException".into()));
+}
+
+#[engine_test]
+fn secrets_are_sealed_and_survive_a_restart(world: &mut World) {
+    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:ListAppInstances","Resource":"*"}}"#;
+    let user = new_user(world, "ops", policy);
+    let secret = user.secret.clone();
+    let sealed = world.step(|tx, _| Ok(carillon_store::iam::access_key::all(tx)?));
+    assert!(!sealed[0].sealed_secret.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    world.restart();
+    world.sign_with(user);
+    assert!(world.call(&ListAppInstances { max_results: None, next_token: None }).is_ok());
+}
+
+#[engine_test]
+fn unknown_keys_and_wrong_secrets_are_refused(world: &mut World) {
+    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let user = new_user(world, "ops", policy);
+    chat_role(world);
+    let session = assume(world, "ana");
+    let mixed = Credentials { session_token: session.session_token.clone(), ..user.clone() };
+    let bare = Credentials { session_token: None, ..session.clone() };
+    let wrong = Credentials { secret: "x".repeat(40), ..user.clone() };
+    let forged = Credentials { session_token: session.session_token.map(|token| token + "A"), ..session };
+    for (credentials, code) in [
+        (Credentials { access_key_id: "AKIANOBODY".to_owned(), ..user }, "UnrecognizedClientException"),
+        (wrong, "InvalidSignatureException"),
+        (mixed, "UnrecognizedClientException"),
+        (bare, "UnrecognizedClientException"),
+        (forged, "UnrecognizedClientException"),
+    ] {
+        world.sign_with(credentials);
+        let (status, body) = world.raw("GET", "/app-instances", b"");
+        assert_eq!((status, &body["Code"]), (403, &code.into()));
+    }
+}
+
+#[engine_test]
+fn resource_tags_decide_where_a_policy_reads_them(world: &mut World) {
+    let (channel, ana, _) = lobby(world);
+    let read_only = r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Action":"chime:*","Resource":"*"},
+        {"Effect":"Deny","Action":["chime:SendChannelMessage"],"Resource":"*",
+         "Condition":{"StringEquals":{"aws:ResourceTag/state":"archived"}}}]}"#;
+    let user = new_user(world, "app", read_only);
+    world.sign_with(user);
+    send(world, &channel, &ana).unwrap();
+    let tag = serde_json::json!({ "ResourceARN": channel.as_str(),
+                                  "Tags": [{ "Key": "state", "Value": "archived" }] });
+    assert_eq!(world.raw("POST", "/tags?operation=tag-resource", tag.to_string().as_bytes()).0, 204);
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+}
+
+#[engine_test]
+fn sessions_are_narrowed_by_their_policies(world: &mut World) {
+    let (channel, ana, _) = lobby(world);
+    chat_role(world);
+    let narrow = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:Connect","Resource":"*"}}"#;
+    let form = [
+        ("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"),
+        ("RoleSessionName", "ana"),
+        ("Tags.member.1.Key", "user_id"),
+        ("Tags.member.1.Value", "ana"),
+        ("Policy", narrow),
+    ];
+    let session = credentials(&done(world, "AssumeRole", &form));
+    world.sign_with(session);
+    assert!(world.connect(&ana).is_ok());
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+}
+
+#[engine_test]
+fn a_role_is_assumed_only_by_whom_it_trusts(world: &mut World) {
+    let external = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+        "Principal":{"AWS":"arn:aws:iam::111122223333:user/partner"},"Action":"sts:AssumeRole",
+        "Condition":{"StringEquals":{"sts:ExternalId":"42"}}}}"#;
+    done(world, "CreateRole", &[("RoleName", "Guest"), ("AssumeRolePolicyDocument", external)]);
+    let nothing = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
+    let (partner, other) = (new_user(world, "partner", nothing), new_user(world, "other", nothing));
+    let form = |id| {
+        [("RoleArn", "arn:aws:iam::111122223333:role/Guest"), ("RoleSessionName", "visit"), ("ExternalId", id)]
+    };
+    let root = world.sign_with(partner);
+    let body = done(world, "AssumeRole", &form("42"));
+    assert_eq!(find(&body, "Arn"), "arn:aws:sts::111122223333:assumed-role/Guest/visit");
+    assert_eq!(refused(world, "AssumeRole", &form("43")), (403, "AccessDenied".to_owned()));
+    let mut tagged = form("42").to_vec();
+    tagged.extend([("Tags.member.1.Key", "a"), ("Tags.member.1.Value", "b")]);
+    assert_eq!(refused(world, "AssumeRole", &tagged), (403, "AccessDenied".to_owned()));
+    let missing = [("RoleArn", "arn:aws:iam::111122223333:role/Missing"), ("RoleSessionName", "visit")];
+    assert_eq!(refused(world, "AssumeRole", &missing), (403, "AccessDenied".to_owned()));
+    world.sign_with(other);
+    assert_eq!(refused(world, "AssumeRole", &form("42")), (403, "AccessDenied".to_owned()));
+    world.sign_with(root);
+    assert_eq!(refused(world, "AssumeRole", &form("42")), (403, "AccessDenied".to_owned()));
+}
+
+#[engine_test]
+fn what_iam_lets_a_caller_do_is_for_policies_to_say(world: &mut World) {
+    let own = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["iam:*"],
+        "Resource":"arn:aws:iam::111122223333:user/dev/*"}}"#;
+    let user = new_user(world, "lead", own);
+    done(world, "CreateUser", &[("UserName", "admin")]);
+    world.sign_with(user);
+    done(world, "CreateUser", &[("UserName", "new"), ("Path", "/dev/")]);
+    let denied = (403, "AccessDenied".to_owned());
+    // A path that the request claims does not lead to a user with another.
+    assert_eq!(refused(world, "DeleteUser", &[("UserName", "admin"), ("Path", "/dev/")]), denied);
+    assert_eq!(refused(world, "CreateUser", &[("UserName", "root2")]), denied);
+    let away = [("UserName", "new"), ("NewPath", "/")];
+    assert_eq!(refused(world, "UpdateUser", &away), denied);
+    done(world, "DeleteUser", &[("UserName", "new")]);
+}
+
+#[engine_test]
+fn lists_come_in_pages(world: &mut World) {
+    for name in ["zoe", "Ben", "ann"] {
+        done(world, "CreateUser", &[("UserName", name)]);
+    }
+    let first = done(world, "ListUsers", &[("MaxItems", "2")]);
+    assert_eq!((find(&first, "UserName"), find(&first, "IsTruncated")), ("ann".to_owned(), "true".to_owned()));
+    let rest = done(world, "ListUsers", &[("Marker", &find(&first, "Marker"))]);
+    assert_eq!((find(&rest, "UserName"), find(&rest, "IsTruncated")), ("zoe".to_owned(), "false".to_owned()));
+    assert_eq!(refused(world, "ListUsers", &[("Marker", "?")]), (400, "ValidationError".to_owned()));
+}
+
+#[engine_test]
+fn what_is_wrong_has_the_code_that_tools_act_on(world: &mut World) {
+    done(world, "CreateUser", &[("UserName", "ana")]);
+    for (action, form, answer) in [
+        ("GetUser", vec![("UserName", "bob")], (404, "NoSuchEntity")),
+        ("GetRole", vec![("RoleName", "bob")], (404, "NoSuchEntity")),
+        ("CreateUser", vec![("UserName", "ANA")], (409, "EntityAlreadyExists")),
+        ("CreateUser", vec![("UserName", "a/b")], (400, "ValidationError")),
+        ("CreateUser", vec![("UserName", "c"), ("PermissionsBoundary", "arn")], (400, "InvalidInput")),
+        ("CreateRole", vec![("RoleName", "r"), ("AssumeRolePolicyDocument", "{}")], (400, "MalformedPolicyDocument")),
+        ("CreateGroup", vec![], (400, "InvalidAction")),
+        ("GetPolicy", vec![("PolicyArn", "arn:aws:iam::aws:policy/ReadOnly")], (404, "NoSuchEntity")),
+    ] {
+        let (status, code) = refused(world, action, &form);
+        assert_eq!((status, code.as_str()), answer, "{action}");
+    }
+    done(world, "CreateAccessKey", &[("UserName", "ana")]);
+    assert_eq!(refused(world, "DeleteUser", &[("UserName", "ana")]), (409, "DeleteConflict".to_owned()));
+}

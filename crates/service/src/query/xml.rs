@@ -1,0 +1,82 @@
+//! XML as the answers of the Query protocol need it: elements with text or elements below.
+
+use std::borrow::Cow;
+
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+
+/// An element.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Element {
+    name: Cow<'static, str>,
+    content: Content,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Content {
+    Text(String),
+    Elements(Vec<Element>),
+}
+
+impl Element {
+    /// An element with text.
+    pub(crate) fn text(name: impl Into<Cow<'static, str>>, text: impl ToString) -> Self {
+        Self { name: name.into(), content: Content::Text(text.to_string()) }
+    }
+
+    /// An element with elements.
+    pub(crate) fn of(name: impl Into<Cow<'static, str>>, elements: impl IntoIterator<Item = Self>) -> Self {
+        Self { name: name.into(), content: Content::Elements(elements.into_iter().collect()) }
+    }
+
+    fn write(&self, writer: &mut Writer<Vec<u8>>, namespace: Option<&str>) -> std::io::Result<()> {
+        let mut start = BytesStart::new(&*self.name);
+        if let Some(namespace) = namespace {
+            start.push_attribute(("xmlns", namespace));
+        }
+        writer.write_event(Event::Start(start))?;
+        match &self.content {
+            Content::Text(text) => writer.write_event(Event::Text(BytesText::new(&legal(text))))?,
+            Content::Elements(elements) => {
+                for element in elements {
+                    element.write(writer, None)?;
+                }
+            }
+        }
+        writer.write_event(Event::End(BytesEnd::new(&*self.name)))
+    }
+
+    /// The document that this is the root of.
+    pub(crate) fn document(&self, namespace: &str) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new());
+        let written = writer
+            .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
+            .and_then(|()| self.write(&mut writer, Some(namespace)));
+        written.expect("memory can always be written");
+        writer.into_inner()
+    }
+}
+
+/// What XML cannot hold, even escaped, is shown as the replacement character.
+fn legal(text: &str) -> String {
+    let legal = |letter: char| {
+        matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{FFFD}' | '\u{10000}'..) && letter != '\u{7F}'
+    };
+    text.chars().map(|letter| if legal(letter) { letter } else { char::REPLACEMENT_CHARACTER }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_escaped_and_has_its_namespace() {
+        let user = [Element::text("UserName", "a<&>\"'\u{1}"), Element::text("Path", "/")];
+        let root = Element::of("R", [Element::of("Users", [Element::of("member", user)])]);
+        assert_eq!(
+            String::from_utf8(root.document("urn:x")).unwrap(),
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><R xmlns=\"urn:x\"><Users><member>\
+             <UserName>a&lt;&amp;&gt;&quot;&apos;\u{FFFD}</UserName><Path>/</Path></member></Users></R>"
+        );
+    }
+}

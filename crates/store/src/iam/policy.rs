@@ -1,0 +1,208 @@
+//! Managed policies: their versions, and who has them attached.
+
+use carillon_model::Timestamp;
+
+use super::principal::Kind;
+use super::{Rows, Tag, fold, from_json, to_json};
+use crate::engine::{Row, values};
+use crate::{Result, Tx};
+
+/// A managed policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// Its id.
+    pub id: String,
+    /// Its name, as it was given.
+    pub name: String,
+    /// Its path.
+    pub path: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+    /// The version that is in force.
+    pub default_version: i64,
+    /// The highest version that there ever was.
+    pub last_version: i64,
+    /// Since when there is one.
+    pub created_at: Timestamp,
+    /// When its default version last changed.
+    pub updated_at: Timestamp,
+    /// How many have it attached.
+    pub attachment_count: i64,
+}
+
+/// A version of a managed policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// Its number, from one.
+    pub number: i64,
+    /// Its document.
+    pub document: String,
+    /// Since when there is one.
+    pub created_at: Timestamp,
+}
+
+/// Who has a policy attached.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entity {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+}
+
+/// Adds a policy without a version; false where one has the name.
+pub fn insert(tx: &mut Tx, policy: &Policy) -> Result<bool> {
+    let count = tx.execute(
+        "INSERT INTO iam_policy (id, folded, name, path, description, tags, default_version, last_version,
+                                 created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+        values![
+            policy.id,
+            fold(&policy.name),
+            policy.name,
+            policy.path,
+            policy.description,
+            to_json(&policy.tags),
+            policy.default_version,
+            policy.last_version,
+            policy.created_at,
+            policy.updated_at
+        ],
+    )?;
+    Ok(count == 1)
+}
+
+/// The policy with this name.
+pub fn find(tx: &mut Tx, name: &str) -> Result<Option<Policy>> {
+    tx.row(
+        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
+                p.updated_at, (SELECT COUNT(*) FROM iam_attachment a WHERE a.policy = p.id)
+         FROM iam_policy p WHERE p.folded = $1",
+        values![fold(name)],
+        policy,
+    )
+}
+
+/// The policies, in the order of their names.
+pub fn list(tx: &mut Tx, rows: Rows<'_>) -> Result<Vec<Policy>> {
+    tx.rows(
+        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
+                p.updated_at, (SELECT COUNT(*) FROM iam_attachment a WHERE a.policy = p.id)
+         FROM iam_policy p
+         WHERE $1 < p.folded AND SUBSTR(p.path, 1, LENGTH(CAST($2 AS TEXT))) = $2 ORDER BY p.folded LIMIT $3",
+        values![rows.after, rows.path, rows.limit],
+        policy,
+    )
+}
+
+/// How many there are.
+pub fn count(tx: &mut Tx) -> Result<i64> {
+    Ok(tx.row("SELECT COUNT(*) FROM iam_policy", &[], |row| row.get(0))?.unwrap_or_default())
+}
+
+/// Writes what may change of a policy.
+pub fn update(tx: &mut Tx, policy: &Policy) -> Result<()> {
+    tx.defer(
+        "UPDATE iam_policy SET tags = $2, default_version = $3, last_version = $4, updated_at = $5 WHERE id = $1",
+        values![
+            policy.id,
+            to_json(&policy.tags),
+            policy.default_version,
+            policy.last_version,
+            policy.updated_at
+        ],
+    )
+}
+
+/// Takes a policy away, with its versions.
+pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
+    tx.defer("DELETE FROM iam_policy_version WHERE policy = $1", values![id])?;
+    tx.defer("DELETE FROM iam_policy WHERE id = $1", values![id])
+}
+
+/// Adds a version.
+pub fn insert_version(tx: &mut Tx, policy: &str, version: &Version) -> Result<()> {
+    tx.defer(
+        "INSERT INTO iam_policy_version (policy, version, document, created_at) VALUES ($1, $2, $3, $4)",
+        values![policy, version.number, version.document, version.created_at],
+    )
+}
+
+/// The versions of a policy, newest first. Their number has a quota.
+pub fn list_versions(tx: &mut Tx, policy: &str) -> Result<Vec<Version>> {
+    tx.rows(
+        "SELECT version, document, created_at FROM iam_policy_version WHERE policy = $1 ORDER BY version DESC",
+        values![policy],
+        |row| Ok(Version { number: row.get(0)?, document: row.get(1)?, created_at: row.get(2)? }),
+    )
+}
+
+/// Takes a version away.
+pub fn delete_version(tx: &mut Tx, policy: &str, number: i64) -> Result<()> {
+    let sql = "DELETE FROM iam_policy_version WHERE policy = $1 AND version = $2";
+    tx.defer(sql, values![policy, number])
+}
+
+/// Attaches a policy to a principal, where it is not attached yet.
+pub fn attach(tx: &mut Tx, principal: &str, policy: &str) -> Result<()> {
+    let sql = "INSERT INTO iam_attachment (principal, policy) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    tx.defer(sql, values![principal, policy])
+}
+
+/// Takes a policy from a principal; false where it was not attached.
+pub fn detach(tx: &mut Tx, principal: &str, policy: &str) -> Result<bool> {
+    let sql = "DELETE FROM iam_attachment WHERE principal = $1 AND policy = $2";
+    Ok(tx.execute(sql, values![principal, policy])? == 1)
+}
+
+/// The policies that a principal has attached, in the order of their names. Their number has a quota.
+pub fn list_attached(tx: &mut Tx, principal: &str) -> Result<Vec<Policy>> {
+    tx.rows(
+        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
+                p.updated_at, (SELECT COUNT(*) FROM iam_attachment b WHERE b.policy = p.id)
+         FROM iam_attachment a JOIN iam_policy p ON p.id = a.policy WHERE a.principal = $1 ORDER BY p.folded",
+        values![principal],
+        policy,
+    )
+}
+
+/// Who has a policy attached, in the order of their ids.
+pub fn list_entities(tx: &mut Tx, policy: &str, rows: Rows<'_>) -> Result<Vec<Entity>> {
+    tx.rows(
+        "SELECT r.id, r.kind, r.name FROM iam_attachment a JOIN iam_principal r ON r.id = a.principal
+         WHERE a.policy = $1 AND $2 < r.id AND SUBSTR(r.path, 1, LENGTH(CAST($3 AS TEXT))) = $3
+         ORDER BY r.id LIMIT $4",
+        values![policy, rows.after, rows.path, rows.limit],
+        |row| Ok(Entity { id: row.get(0)?, kind: row.get(1)?, name: row.get(2)? }),
+    )
+}
+
+/// What is in force by attachment: each principal's id with a document.
+pub fn all_attached(tx: &mut Tx) -> Result<Vec<(String, String)>> {
+    tx.rows(
+        "SELECT a.principal, v.document FROM iam_attachment a JOIN iam_policy p ON p.id = a.policy
+         JOIN iam_policy_version v ON v.policy = p.id AND v.version = p.default_version
+         ORDER BY a.principal, p.folded",
+        &[],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+fn policy(row: &Row<'_>) -> Result<Policy> {
+    Ok(Policy {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        path: row.get(2)?,
+        description: row.get(3)?,
+        tags: from_json(&row.get::<String>(4)?)?,
+        default_version: row.get(5)?,
+        last_version: row.get(6)?,
+        created_at: row.get(7)?,
+        updated_at: row.get(8)?,
+        attachment_count: row.get(9)?,
+    })
+}
