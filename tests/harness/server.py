@@ -32,6 +32,7 @@ LOG_TAIL_CHARACTERS = 4_000
 class Credentials:
     access_key_id: str
     secret_access_key: str
+    session_token: str | None = None
 
     @classmethod
     def of_file(cls, path: Path) -> "Credentials":
@@ -173,9 +174,11 @@ class Server:
             region_name=REGION,
             aws_access_key_id=credentials.access_key_id,
             aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
             **options,
         )
-        client.meta.events.register("before-parse.*.*", shapes.check)
+        if service not in ("iam", "sts"):
+            client.meta.events.register("before-parse.*.*", shapes.check)
         return client
 
 

@@ -63,6 +63,8 @@ def connect_target(
         "X-Amz-Expires": str(expires_s),
         "X-Amz-SignedHeaders": "host",
     }
+    if credentials.session_token is not None:
+        signed["X-Amz-Security-Token"] = credentials.session_token
     query = urlencode(sorted(signed.items()), quote_via=quote, safe="")
     canonical = "\n".join(
         ["GET", "/connect", query, f"host:{host}\n", "host", hashlib.sha256(b"").hexdigest()]

@@ -22,8 +22,8 @@ use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::flows::Flows;
 use crate::http::{Front, Listening, bind, router, serve};
-use crate::key_sets::FetchedKeySets;
 use crate::jobs::{Bells, Jobs};
+use crate::key_sets::FetchedKeySets;
 use crate::master_key::{self, Origin};
 use crate::stop::StopSignal;
 use crate::tls::Tls;
@@ -144,7 +144,8 @@ impl Running {
         self.front.stop();
         let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
         // Sockets and requests at once: neither has to wait for the other.
-        let work = async { tokio::join!(self.jobs.stop(), self.flows.stop()) };
+        let access = self.access;
+        let work = async { tokio::join!(self.jobs.stop(), self.flows.stop(), access.stop()) };
         let working = tokio::time::timeout(DRAIN_TIMEOUT, work);
         let (_, (), ended) =
             tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), working);

@@ -64,7 +64,8 @@ impl Access {
     pub(crate) async fn refresh(&self, store: &Store, account: &str) -> Result<()> {
         let _reading = self.reading.lock().await;
         let known = self.current.load().version.clone();
-        let stored = store.read(move |tx| Ok::<_, Error>(snapshot::Stored::read(tx, known.as_deref())?)).await?;
+        let stored =
+            store.read(move |tx| Ok::<_, Error>(snapshot::Stored::read(tx, known.as_deref())?)).await?;
         if let Some(stored) = stored {
             let next = Snapshot::compile(stored, &self.current.load(), &self.secrets, account);
             self.current.store(Arc::new(next));
@@ -87,7 +88,8 @@ impl Access {
             let (actor, secret) = self.current.load().find_key(access_key_id).ok_or(NoSecret::Unknown)?;
             return Ok((Caller { actor: Some(actor), session: None }, secret));
         };
-        let session = self.sessions.open(token).filter(|session| session.claims.access_key_id == access_key_id);
+        let session =
+            self.sessions.open(token).filter(|session| session.claims.access_key_id == access_key_id);
         let session = session.ok_or(NoSecret::Unknown)?;
         let actor = match &session.claims.principal {
             None => None,

@@ -11,7 +11,7 @@ mod iam;
 mod page;
 mod sts;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod xml;
 
 use std::sync::Arc;
@@ -58,7 +58,12 @@ impl Protocol {
 
 impl Service {
     /// Answers a request on `POST /`.
-    pub(crate) async fn query(self: &Arc<Self>, parts: &Parts, body: &Bytes, request_id: &str) -> Response<Bytes> {
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        parts: &Parts,
+        body: &Bytes,
+        request_id: &str,
+    ) -> Response<Bytes> {
         let form = Form::parse(body);
         let action = form.as_ref().and_then(|form| form.find("Action")).unwrap_or_default().to_owned();
         // Who has no credentials yet asks STS for some.

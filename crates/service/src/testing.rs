@@ -217,8 +217,12 @@ impl World {
 
     fn send_signed(&mut self, outgoing: &Outgoing) -> Response<Bytes> {
         let (path, query) = (&outgoing.path, &outgoing.query);
-        let request =
-            self.signed("chime", (outgoing.method.as_str(), path, query), &outgoing.headers, &outgoing.body());
+        let request = self.signed(
+            "chime",
+            (outgoing.method.as_str(), path, query),
+            &outgoing.headers,
+            &outgoing.body(),
+        );
         futures(self.service.handle(request))
     }
 

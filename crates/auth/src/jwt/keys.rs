@@ -80,7 +80,8 @@ impl KeySet {
             return Err(Refusal::Algorithm);
         }
         let (signature, signed) = (token.signature, token.signed.as_bytes());
-        let genuine = |key: &Key| crypto::verify(signature, signed, &key.decoding, algorithm).unwrap_or(false);
+        let genuine =
+            |key: &Key| crypto::verify(signature, signed, &key.decoding, algorithm).unwrap_or(false);
         if fitting.any(genuine) { Ok(()) } else { Err(Refusal::Signature) }
     }
 }
@@ -96,8 +97,12 @@ impl Key {
         let jwk: Jwk = serde_json::from_value(published).ok()?;
         let algorithms: &[Algorithm] = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => OF_RSA,
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => &[Algorithm::ES256],
-            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => &[Algorithm::ES384],
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+                &[Algorithm::ES256]
+            }
+            AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P384 => {
+                &[Algorithm::ES384]
+            }
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
                 &[Algorithm::EdDSA]
             }

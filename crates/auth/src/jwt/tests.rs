@@ -184,7 +184,8 @@ fn a_token_cannot_choose_how_it_is_believed() {
         }
     }
     // Keys that a token brings along, or points at, are nobody's.
-    let header = json!({ "alg": "RS256", "kid": "two", "jwk": rsa_jwk(1, "two"), "jku": "https://evil.example" });
+    let header =
+        json!({ "alg": "RS256", "kid": "two", "jwk": rsa_jwk(1, "two"), "jku": "https://evil.example" });
     let own_key = token(&header, &claims(), |message| rsa_sign(1, &signature::RSA_PKCS1_SHA256, message));
     assert_eq!(verify(&own_key, &keys).err(), Some(Refusal::UnknownKey));
 }

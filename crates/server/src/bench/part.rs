@@ -24,8 +24,8 @@ use carillon_service::quotas::Quotas;
 use carillon_service::rates::Rates;
 use carillon_service::{Service, error};
 use http::{HeaderValue, StatusCode, header};
-use rand::{RngExt as _, SeedableRng as _};
 use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -35,8 +35,8 @@ use crate::clock::SystemClock;
 use crate::config::StoreAddress;
 use crate::credentials::RootKey;
 use crate::error::{Error, Result};
-use crate::key_sets::FetchedKeySets;
 use crate::http::{bind, body, serve};
+use crate::key_sets::FetchedKeySets;
 use crate::wire;
 
 /// What the head of the fixed answer takes: status, type, length, date, the empty line.

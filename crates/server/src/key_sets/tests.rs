@@ -184,7 +184,9 @@ fn only_https_or_this_machine_is_asked() {
     for good in ["https://id.example/jwks", "http://127.0.0.1:1/a", "http://localhost/a", "http://[::1]:1/"] {
         assert!(check_url(good).is_ok(), "{good}");
     }
-    for bad in ["http://id.example/jwks", "http://10.0.0.1/", "file:///etc/passwd", "ftp://localhost/", "jwks"] {
+    for bad in
+        ["http://id.example/jwks", "http://10.0.0.1/", "file:///etc/passwd", "ftp://localhost/", "jwks"]
+    {
         assert!(check_url(bad).is_err(), "{bad}");
     }
     assert!(check_url("http://localhost.example/").is_err());

@@ -129,10 +129,13 @@ fn checks(operation: &str, mut resources: Vec<String>) -> Vec<Check> {
         // Without a bearer where one is needed: refused after the gate, and not let through by it.
         resources.push("*".to_owned());
     }
-    let actions = std::iter::once(Cow::Owned(format!("chime:{operation}"))).chain(alias(operation).map(Cow::from));
+    let actions =
+        std::iter::once(Cow::Owned(format!("chime:{operation}"))).chain(alias(operation).map(Cow::from));
     let actions: Vec<Cow<'static, str>> = actions.collect();
     let check = |resource: String| {
-        Check(actions.iter().map(|action| Ask { action: action.clone(), resource: resource.clone() }).collect())
+        Check(
+            actions.iter().map(|action| Ask { action: action.clone(), resource: resource.clone() }).collect(),
+        )
     };
     resources.into_iter().map(check).collect()
 }
@@ -209,11 +212,72 @@ impl Request<'_> {
                 either(vec![flow.clone(), format!("{channels}/channel/*")])
             }
             Some(Place::WithPushApplication) => {
-                let push = Ask { action: "mobiletargeting:GetApp".into(), resource: self.member("resource_arn") };
+                let push =
+                    Ask { action: "mobiletargeting:GetApp".into(), resource: self.member("resource_arn") };
                 let mut all = checks(operation, arns(&self.labels[..1]));
                 all.push(Check(vec![push]));
                 all
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::constraints::{request, sample};
+    use crate::operations;
+    use crate::query::tests::{done, new_user};
+    use crate::testing::*;
+
+    /// Grants what is refused, and nothing else, until nothing is: what was granted is what the operation asks for.
+    fn asked(world: &mut World, route: &crate::operation::Route) -> Vec<String> {
+        let mut granted = Vec::new();
+        loop {
+            let statements: Vec<_> = granted
+                .iter()
+                .map(|(action, resource)| json!({"Effect": "Allow", "Action": action, "Resource": resource}))
+                .chain([json!({"Effect": "Allow", "Action": "iam:GetUser", "Resource": "*"})])
+                .collect();
+            let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+            let own = world.sign_with(Credentials::root());
+            done(
+                world,
+                "PutUserPolicy",
+                &[("UserName", "app"), ("PolicyName", "p"), ("PolicyDocument", &document)],
+            );
+            world.sign_with(own);
+            let (_, answer) = request(world, route, |member| Some(sample(member.name, &member.shape)));
+            let message = answer["Message"].as_str().unwrap_or_default();
+            let Some((_, ask)) = message.split_once(" is not authorized to perform ") else { break };
+            let (action, resource) = ask.split_once(" on ").unwrap();
+            let resource = resource.strip_suffix(": no policy allows it").unwrap();
+            granted.push((action.to_owned(), resource.to_owned()));
+        }
+        let short = |resource: &str| resource.replace(INSTANCE, "A");
+        granted.iter().map(|(action, resource)| format!("{action} on {}", short(resource))).collect()
+    }
+
+    const INSTANCE: &str =
+        "arn:aws:chime:us-east-1:111122223333:app-instance/8d1e2f30-aaaa-4bbb-8ccc-000000000001";
+
+    #[test]
+    fn every_operation_asks_for_what_the_published_table_says() {
+        World::once(|world| {
+            let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
+            let user = new_user(world, "app", policy);
+            world.sign_with(user);
+            let mut table = String::new();
+            for route in operations::all() {
+                let asked = asked(world, &route);
+                assert!(!asked.is_empty(), "{} asks for nothing", route.name);
+                table += &format!("{}: {}\n", route.name, asked.join(", "));
+            }
+            if std::env::var_os("CARILLON_SHOW").is_some() {
+                std::fs::write("/tmp/asked.txt", &table).unwrap();
+            }
+            assert_eq!(table, include_str!("asked.txt"));
+        });
     }
 }

@@ -83,7 +83,9 @@ impl Snapshot {
         for key in stored.keys.into_iter().filter(|key| key.active) {
             match open(secrets, &key) {
                 Some(secret) => drop(next.keys.insert(key.id, (key.principal, secret))),
-                None => tracing::error!(access_key_id = key.id, "the secret of an access key cannot be opened"),
+                None => {
+                    tracing::error!(access_key_id = key.id, "the secret of an access key cannot be opened")
+                }
             }
         }
         for principal in stored.principals {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use carillon_auth::policy::Entry;
 use carillon_model::Timestamp;
 use carillon_model::arn::Home;
-use carillon_store::iam::Kind;
 use carillon_store::Tx;
+use carillon_store::iam::Kind;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 

@@ -62,7 +62,9 @@ impl Form {
     /// The pairs of a list, in its order; the second may be left out or empty.
     pub(crate) fn pairs(&self, name: &str, [first, second]: [&str; 2]) -> Vec<(&str, &str)> {
         let part = |number: usize, part: &str| self.find(&format!("{name}.member.{number}.{part}"));
-        (1..).map_while(|number| Some((part(number, first)?, part(number, second).unwrap_or_default()))).collect()
+        (1..)
+            .map_while(|number| Some((part(number, first)?, part(number, second).unwrap_or_default())))
+            .collect()
     }
 
     /// How many items a page has.

@@ -43,7 +43,8 @@ impl Page {
     ) -> Vec<Element> {
         let more = self.limit < rows.len();
         rows.truncate(self.limit);
-        let mut elements = vec![Element::text("IsTruncated", more), Element::of(name, rows.iter().map(member))];
+        let mut elements =
+            vec![Element::text("IsTruncated", more), Element::of(name, rows.iter().map(member))];
         if let Some(last) = rows.last().filter(|_| more) {
             elements.push(Element::text("Marker", URL_SAFE_NO_PAD.encode(key(last))));
         }

@@ -84,10 +84,13 @@ fn credentials(call: &QueryCall, claims: Claims) -> Result<Element> {
             format!("Policies and tags take {percent} % of the space that a session token has"),
         ));
     }
-    Ok(Element::of("Credentials", [
-        Element::text("AccessKeyId", &claims.access_key_id),
-        Element::text("SecretAccessKey", &claims.secret),
-        Element::text("SessionToken", token),
-        Element::text("Expiration", iso(Timestamp::from_ms(claims.expires_ms))),
-    ]))
+    Ok(Element::of(
+        "Credentials",
+        [
+            Element::text("AccessKeyId", &claims.access_key_id),
+            Element::text("SecretAccessKey", &claims.secret),
+            Element::text("SessionToken", token),
+            Element::text("Expiration", iso(Timestamp::from_ms(claims.expires_ms))),
+        ],
+    ))
 }

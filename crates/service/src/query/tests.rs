@@ -15,7 +15,7 @@ fn act(world: &mut World, action: &str, rest: &[(&str, &str)]) -> (u16, String) 
     world.query(if sts.contains(&action) { "sts" } else { "iam" }, &form)
 }
 
-fn done(world: &mut World, action: &str, rest: &[(&str, &str)]) -> String {
+pub(crate) fn done(world: &mut World, action: &str, rest: &[(&str, &str)]) -> String {
     let (status, body) = act(world, action, rest);
     assert_eq!(status, 200, "{action}: {body}");
     body
@@ -34,11 +34,15 @@ fn find(body: &str, name: &str) -> String {
 
 fn credentials(body: &str) -> Credentials {
     let session_token = body.contains("<SessionToken>").then(|| find(body, "SessionToken"));
-    Credentials { access_key_id: find(body, "AccessKeyId"), secret: find(body, "SecretAccessKey"), session_token }
+    Credentials {
+        access_key_id: find(body, "AccessKeyId"),
+        secret: find(body, "SecretAccessKey"),
+        session_token,
+    }
 }
 
 /// A user with one inline policy, and its key.
-fn new_user(world: &mut World, name: &str, policy: &str) -> Credentials {
+pub(crate) fn new_user(world: &mut World, name: &str, policy: &str) -> Credentials {
     done(world, "CreateUser", &[("UserName", name)]);
     let policy = [("UserName", name), ("PolicyName", "p"), ("PolicyDocument", policy)];
     done(world, "PutUserPolicy", &policy);
@@ -54,7 +58,11 @@ fn chat_role(world: &mut World) {
            "Action":["chime:Connect","chime:SendChannelMessage","chime:ListChannelMessages"],
            "Resource":["{instance}/user/${{aws:PrincipalTag/user_id}}","{instance}/channel/*"]}}}}"#
     );
-    done(world, "PutRolePolicy", &[("RoleName", "ChatUser"), ("PolicyName", "chat"), ("PolicyDocument", &policy)]);
+    done(
+        world,
+        "PutRolePolicy",
+        &[("RoleName", "ChatUser"), ("PolicyName", "chat"), ("PolicyDocument", &policy)],
+    );
 }
 
 fn assume(world: &mut World, user: &str) -> Credentials {
@@ -117,8 +125,7 @@ fn a_session_ends_by_the_services_clock(world: &mut World) {
 fn a_role_without_its_tag_allows_nothing(world: &mut World) {
     let (channel, ana, _) = lobby(world);
     chat_role(world);
-    let form =
-        [("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"), ("RoleSessionName", "nobody")];
+    let form = [("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"), ("RoleSessionName", "nobody")];
     let session = credentials(&done(world, "AssumeRole", &form));
     world.sign_with(session);
     assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
@@ -206,7 +213,8 @@ fn resource_tags_decide_where_a_policy_reads_them(world: &mut World) {
 fn sessions_are_narrowed_by_their_policies(world: &mut World) {
     let (channel, ana, _) = lobby(world);
     chat_role(world);
-    let narrow = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:Connect","Resource":"*"}}"#;
+    let narrow =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:Connect","Resource":"*"}}"#;
     let form = [
         ("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"),
         ("RoleSessionName", "ana"),
@@ -226,10 +234,15 @@ fn a_role_is_assumed_only_by_whom_it_trusts(world: &mut World) {
         "Principal":{"AWS":"arn:aws:iam::111122223333:user/partner"},"Action":"sts:AssumeRole",
         "Condition":{"StringEquals":{"sts:ExternalId":"42"}}}}"#;
     done(world, "CreateRole", &[("RoleName", "Guest"), ("AssumeRolePolicyDocument", external)]);
-    let nothing = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
+    let nothing =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
     let (partner, other) = (new_user(world, "partner", nothing), new_user(world, "other", nothing));
     let form = |id| {
-        [("RoleArn", "arn:aws:iam::111122223333:role/Guest"), ("RoleSessionName", "visit"), ("ExternalId", id)]
+        [
+            ("RoleArn", "arn:aws:iam::111122223333:role/Guest"),
+            ("RoleSessionName", "visit"),
+            ("ExternalId", id),
+        ]
     };
     let root = world.sign_with(partner);
     let body = done(world, "AssumeRole", &form("42"));
@@ -269,7 +282,10 @@ fn lists_come_in_pages(world: &mut World) {
         done(world, "CreateUser", &[("UserName", name)]);
     }
     let first = done(world, "ListUsers", &[("MaxItems", "2")]);
-    assert_eq!((find(&first, "UserName"), find(&first, "IsTruncated")), ("ann".to_owned(), "true".to_owned()));
+    assert_eq!(
+        (find(&first, "UserName"), find(&first, "IsTruncated")),
+        ("ann".to_owned(), "true".to_owned())
+    );
     let rest = done(world, "ListUsers", &[("Marker", &find(&first, "Marker"))]);
     assert_eq!((find(&rest, "UserName"), find(&rest, "IsTruncated")), ("zoe".to_owned(), "false".to_owned()));
     assert_eq!(refused(world, "ListUsers", &[("Marker", "?")]), (400, "ValidationError".to_owned()));
@@ -284,7 +300,11 @@ fn what_is_wrong_has_the_code_that_tools_act_on(world: &mut World) {
         ("CreateUser", vec![("UserName", "ANA")], (409, "EntityAlreadyExists")),
         ("CreateUser", vec![("UserName", "a/b")], (400, "ValidationError")),
         ("CreateUser", vec![("UserName", "c"), ("PermissionsBoundary", "arn")], (400, "InvalidInput")),
-        ("CreateRole", vec![("RoleName", "r"), ("AssumeRolePolicyDocument", "{}")], (400, "MalformedPolicyDocument")),
+        (
+            "CreateRole",
+            vec![("RoleName", "r"), ("AssumeRolePolicyDocument", "{}")],
+            (400, "MalformedPolicyDocument"),
+        ),
         ("CreateGroup", vec![], (400, "InvalidAction")),
         ("GetPolicy", vec![("PolicyArn", "arn:aws:iam::aws:policy/ReadOnly")], (404, "NoSuchEntity")),
     ] {

@@ -45,7 +45,8 @@ pub fn all(tx: &mut Tx) -> Result<Vec<AccessKey>> {
 
 /// The name of the user whose a key is.
 pub fn find_user_name(tx: &mut Tx, id: &str) -> Result<Option<String>> {
-    let sql = "SELECT r.name FROM iam_access_key k JOIN iam_principal r ON r.id = k.principal WHERE k.id = $1";
+    let sql =
+        "SELECT r.name FROM iam_access_key k JOIN iam_principal r ON r.id = k.principal WHERE k.id = $1";
     tx.row(sql, values![id], |row| row.get(0))
 }
 

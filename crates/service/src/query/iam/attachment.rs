@@ -54,10 +54,10 @@ fn list(tx: &mut Tx, kind: Kind, call: &QueryCall, form: &Form) -> Result<Vec<El
     let page = Page::of(form)?;
     attached.retain(|policy| policy.path.starts_with(page.rows().path));
     let member = |policy: &Policy| {
-        Element::of("member", [
-            Element::text("PolicyName", &policy.name),
-            Element::text("PolicyArn", arn_of(call, policy)),
-        ])
+        Element::of(
+            "member",
+            [Element::text("PolicyName", &policy.name), Element::text("PolicyArn", arn_of(call, policy))],
+        )
     };
     Ok(page.cut("AttachedPolicies", attached, |policy| iam::fold(&policy.name), member))
 }

@@ -1,8 +1,6 @@
 //! Policies that belong to one user or role.
 
-use carillon_auth::policy::{
-    Policy, ROLE_INLINE_CHARACTERS_MAX, USER_INLINE_CHARACTERS_MAX, characters,
-};
+use carillon_auth::policy::{Policy, ROLE_INLINE_CHARACTERS_MAX, USER_INLINE_CHARACTERS_MAX, characters};
 use carillon_store::Tx;
 use carillon_store::iam::{self, InlinePolicy, Kind, Rows};
 

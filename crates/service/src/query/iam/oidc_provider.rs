@@ -45,7 +45,8 @@ pub(in crate::query) fn arn_of(call: &QueryCall, url: &str) -> String {
 fn url(text: &str) -> Result<&str> {
     let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let bare = bare.map(|bare| bare.strip_suffix('/').unwrap_or(bare));
-    let good = |bare: &&str| issuer(bare).trim_end_matches('/') == text.trim_end_matches('/') && is_plain(bare);
+    let good =
+        |bare: &&str| issuer(bare).trim_end_matches('/') == text.trim_end_matches('/') && is_plain(bare);
     bare.filter(good).ok_or_else(|| Fault::invalid("Url: must be an https:// URL without a query"))
 }
 

@@ -123,7 +123,9 @@ fn delete(tx: &mut Tx, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
         return Err(Fault::in_use("The policy is attached, and must be detached first"));
     }
     if 1 < iam::policy::list_versions(tx, &policy.id)?.len() {
-        return Err(Fault::in_use("The policy has other versions than its default, which must be deleted first"));
+        return Err(Fault::in_use(
+            "The policy has other versions than its default, which must be deleted first",
+        ));
     }
     iam::policy::delete(tx, &policy.id)?;
     Ok(Vec::new())
@@ -149,7 +151,8 @@ fn create_version(tx: &mut Tx, call: &QueryCall, form: &Form) -> Result<Vec<Elem
 fn get_version(tx: &mut Tx, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
     let policy = find(tx, call, form)?;
     let version = version(tx, &policy, number(form)?)?;
-    let elements = version_shape(&policy, &version).into_iter().chain([document("Document", &version.document)]);
+    let elements =
+        version_shape(&policy, &version).into_iter().chain([document("Document", &version.document)]);
     Ok(vec![Element::of("PolicyVersion", elements)])
 }
 

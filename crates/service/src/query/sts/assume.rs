@@ -76,7 +76,9 @@ impl Wish {
         let Some(session) = &caller.session else { return Ok(()) };
         for key in &session.claims.transitive {
             if self.tags.iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
-                return Err(Fault::invalid(format!("Tags: {key} is a transitive tag of the calling session")));
+                return Err(Fault::invalid(format!(
+                    "Tags: {key} is a transitive tag of the calling session"
+                )));
             }
             let tags = session.claims.tags.iter().filter(|(other, _)| other.eq_ignore_ascii_case(key));
             self.tags.extend(tags.cloned());
@@ -189,9 +191,12 @@ pub(super) async fn give(
         ..new_claims(&call, wish.seconds)
     };
     let (name, session) = (&role.principal.name, &claims.name);
-    let who = Element::of("AssumedRoleUser", [
-        Element::text("AssumedRoleId", format!("{}:{session}", role.principal.id)),
-        Element::text("Arn", format!("arn:aws:sts::{account}:assumed-role/{name}/{session}")),
-    ]);
+    let who = Element::of(
+        "AssumedRoleUser",
+        [
+            Element::text("AssumedRoleId", format!("{}:{session}", role.principal.id)),
+            Element::text("Arn", format!("arn:aws:sts::{account}:assumed-role/{name}/{session}")),
+        ],
+    );
     Ok(vec![credentials(&call, claims)?, who])
 }

@@ -39,7 +39,8 @@ pub(super) async fn assume_role(
     wish.provided = provided(&provider, &arn, &subject, &claims);
     let role_arn = form.get("RoleArn")?;
     let role = find_role(&call, role_arn);
-    let trusts = |role: &Arc<Actor>| wish.actions(ACTION).all(|action| trusts(&call, role, &arn, action, &wish));
+    let trusts =
+        |role: &Arc<Actor>| wish.actions(ACTION).all(|action| trusts(&call, role, &arn, action, &wish));
     let Some(role) = role.filter(trusts) else {
         return Err(Fault::denied(format!("Not authorized to perform {ACTION} on {role_arn}")));
     };
@@ -67,7 +68,9 @@ async fn believe(service: &Service, call: &QueryCall, token: &str) -> Result<(Oi
     let source = KeySource::Issuer(iam::issuer(&provider.url));
     let claims = web_identity::verify(&*service.surroundings().key_sets, &source, token, &expectation).await;
     let claims = claims.map_err(|disbelief| match disbelief {
-        Disbelief::Refused(Refusal::Expired) => Fault::new(400, "ExpiredTokenException", disbelief.to_string()),
+        Disbelief::Refused(Refusal::Expired) => {
+            Fault::new(400, "ExpiredTokenException", disbelief.to_string())
+        }
         Disbelief::Refused(refusal) => invalid(&refusal.to_string()),
         Disbelief::Unreachable => Fault::new(400, "IDPCommunicationError", disbelief.to_string()),
     })?;
