@@ -134,6 +134,7 @@ fn event(sequence: i64) -> Event {
         audience: Audience::members(Key([1; 16])),
         changes: Vec::new(),
         message: None,
+        reason: None,
         payload: "{}".to_owned(),
     }
 }
