@@ -157,6 +157,10 @@ def test_a_processor_that_is_not_there_has_its_fallback_decide(serve):
         world.send(continuing, ana, "let through")
         session.next_of("PENDING_CREATE_CHANNEL_MESSAGE")
         assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "let through"
+    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
+        measured = answer.read().decode()
+    assert 'carillon_processor_calls_total{result="failed"} 4' in measured
+    assert 'carillon_processor_gates{state="open"} 1' in measured
     # Operators are told whatever the fallback is.
     eventually(lambda: server.log.read_text().count("ProcessorInvocationFailure"), 2)
 

@@ -36,6 +36,12 @@ pub(crate) struct Flows {
     tasks: TaskTracker,
 }
 
+impl std::fmt::Debug for Flows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flows").field("under_way", &self.under_way()).finish_non_exhaustive()
+    }
+}
+
 impl Flows {
     /// Starts to look for calls.
     pub(crate) fn start(
@@ -56,6 +62,16 @@ impl Flows {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+
+    /// What calls go to.
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// Calls that are being made, or wait for their turn.
+    pub(crate) fn under_way(&self) -> usize {
+        CALLS_MAX - self.calls.available_permits()
     }
 
     async fn look(self: Arc<Self>, bells: Arc<Bells>) {

@@ -26,6 +26,7 @@ use http::request::Parts;
 use crate::answer::{Refusal, last};
 use crate::clock::SystemClock;
 use crate::jobs::Jobs;
+use crate::metrics::Metrics;
 use body::Fault;
 pub(crate) use listener::{Listening, bind, serve};
 
@@ -35,6 +36,7 @@ pub(crate) struct Front {
     hub: Arc<Hub>,
     clock: Arc<SystemClock>,
     jobs: Arc<Jobs>,
+    metrics: Metrics,
     /// Two at once would each add to what the other is about to replace.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -47,9 +49,10 @@ impl Front {
         hub: Arc<Hub>,
         clock: Arc<SystemClock>,
         jobs: Arc<Jobs>,
+        metrics: Metrics,
     ) -> Arc<Self> {
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
-        Arc::new(Self { service, hub, clock, jobs, moving, stopping })
+        Arc::new(Self { service, hub, clock, jobs, metrics, moving, stopping })
     }
 
     /// From here on it is not ready, so that balancers send nobody new.
@@ -63,7 +66,8 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
     let mut router = Router::new()
         .route("/connect", any(connect::open))
         .route("/_carillon/health/live", get(own::live))
-        .route("/_carillon/health/ready", get(own::ready));
+        .route("/_carillon/health/ready", get(own::ready))
+        .route("/_carillon/metrics", get(own::metrics));
     if test_clock {
         router = router.route("/_carillon/clock", post(own::advance));
     }

@@ -21,6 +21,7 @@ mod jobs;
 mod key_sets;
 mod log;
 mod master_key;
+mod metrics;
 mod private_file;
 mod request;
 mod stop;

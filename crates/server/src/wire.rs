@@ -25,6 +25,7 @@ use crate::http::{Front, Listening, bind, router, serve};
 use crate::jobs::{Bells, Jobs};
 use crate::key_sets::FetchedKeySets;
 use crate::master_key::{self, Origin};
+use crate::metrics::Metrics;
 use crate::stop::StopSignal;
 use crate::tls::Tls;
 
@@ -107,7 +108,8 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
     let targets = flows::targets(settings.targets.clone(), settings.patience)?;
     let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
-    let front = Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone());
+    let metrics = Metrics::new(flows.clone());
+    let front = Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone(), metrics);
     let routes = router(front.clone(), settings.test_clock);
     let mut listening = Vec::new();
     let ca = tls.as_ref().and_then(|tls| tls.ca.clone());

@@ -32,6 +32,17 @@ struct State {
     closed_until: Option<Instant>,
 }
 
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// The target took it.
+    Taken,
+    /// It was made, and failed.
+    Failed(Failure),
+    /// It was not even made.
+    NotMade(Failure),
+}
+
 impl Default for Gate {
     fn default() -> Self {
         Self { calls: Semaphore::new(CALLS_MAX), state: Mutex::default() }
@@ -39,34 +50,43 @@ impl Default for Gate {
 }
 
 impl Gate {
+    /// Whether nobody is let through at present.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed_until.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Makes a call, if the gate lets it through, within a time. What is wrong with the call itself says nothing of
     /// the target.
     pub(crate) async fn pass(
         &self,
         within: Duration,
         call: impl Future<Output = Result<(), Failure>>,
-    ) -> Result<(), Failure> {
-        self.knock()?;
-        let Ok(_permit) = timeout(within, self.calls.acquire()).await else { return Err(TIMED_OUT) };
+    ) -> Passed {
+        if !self.knock() {
+            return Passed::NotMade(CLOSED);
+        }
+        let Ok(_permit) = timeout(within, self.calls.acquire()).await else {
+            return Passed::NotMade(TIMED_OUT);
+        };
         let result = timeout(within, call).await.unwrap_or(Err(TIMED_OUT));
-        self.note(&result);
-        result
+        self.note(result);
+        result.map_or_else(Passed::Failed, |()| Passed::Taken)
     }
 
-    fn knock(&self) -> Result<(), Failure> {
+    fn knock(&self) -> bool {
         let mut state = self.state();
         match state.closed_until {
-            Some(until) if Instant::now() < until => Err(CLOSED),
+            Some(until) if Instant::now() < until => false,
             Some(_) => {
                 // One is let through; the others wait for what becomes of it.
                 state.closed_until = Some(Instant::now() + CLOSED_MIN);
-                Ok(())
+                true
             }
-            None => Ok(()),
+            None => true,
         }
     }
 
-    fn note(&self, result: &Result<(), Failure>) {
+    fn note(&self, result: Result<(), Failure>) {
         let mut state = self.state();
         match result {
             Err(failure) if !failure.permanent => {
@@ -107,27 +127,32 @@ mod tests {
             .await
         };
         for _ in 0..FAILURES_MAX {
-            assert_eq!(call(Err(DOWN)).await, Err(DOWN));
+            assert!(!gate.is_closed());
+            assert_eq!(call(Err(DOWN)).await, Passed::Failed(DOWN));
         }
-        assert_eq!(call(Ok(())).await, Err(CLOSED));
+        assert_eq!((call(Ok(())).await, gate.is_closed()), (Passed::NotMade(CLOSED), true));
         assert_eq!(calls.load(Ordering::Relaxed), FAILURES_MAX);
         tokio::time::advance(CLOSED_MIN).await;
-        assert_eq!(call(Err(DOWN)).await, Err(DOWN), "one is let through");
+        assert_eq!(call(Err(DOWN)).await, Passed::Failed(DOWN), "one is let through");
         tokio::time::advance(CLOSED_MIN).await;
-        assert_eq!(call(Ok(())).await, Err(CLOSED), "and the time doubles");
+        assert_eq!(call(Ok(())).await, Passed::NotMade(CLOSED), "and the time doubles");
         tokio::time::advance(CLOSED_MIN).await;
-        assert_eq!((call(Ok(())).await, call(Ok(())).await), (Ok(()), Ok(())), "it is open again");
+        assert_eq!(
+            (call(Ok(())).await, call(Ok(())).await),
+            (Passed::Taken, Passed::Taken),
+            "it is open again"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_wrong_with_a_call_does_not_close_the_gate_and_silence_does() {
         let gate = Gate::default();
         for _ in 0..2 * FAILURES_MAX {
-            assert_eq!(gate.pass(WITHIN, async { Err(WRONG) }).await, Err(WRONG));
+            assert_eq!(gate.pass(WITHIN, async { Err(WRONG) }).await, Passed::Failed(WRONG));
         }
         for _ in 0..FAILURES_MAX {
-            assert_eq!(gate.pass(WITHIN, std::future::pending()).await, Err(TIMED_OUT));
+            assert_eq!(gate.pass(WITHIN, std::future::pending()).await, Passed::Failed(TIMED_OUT));
         }
-        assert_eq!(gate.pass(WITHIN, async { Ok(()) }).await, Err(CLOSED));
+        assert_eq!(gate.pass(WITHIN, async { Ok(()) }).await, Passed::NotMade(CLOSED));
     }
 }

@@ -10,13 +10,14 @@ mod native;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use carillon_model::Timestamp;
 use carillon_model::channel_flow::Failure;
 use moka::sync::Cache;
 
-use gate::Gate;
+use gate::{Gate, Passed};
 use lambda::Lambda;
 pub use native::Native;
 
@@ -29,7 +30,26 @@ pub struct Targets {
     http: reqwest::Client,
     lambda: Lambda,
     gates: Cache<String, Arc<Gate>>,
+    calls: Counts,
     timeout: Duration,
+}
+
+#[derive(Default)]
+struct Counts {
+    taken: AtomicU64,
+    failed: AtomicU64,
+    not_made: AtomicU64,
+}
+
+/// What became of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls {
+    /// The target took it.
+    pub taken: u64,
+    /// It was made, and failed.
+    pub failed: u64,
+    /// It was not even made, because the target keeps failing, or is called too often at once.
+    pub not_made: u64,
 }
 
 impl Targets {
@@ -41,18 +61,37 @@ impl Targets {
             .build()
             .map_err(|error| format!("no HTTP client: {error}"))?;
         let gates = Cache::new(GATES_LEN_MAX);
-        Ok(Self { native, http, lambda: Lambda::new(timeout), gates, timeout })
+        Ok(Self { native, http, lambda: Lambda::new(timeout), gates, calls: Counts::default(), timeout })
     }
 
     /// Calls a function with a JSON payload, and does not wait for more than that it was taken.
     pub async fn invoke(&self, function: &str, payload: &str, now: Timestamp) -> Result<(), Failure> {
         let gate = self.gates.get_with_by_ref(function, Arc::default);
-        gate.pass(self.timeout, async {
+        let call = async {
             match self.native.get(function) {
                 Some(native) => native.call(&self.http, payload, now).await,
                 None => self.lambda.call(function, payload).await,
             }
-        })
-        .await
+        };
+        let (count, result) = match gate.pass(self.timeout, call).await {
+            Passed::Taken => (&self.calls.taken, Ok(())),
+            Passed::Failed(failure) => (&self.calls.failed, Err(failure)),
+            Passed::NotMade(failure) => (&self.calls.not_made, Err(failure)),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// What became of all calls so far.
+    pub fn calls(&self) -> Calls {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { taken, failed, not_made } = &self.calls;
+        Calls { taken: of(taken), failed: of(failed), not_made: of(not_made) }
+    }
+
+    /// How many targets can be called, and how many are left alone for a while.
+    pub fn gates(&self) -> (usize, usize) {
+        let closed = self.gates.iter().filter(|(_, gate)| gate.is_closed()).count();
+        (self.gates.iter().count() - closed, closed)
     }
 }

@@ -1,20 +1,21 @@
-//! What Carillon adds of its own, under `/_carillon/`: health, and the clock of tests.
+//! What Carillon adds of its own, under `/_carillon/`: health, metrics, and the clock of tests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use carillon_service::Clock as _;
 use carillon_store::Error as StoreError;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{Front, body};
 use crate::answer::{Refusal, json as answer};
-use crate::clock;
+use crate::{clock, metrics};
 
 /// How long the store may take to answer before the server counts as not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +33,12 @@ const NOT_A_STEP: Refusal = Refusal {
     exception: "BadRequestException",
     code: "BadRequest",
     message: "The body must be {\"advance_seconds\": N}, with N from 0 to a hundred years",
+};
+const NOT_MEASURED: Refusal = Refusal {
+    status: StatusCode::INTERNAL_SERVER_ERROR,
+    exception: "ServiceFailureException",
+    code: "ServiceFailure",
+    message: "What is measured could not be written",
 };
 const NOT_MOVED: Refusal = Refusal {
     status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -61,6 +68,14 @@ pub(super) async fn ready(State(front): State<Arc<Front>>) -> Response {
         }
         Err(_) => waiting("the store does not answer"),
     }
+}
+
+/// What is measured, for Prometheus.
+pub(super) async fn metrics(State(front): State<Arc<Front>>) -> Response {
+    let Ok(text) = front.metrics.text() else { return NOT_MEASURED.answer(&front.service.new_id()) };
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    response
 }
 
 /// Nothing else.
