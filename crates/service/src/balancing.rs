@@ -37,8 +37,9 @@ fn donor_rest(elastic: ElasticChannelConfiguration) -> i64 {
     minimum(elastic).max((elastic.target_memberships_per_sub_channel.get() + 1) / 2)
 }
 
-/// The sub-channel with room for a newcomer, and for how many: found by an index, however many there are. It is the fullest that is not full, because few full ones serve everybody better than many empty
-/// ones; else one that was about to be dissolved; else a new one, whose event takes the channel's present number.
+/// The sub-channel with room for a newcomer, and for how many: found by an index, however many there are. It is the
+/// fullest that is not full, because few full ones serve everybody better than many empty ones; else one that was
+/// about to be dissolved; else a new one, whose event takes the channel's present number.
 pub(crate) fn find_room(
     tx: &mut Tx,
     channel: &mut Channel,

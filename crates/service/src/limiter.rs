@@ -94,7 +94,7 @@ impl Limiter {
         if *identity {
             self.take(Rate::IdentityCalls, Scope::Account, "", "")?;
         }
-        let bearer = operation.bearer().map(|bearer| bearer.as_str());
+        let bearer = operation.bearer().map(carillon_model::IdentityArn::as_str);
         if let Some(bearer) = bearer {
             self.take(Rate::BearerCalls, Scope::Bearer, "", bearer)?;
         }

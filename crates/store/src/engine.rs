@@ -342,7 +342,7 @@ pub(crate) fn several<'a>(
     if count == 1 {
         return one;
     }
-    let last = values[values.len() - 1];
-    values.extend(std::iter::repeat_n(last, MANY.saturating_sub(count)));
+    let filler = values[values.len() - 1];
+    values.extend(std::iter::repeat_n(filler, MANY.saturating_sub(count)));
     all
 }

@@ -164,8 +164,8 @@ pub fn set_expiration(
     Ok(tx.execute(sql, values![key, days, criterion])? == 1)
 }
 
-/// Counts a channel that these identities, at most [`crate::LIST_LEN_MAX`], are about to join, and holds them, so that none of them
-/// is deleted meanwhile; false when one of them was.
+/// Counts a channel that these identities, at most [`crate::LIST_LEN_MAX`], are about to join, and holds them, so
+/// that none of them is deleted meanwhile; false when one of them was.
 pub fn join(tx: &mut Tx, keys: &[Key]) -> Result<bool> {
     static ONE: LazyLock<String> = LazyLock::new(|| join_sql(1));
     static ALL: LazyLock<String> = LazyLock::new(|| join_sql(MANY));

@@ -42,8 +42,8 @@ pub struct Candidate {
     pub is_member: bool,
 }
 
-/// Those of up to [`crate::LIST_LEN_MAX`] users, or bots, of one app instance who exist, to be added to a channel in the sub-channel
-/// that a request names, if it does. One read, however many they are.
+/// Those of up to [`crate::LIST_LEN_MAX`] users, or bots, of one app instance who exist, to be added to a channel
+/// in the sub-channel that a request names, if it does. One read, however many they are.
 pub fn find_candidates(
     tx: &mut Tx,
     channel: Key,

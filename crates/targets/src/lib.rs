@@ -67,12 +67,13 @@ impl Targets {
     /// Calls a function with a JSON payload, and does not wait for more than that it was taken.
     pub async fn invoke(&self, function: &str, payload: &str, now: Timestamp) -> Result<(), Failure> {
         let gate = self.gates.get_with_by_ref(function, Arc::default);
-        let call = async {
+        // Boxed, because the future of an SDK's call is large, and thousands may wait.
+        let call = Box::pin(async {
             match self.native.get(function) {
                 Some(native) => native.call(&self.http, payload, now).await,
                 None => self.lambda.call(function, payload).await,
             }
-        };
+        });
         let (count, result) = match gate.pass(self.timeout, call).await {
             Passed::Taken => (&self.calls.taken, Ok(())),
             Passed::Failed(failure) => (&self.calls.failed, Err(failure)),

@@ -160,7 +160,8 @@ fn a_change_of_policy_is_in_force_at_once(world: &mut World) {
 
 #[engine_test]
 fn secrets_are_sealed_and_survive_a_restart(world: &mut World) {
-    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:ListAppInstances","Resource":"*"}}"#;
+    let policy = r#"{"Version":"2012-10-17","Statement":
+        {"Effect":"Allow","Action":"chime:ListAppInstances","Resource":"*"}}"#;
     let user = new_user(world, "ops", policy);
     let secret = user.secret.clone();
     let sealed = world.step(|tx, _| Ok(carillon_store::iam::access_key::all(tx)?));
