@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from harness.provider import KEY_BITS, Provider
 from harness.server import ACCOUNT, REGION, Credentials, Server, environment
 from harness.session import Session
-from harness.world import World, refused
+from harness.world import World, refused, token
 
 EXPIRED = 4001
 FORBIDDEN = 4003
@@ -203,7 +203,7 @@ def test_a_key_is_rotated_and_deactivated(server, world, iam):
         clients[0].list_app_instances()
     clients[1].list_app_instances()
     with refused("Forbidden"):
-        clients[1].create_app_instance(Name="No", ClientRequestToken="t")
+        clients[1].create_app_instance(Name="No", ClientRequestToken=token())
     listed = iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
     assert {key["AccessKeyId"]: key["Status"] for key in listed} == {
         keys[0]["AccessKeyId"]: "Inactive",
@@ -302,7 +302,7 @@ def test_the_command_line(server):
     keys = {
         "AWS_ACCESS_KEY_ID": server.credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": server.credentials.secret_access_key,
-        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": server.http_url,
     }
 

@@ -158,13 +158,12 @@ def bots(scene: Scene) -> Items:
 
 @lists("ListAppInstanceUserEndpoints")
 def endpoints(scene: Scene) -> Items:
-    def make(_number: int) -> str:
+    def make(number: int) -> str:
         registered = scene.server.identity.register_app_instance_user_endpoint(
             AppInstanceUserArn=scene.ana,
             Type="GCM",
             ResourceArn=PUSH_APPLICATION,
-            # A device that registers again gives its earlier endpoint up.
-            EndpointAttributes={"DeviceToken": token()},
+            EndpointAttributes={"DeviceToken": f"device-{number}"},
             ClientRequestToken=token(),
         )
         return registered["EndpointId"]
