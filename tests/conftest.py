@@ -1,7 +1,7 @@
 """Fixtures: the engine, a server on it, and an app instance of one's own there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -36,6 +36,23 @@ def own_server(engine, tmp_path) -> Iterator[Server]:
     server = Server(tmp_path, engine).start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def exchanging(engine, tmp_path) -> Iterator[Callable[..., Server]]:
+    """Starts a server with these flags and these settings of the exchange."""
+    started: list[Server] = []
+
+    def start(*flags: str, **settings: str) -> Server:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        environment = {f"CARILLON_EXCHANGE_{name.upper()}": value for name, value in settings.items()}
+        started.append(Server(folder, engine, *flags, **environment))
+        return started[-1].start()
+
+    yield start
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 
 pub(crate) mod body;
 mod connect;
+mod exchange;
 mod listener;
 mod own;
 
@@ -25,6 +26,7 @@ use http::request::Parts;
 
 use crate::answer::{Refusal, last};
 use crate::clock::SystemClock;
+use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use body::Fault;
@@ -37,6 +39,8 @@ pub(crate) struct Front {
     clock: Arc<SystemClock>,
     jobs: Arc<Jobs>,
     metrics: Metrics,
+    /// The exchange of credentials, if there is one.
+    exchange: Option<Arc<Exchange>>,
     /// Two at once would each add to what the other is about to replace.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -50,9 +54,10 @@ impl Front {
         clock: Arc<SystemClock>,
         jobs: Arc<Jobs>,
         metrics: Metrics,
+        exchange: Option<Arc<Exchange>>,
     ) -> Arc<Self> {
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
-        Arc::new(Self { service, hub, clock, jobs, metrics, moving, stopping })
+        Arc::new(Self { service, hub, clock, jobs, metrics, exchange, moving, stopping })
     }
 
     /// From here on it is not ready, so that balancers send nobody new.
@@ -70,6 +75,9 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon/metrics", get(own::metrics));
     if test_clock {
         router = router.route("/_carillon/clock", post(own::advance));
+    }
+    if front.exchange.is_some() {
+        router = router.route("/_carillon/creds", post(exchange::creds).options(exchange::preflight));
     }
     router
         .route("/_carillon", any(own::missing))

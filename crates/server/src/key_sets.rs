@@ -60,7 +60,7 @@ struct Known {
     paid_until_ms: i64,
 }
 
-/// The part of an OpenID configuration that matters.
+/// The part of a provider's configuration that matters.
 #[derive(Deserialize)]
 struct Discovered {
     issuer: String,

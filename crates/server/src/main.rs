@@ -15,6 +15,7 @@ mod credentials;
 mod data_dir;
 mod demo;
 mod error;
+mod exchange;
 mod flows;
 mod http;
 mod jobs;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use carillon_auth::KeyRing;
 use carillon_delivery::Hub;
-use carillon_model::Key;
+use carillon_model::{AppInstanceArn, Key};
 use carillon_service::{Clock, Service};
 use carillon_store::{Committed, Location, Sink, Store};
 use rand::rngs::{StdRng, SysRng};
@@ -20,6 +20,7 @@ use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::exchange::Exchange;
 use crate::flows::Flows;
 use crate::http::{Front, Listening, bind, router, serve};
 use crate::jobs::{Bells, Jobs};
@@ -54,6 +55,7 @@ pub(crate) struct Running {
     front: Arc<Front>,
     hub: Arc<Hub>,
     listening: Vec<Listening>,
+    exchange: Option<Arc<Exchange>>,
     access: Watch,
     jobs: Arc<Jobs>,
     flows: Arc<Flows>,
@@ -88,6 +90,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
 
     let clock = start_clock(settings, &store).await?;
     let node = Key::random(random.random());
+    let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
     let service = Arc::new(Service::new(carillon_service::Settings {
         store,
         home: settings.home.clone(),
@@ -95,24 +98,24 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         random,
         root: root.to_root(),
         keys,
-        key_sets: Arc::new(FetchedKeySets::new(clock.clone())?),
+        key_sets: key_sets.clone(),
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
         quotas: settings.quotas,
         rates: settings.rates,
         public_host: public_host.as_str().to_owned(),
     }));
-    let refreshed = service.refresh_access().await;
-    refreshed.map_err(|error| Error::failure(format!("who may sign cannot be read: {error}")))?;
+    open_access(&service).await?;
     let access = Watch::start(service.clone());
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
     let targets = flows::targets(settings.targets.clone(), settings.patience)?;
     let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
     let metrics = Metrics::new(flows.clone());
-    let front = Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone(), metrics);
+    let exchange = start_exchange(settings, &key_sets, &clock);
+    let front =
+        Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone(), metrics, exchange.clone());
     let routes = router(front.clone(), settings.test_clock);
-    let mut listening = Vec::new();
-    let ca = tls.as_ref().and_then(|tls| tls.ca.clone());
+    let (mut listening, ca) = (Vec::new(), tls.as_ref().and_then(|tls| tls.ca.clone()));
     for (port, tls) in [(plain, None), (secure, tls.map(|tls| tls.config))] {
         let Some(port) = port else { continue };
         tracing::info!(address = %port.address, tls = tls.is_some(), "listening");
@@ -130,6 +133,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         front,
         hub,
         listening,
+        exchange,
         access,
         jobs,
         flows,
@@ -139,6 +143,13 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
 }
 
 impl Running {
+    /// The exchange is for this app instance, where no other is named.
+    pub(crate) fn prefer(&self, demo: &AppInstanceArn) {
+        if let Some(exchange) = &self.exchange {
+            exchange.prefer(demo.clone());
+        }
+    }
+
     /// Runs until a signal says to stop, then takes the server apart.
     pub(crate) async fn run(mut self) {
         let signal = self.stop.received().await;
@@ -196,6 +207,35 @@ fn open_keys(settings: &Settings, data_dir: &Path, root: &RootKey, random: &mut 
     let shares_root = RootKey::from_environment()?.is_some();
     let origin = if shares_store && shares_root { Origin::Shared(root) } else { Origin::Random };
     master_key::open(data_dir, &origin, random)
+}
+
+/// The exchange of credentials, if there is one.
+fn start_exchange(
+    settings: &Settings,
+    key_sets: &Arc<FetchedKeySets>,
+    clock: &Arc<SystemClock>,
+) -> Option<Arc<Exchange>> {
+    let exchange = settings.exchange.clone()?;
+    Some(Arc::new(Exchange::new(exchange, key_sets.clone(), clock.clone())))
+}
+
+/// Reads who may sign, whose secrets are sealed with the first master key from here on.
+async fn open_access(service: &Service) -> Result<()> {
+    let unread = |error| Error::failure(format!("who may sign cannot be read: {error}"));
+    let resealed = service.reseal().await.map_err(unread)?;
+    if 0 < resealed.unreadable {
+        let sentence = format!(
+            "no master key opens {} of the access keys in the store, so whoever has them would be turned away",
+            resealed.unreadable
+        );
+        return Err(Error::failure(sentence).hint(
+            "Give the key that they were sealed with too, after the new one: CARILLON_MASTER_KEY=new,old",
+        ));
+    }
+    if 0 < resealed.sealed {
+        tracing::info!(secrets = resealed.sealed, "sealed anew with the first master key");
+    }
+    service.refresh_access().await.map_err(unread)
 }
 
 /// Opens the store, on a thread that may wait.

@@ -7,9 +7,11 @@
 //! The gate knows actions and the ARNs that they are checked on (`rules`). It does not know whether what an ARN
 //! names exists, nor the roles of the chat: those are the second gate.
 
+mod built_in;
 mod caller;
 mod document;
 mod gate;
+mod reseal;
 pub(crate) mod rules;
 mod session;
 mod snapshot;
@@ -22,8 +24,10 @@ use carillon_model::Timestamp;
 use carillon_store::Store;
 use futures_util::lock::Mutex;
 
+pub(crate) use built_in::{APP_INSTANCE_TAG, USER_TAG};
 pub(crate) use caller::{Caller, Portrait};
 pub(crate) use gate::{Denied, Gate, Surrounding, Verdict, verdict, verdict_of_trusted};
+pub use reseal::Resealed;
 pub(crate) use session::{Claims, Sessions, TOKEN_BYTES_MAX};
 pub(crate) use snapshot::{Actor, Snapshot, arn};
 
@@ -93,7 +97,10 @@ impl Access {
         let session = session.ok_or(NoSecret::Unknown)?;
         let actor = match &session.claims.principal {
             None => None,
-            Some(id) => Some(self.current.load().find(id).ok_or(NoSecret::Unknown)?),
+            Some(id) => {
+                let found = built_in::find(id).or_else(|| self.current.load().find(id));
+                Some(found.ok_or(NoSecret::Unknown)?)
+            }
         };
         let revoked_before = actor.as_ref().and_then(|actor| actor.revoked_before());
         let revoked = revoked_before.is_some_and(|before| session.issued_at() < before);

@@ -20,6 +20,7 @@ mod cors;
 mod destruction;
 pub mod dispatch;
 pub mod error;
+pub mod exchange;
 pub mod flow;
 mod identities;
 pub mod jobs;
@@ -44,5 +45,6 @@ mod tags;
 mod testing;
 pub mod web_identity;
 
+pub use access::Resealed;
 pub use clock::Clock;
 pub use service::{RootCredentials, Service, Settings};

@@ -28,6 +28,7 @@ use crate::service::Service;
 use call::QueryCall;
 use fault::{Fault, Result};
 use form::Form;
+pub(crate) use sts::give_to_user;
 use xml::Element;
 
 /// The region that clients sign for when they take the two services for global ones, besides our own.

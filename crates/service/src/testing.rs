@@ -24,6 +24,7 @@ use rand::rngs::StdRng;
 
 use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
+use crate::exchange::{Exchanged, Person, Role};
 use crate::flow::processors::Processors;
 use crate::flow::{Invocation, Patience};
 use crate::jobs;
@@ -269,6 +270,11 @@ impl World {
         let request = self.signed(service, ("POST", "/", ""), &[], pairs.join("&").as_bytes());
         let response = futures(self.service.handle(request));
         (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+    }
+
+    /// Credentials for somebody whom an application vouches for, or nobody knows.
+    pub(crate) fn exchange(&mut self, person: &Person, role: Role) -> Exchanged {
+        futures(self.service.exchange(&self.instance, person, role)).unwrap()
     }
 
     /// Opens a socket, as far as the service is concerned.

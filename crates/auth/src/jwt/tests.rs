@@ -161,7 +161,7 @@ fn every_accepted_algorithm_verifies_and_only_with_its_own_key() {
 #[test]
 fn a_token_cannot_choose_how_it_is_believed() {
     let jwk = rsa_jwk(0, "one");
-    let keys = set(&[jwk.clone()]);
+    let keys = set(std::slice::from_ref(&jwk));
     let public_keys = [
         RSA[0].public_key().as_ref().to_vec(),
         jwk.to_string().into_bytes(),

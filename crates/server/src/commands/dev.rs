@@ -16,6 +16,7 @@ pub(crate) fn run(written: Written) -> Result<ExitStatus> {
     log::start(&settings)?;
     wire::run(&settings, async |running| {
         let demo = Demo::open(&running.service, &*running.clock, &running.root, &settings.home).await?;
+        running.prefer(&demo.app_instance);
         let mut stdout = std::io::stdout().lock();
         // Where stdout is closed nobody wants to know, and the server runs all the same.
         let _ = stdout.write_all(welcome(running, &demo, settings.home.region()).as_bytes());
@@ -49,6 +50,10 @@ aws chime-sdk-messaging send-channel-message --channel-arn {channel} --chime-bea
   --type STANDARD --persistence PERSISTENT --content 'Hello, Bob'
 aws chime-sdk-messaging list-channel-messages --channel-arn {channel} --chime-bearer {bob}
 
+# Or be somebody new, as a web page would; the answer has credentials of a user:
+
+curl --request POST {endpoint}/_carillon/creds
+
 # The demo:
 
 #   app instance  {instance}
@@ -56,6 +61,7 @@ aws chime-sdk-messaging list-channel-messages --channel-arn {channel} --chime-be
 #   bob           {bob}
 #   channel       {channel}
 ",
+        endpoint = endpoint(running.http, running.https),
         bob = demo.bob,
         instance = demo.app_instance,
     );

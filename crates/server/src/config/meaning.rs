@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use carillon_model::arn::Home;
 use carillon_service::flow::Patience;
@@ -16,6 +17,7 @@ use super::Written;
 use super::flows::{Processor, Target};
 use super::limits::Preset;
 use crate::error::{Error, Result};
+use crate::exchange;
 
 /// How the server is to run.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) quotas: Quotas,
     /// How often each operation may be called.
     pub(crate) rates: Rates,
+    /// Who may have credentials for an application's own token; nobody, where there is nothing.
+    pub(crate) exchange: Option<Arc<exchange::Settings>>,
     /// Whether tests may move the clock.
     pub(crate) test_clock: bool,
     /// How long processors are tried.
@@ -95,15 +99,16 @@ pub(crate) struct PublicHost {
 impl Settings {
     /// Reads what was written for a server in earnest.
     pub(crate) fn read(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Generous)
+        Self::read_from(written, Preset::Generous, "off")
     }
 
-    /// Reads what was written for a server to develop with: it has no rates unless they are asked for.
+    /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
+    /// may have credentials.
     pub(crate) fn read_for_dev(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Off)
+        Self::read_from(written, Preset::Off, "anonymous")
     }
 
-    fn read_from(written: Written, preset: Preset) -> Result<Self> {
+    fn read_from(written: Written, preset: Preset, exchange_mode: &str) -> Result<Self> {
         let written = written.with_file()?;
         let (quotas, rates) = written.limits.read(preset)?;
         let data_dir = written.data_dir.unwrap_or_else(|| PathBuf::from("carillon-data"));
@@ -126,6 +131,7 @@ impl Settings {
         check_bus(written.bus.as_deref().unwrap_or("local"))?;
         let region = written.region.as_deref().unwrap_or("us-east-1");
         let account = written.account_id.as_deref().unwrap_or("000000000000");
+        let home = read_home(region, account)?;
         Ok(Self {
             data_dir,
             http,
@@ -133,12 +139,13 @@ impl Settings {
             certificate,
             public_host,
             store,
-            home: read_home(region, account)?,
             patience: written.flows.patience()?,
             targets: written.targets,
             processors: written.processors,
             quotas,
             rates,
+            exchange: written.exchange.read(&home, exchange_mode)?.map(Arc::new),
+            home,
             test_clock: written.test_clock.unwrap_or_default(),
             log: written.log.unwrap_or_else(|| "info".to_owned()),
             log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,

@@ -16,6 +16,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::exchange::Exchange;
 use super::flows::{Flows, Processor, Target};
 use super::limits::Limits;
 use crate::error::{Error, Result};
@@ -84,6 +85,9 @@ pub(crate) struct Written {
     /// How much of each thing there may be, and how often.
     #[command(flatten)]
     pub(crate) limits: Limits,
+    /// Who may have credentials for an application's own token.
+    #[arg(skip)]
+    pub(crate) exchange: Exchange,
     /// A carillon.toml, whose keys are these options with _ for - [default: none].
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -93,11 +97,13 @@ pub(crate) struct Written {
 impl Written {
     /// All that was written, with the file that it names.
     pub(crate) fn with_file(self) -> Result<Self> {
-        let Some(path) = self.config.clone() else { return Ok(self) };
+        let exchange = Exchange::from_environment().or(self.exchange.clone());
+        let here = Self { exchange, ..self };
+        let Some(path) = here.config.clone() else { return Ok(here) };
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Error::usage(format!("the configuration {} cannot be read: {error}", path.display()))
         })?;
-        Ok(self.or(Self::parse(&path, &text)?))
+        Ok(here.or(Self::parse(&path, &text)?))
     }
 
     /// What is written here, and for the rest what is written there.
@@ -120,6 +126,7 @@ impl Written {
             processors: there.processors,
             flows: there.flows,
             limits: self.limits.or(there.limits),
+            exchange: self.exchange.or(there.exchange),
             config: self.config.or(there.config),
         }
     }

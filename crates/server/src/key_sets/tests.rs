@@ -1,5 +1,6 @@
 //! A provider on loopback, which counts how often it is asked and answers what the test wants.
 
+use std::future::{Ready, ready};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use axum::Router;
@@ -61,10 +62,11 @@ impl Scene {
         scene
     }
 
-    async fn reply(State(answers): State<Arc<Answers>>) -> Response {
+    fn reply(State(answers): State<Arc<Answers>>) -> Ready<Response> {
         answers.asked.fetch_add(1, Ordering::Relaxed);
         let (status, body) = answers.answer.lock().unwrap().clone();
-        Response::builder().status(status).header("location", "/elsewhere").body(Body::from(body)).unwrap()
+        let response = Response::builder().status(status).header("location", "/elsewhere");
+        ready(response.body(Body::from(body)).unwrap())
     }
 
     fn answer(&self, status: u16, body: Vec<u8>) {

@@ -4,6 +4,7 @@
 //! a session is kept.
 
 mod assume;
+mod user;
 mod web_identity;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::form::Form;
 use super::xml::Element;
 use crate::access::{Claims, TOKEN_BYTES_MAX};
 use crate::service::Service;
+pub(crate) use user::give_to_user;
 
 /// The action that needs no signature: the token that it carries says who asks.
 pub(super) const WEB_IDENTITY: &str = "AssumeRoleWithWebIdentity";

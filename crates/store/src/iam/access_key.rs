@@ -56,6 +56,12 @@ pub fn set_active(tx: &mut Tx, principal: &str, id: &str, active: bool) -> Resul
     Ok(tx.execute(sql, values![principal, id, active])? == 1)
 }
 
+/// Up to `limit` ids and sealed secrets of keys whose ids follow `after`.
+pub fn list_sealed(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<(String, Vec<u8>)>> {
+    let sql = "SELECT id, secret FROM iam_access_key WHERE $1 < id ORDER BY id LIMIT $2";
+    tx.rows(sql, values![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// Replaces the sealed secret of a key: the key that seals has changed.
 pub fn reseal(tx: &mut Tx, id: &str, sealed_secret: &[u8]) -> Result<()> {
     tx.defer("UPDATE iam_access_key SET secret = $2 WHERE id = $1", values![id, sealed_secret])

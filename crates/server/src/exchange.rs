@@ -1,0 +1,143 @@
+//! The exchange: whom an application's token names, and whether they may ask again so soon.
+//!
+//! HTTP stands before it, and the service, which makes users and credentials, behind it. It knows neither.
+
+mod bucket;
+
+use std::sync::{Arc, OnceLock};
+
+use carillon_auth::jwt::{Claims, Expectation, KeySet, Refusal, Token};
+use carillon_model::AppInstanceArn;
+use carillon_service::exchange::{Person, Role};
+use carillon_service::web_identity::{Disbelief, KeySets, KeySource, verify};
+use carillon_service::{Clock, Service};
+
+pub(crate) use bucket::Buckets;
+
+/// How it is set up.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Whose tokens are taken.
+    pub(crate) trust: Trust,
+    /// The app instance, where one is named.
+    pub(crate) app_instance: Option<AppInstanceArn>,
+    /// For whom tokens must be made; none, and they may be made for anybody.
+    pub(crate) audiences: Vec<String>,
+    /// Who must have made them.
+    pub(crate) issuer: Option<String>,
+    /// The origins whose pages may ask; nothing where all may.
+    pub(crate) origins: Option<Vec<String>>,
+    /// The claim that is the user's id.
+    pub(crate) user_id_claim: String,
+    /// The claim that is the user's display name.
+    pub(crate) name_claim: String,
+}
+
+/// Whose tokens are taken.
+#[derive(Debug)]
+pub(crate) enum Trust {
+    /// Everybody gets a new user, with or without a token.
+    Anonymous,
+    /// Those of an identity provider.
+    Provider(KeySource),
+    /// Those that are signed with a shared secret.
+    Secret {
+        /// The secret.
+        keys: KeySet,
+        /// Whether it is so short that it could be guessed.
+        is_short: bool,
+    },
+}
+
+/// The exchange.
+pub(crate) struct Exchange {
+    settings: Arc<Settings>,
+    key_sets: Arc<dyn KeySets>,
+    clock: Arc<dyn Clock>,
+    /// The app instance of `dev`, which others may stand beside.
+    demo: OnceLock<AppInstanceArn>,
+    /// How soon each address may ask again.
+    pub(crate) buckets: Buckets,
+}
+
+impl Exchange {
+    /// An exchange that is set up so.
+    pub(crate) fn new(settings: Arc<Settings>, key_sets: Arc<dyn KeySets>, clock: Arc<dyn Clock>) -> Self {
+        match &settings.trust {
+            Trust::Secret { is_short: true, .. } => {
+                tracing::warn!("exchange.secret has fewer than 32 bytes: it could be guessed");
+            }
+            Trust::Provider(_) if settings.audiences.is_empty() => {
+                tracing::warn!(
+                    "exchange.audience is not set: tokens made for other applications are taken too"
+                );
+            }
+            _ => {}
+        }
+        Self { settings, key_sets, clock, demo: OnceLock::new(), buckets: Buckets::default() }
+    }
+
+    /// Where no app instance is named, it is this one.
+    pub(crate) fn prefer(&self, demo: AppInstanceArn) {
+        // There is one demo; a second would be the same.
+        let _ = self.demo.set(demo);
+    }
+
+    /// What those may do who exchange.
+    pub(crate) fn role(&self) -> Role {
+        match self.settings.trust {
+            Trust::Anonymous => Role::Anonymous,
+            Trust::Provider(_) | Trust::Secret { .. } => Role::User,
+        }
+    }
+
+    /// Whether pages of this origin may ask.
+    pub(crate) fn admits(&self, origin: &str) -> bool {
+        self.settings.origins.as_ref().is_none_or(|origins| origins.iter().any(|known| known == origin))
+    }
+
+    /// Time, by which addresses may ask again.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.real().ms()
+    }
+
+    /// The app instance: the one that is named, else the demo, else the only one there is.
+    pub(crate) async fn app_instance(
+        &self,
+        service: &Service,
+    ) -> carillon_service::error::Result<Option<AppInstanceArn>> {
+        match self.settings.app_instance.as_ref().or(self.demo.get()) {
+            Some(named) => Ok(Some(named.clone())),
+            None => service.only_app_instance().await,
+        }
+    }
+
+    /// Whom a token names; whom nobody knows is named by the UUID. Its times are judged by real time, as those of
+    /// signatures are: who made it knows no other.
+    pub(crate) async fn recognize(&self, token: Option<&str>, uuid: &str) -> Result<Person, Disbelief> {
+        let settings = &self.settings;
+        let expectation = Expectation {
+            audiences: &settings.audiences,
+            issuer: settings.issuer.as_deref(),
+            now_ms: self.clock.real().ms(),
+        };
+        let none = Disbelief::Refused(Refusal::Malformed);
+        let claims = match &settings.trust {
+            Trust::Anonymous => return Ok(Person::anonymous(uuid)),
+            Trust::Provider(source) => {
+                verify(&*self.key_sets, source, token.ok_or(none)?, &expectation).await?
+            }
+            Trust::Secret { keys, .. } => {
+                let verified =
+                    Token::parse(token.ok_or(none)?).and_then(|token| token.verify(keys, &expectation));
+                verified.map_err(Disbelief::Refused)?
+            }
+        };
+        self.person(&claims).ok_or(none)
+    }
+
+    fn person(&self, claims: &Claims) -> Option<Person> {
+        let id = claims.text(&self.settings.user_id_claim)?;
+        Some(Person::new(id, claims.text(&self.settings.name_claim)))
+    }
+}

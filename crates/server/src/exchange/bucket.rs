@@ -1,0 +1,106 @@
+//! How often an address may ask: so many at once, then so many a second.
+//!
+//! What is remembered is bounded: the addresses of two generations, of which the older is forgotten when the younger
+//! is full. An address that is forgotten may ask as one that never did.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+/// How many an address may ask at once: an office signs in through one.
+const AT_ONCE_MAX: i64 = 100;
+/// How long until it may ask once more.
+const INTERVAL_MS: i64 = 100;
+/// The most addresses of a generation.
+const ADDRESSES_MAX: usize = 8_192;
+
+/// What addresses have asked.
+#[derive(Default)]
+pub(crate) struct Buckets(Mutex<Generations>);
+
+/// For each address, until when what it asked would have taken, one at an interval.
+#[derive(Default)]
+struct Generations {
+    younger: HashMap<IpAddr, i64>,
+    older: HashMap<IpAddr, i64>,
+}
+
+impl Buckets {
+    /// Whether an address may ask, which counts as having asked; else how long it should wait.
+    pub(crate) fn take(&self, address: IpAddr, now_ms: i64) -> Result<(), i64> {
+        let address = household(address);
+        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Generations { younger, older } = &mut *generations;
+        let known = younger.get(&address).or(older.get(&address)).copied();
+        let busy_until_ms = known.unwrap_or(i64::MIN).max(now_ms) + INTERVAL_MS;
+        let wait_ms = busy_until_ms - now_ms - AT_ONCE_MAX * INTERVAL_MS;
+        if 0 < wait_ms {
+            return Err(wait_ms);
+        }
+        if ADDRESSES_MAX <= younger.len() && !younger.contains_key(&address) {
+            *older = std::mem::take(younger);
+        }
+        younger.insert(address, busy_until_ms);
+        Ok(())
+    }
+}
+
+/// What belongs to one customer: of version 6, whoever has one address has 2^64 of them.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_may_ask_so_many_at_once_and_then_one_an_interval() {
+        let buckets = Buckets::default();
+        let ana = address("192.0.2.1");
+        for _ in 0..AT_ONCE_MAX {
+            assert_eq!(buckets.take(ana, 0), Ok(()));
+        }
+        assert_eq!(buckets.take(ana, 0), Err(INTERVAL_MS));
+        assert_eq!(buckets.take(ana, 1), Err(INTERVAL_MS - 1));
+        assert_eq!(buckets.take(ana, INTERVAL_MS), Ok(()));
+        assert_eq!(buckets.take(ana, INTERVAL_MS), Err(INTERVAL_MS));
+        assert_eq!(buckets.take(address("192.0.2.2"), 0), Ok(()));
+    }
+
+    #[test]
+    fn one_household_is_one_address() {
+        let buckets = Buckets::default();
+        for number in 0..AT_ONCE_MAX {
+            assert_eq!(buckets.take(address(&format!("2001:db8::{number}")), 0), Ok(()));
+        }
+        assert!(buckets.take(address("2001:db8::ffff:1"), 0).is_err());
+        assert_eq!(buckets.take(address("2001:db8:0:1::1"), 0), Ok(()));
+        assert_eq!(household(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_who_asked_lately_is_in_it() {
+        let buckets = Buckets::default();
+        for _ in 0..AT_ONCE_MAX {
+            assert_eq!(buckets.take(address("192.0.2.1"), 0), Ok(()));
+        }
+        let others = u32::try_from(ADDRESSES_MAX).unwrap();
+        for number in 1..others {
+            buckets.take(IpAddr::V4(number.into()), 0).unwrap();
+        }
+        assert!(buckets.take(address("192.0.2.1"), 0).is_err());
+        for number in 0..10 * others {
+            buckets.take(IpAddr::V4((others + number).into()), 0).unwrap();
+        }
+        let generations = buckets.0.lock().unwrap();
+        assert!(generations.younger.len() + generations.older.len() <= 2 * ADDRESSES_MAX);
+    }
+}

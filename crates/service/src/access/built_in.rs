@@ -1,0 +1,146 @@
+//! The roles that are built in: those of users who have exchanged a token of their application for credentials.
+//!
+//! A session of theirs has two tags, the app instance and the user, and the policy speaks of nothing else.
+
+use std::sync::{Arc, LazyLock};
+
+use carillon_model::Timestamp;
+use carillon_store::iam::{Kind, Principal};
+use serde_json::{Value, json};
+
+use super::document::Document;
+use super::snapshot::Actor;
+use crate::exchange::Role;
+
+/// The tag of a session that names its user.
+pub(crate) const USER_TAG: &str = "UserUUID";
+/// The tag of a session that names its app instance.
+pub(crate) const APP_INSTANCE_TAG: &str = "AppInstanceId";
+/// What the ARN of everything in the app instance begins with.
+const APP_INSTANCE: &str = "arn:aws:chime:*:*:app-instance/${aws:PrincipalTag/AppInstanceId}";
+
+/// What a user does as oneself.
+const ACTIONS: &[&str] = &[
+    "AssociateChannelFlow",
+    "BatchCreateChannelMembership",
+    "Connect",
+    "CreateChannel",
+    "CreateChannelBan",
+    "CreateChannelMembership",
+    "CreateChannelModerator",
+    "DeleteChannel",
+    "DeleteChannelBan",
+    "DeleteChannelMembership",
+    "DeleteChannelModerator",
+    "DeregisterAppInstanceUserEndpoint",
+    "DescribeAppInstanceUserEndpoint",
+    "DescribeChannel",
+    "DescribeChannelBan",
+    "DescribeChannelFlow",
+    "DescribeChannelMembership",
+    "DescribeChannelMembershipForAppInstanceUser",
+    "DescribeChannelModeratedByAppInstanceUser",
+    "DescribeChannelModerator",
+    "DisassociateChannelFlow",
+    "GetChannelMembershipPreferences",
+    "GetChannelMessage",
+    "GetChannelMessageStatus",
+    "ListAppInstanceUserEndpoints",
+    "ListChannelBans",
+    "ListChannelFlows",
+    "ListChannelMemberships",
+    "ListChannelMembershipsForAppInstanceUser",
+    "ListChannelMessages",
+    "ListChannelModerators",
+    "ListChannels",
+    "ListChannelsModeratedByAppInstanceUser",
+    "ListSubChannels",
+    "PutChannelMembershipPreferences",
+    "RedactChannelMessage",
+    "RegisterAppInstanceUserEndpoint",
+    "SearchChannels",
+    "SendChannelMessage",
+    "UpdateAppInstanceUserEndpoint",
+    "UpdateChannel",
+    "UpdateChannelMessage",
+    "UpdateChannelReadMarker",
+];
+
+impl Role {
+    /// The id of the role. Ids of other roles have no such letters.
+    pub(crate) const fn id(self) -> &'static str {
+        match self {
+            Self::User => "exchange-user",
+            Self::Anonymous => "exchange-anonymous",
+        }
+    }
+
+    fn policy(self) -> String {
+        let actions: Vec<_> = ACTIONS.iter().map(|action| format!("chime:{action}")).collect();
+        let within = |path: &str| format!("{APP_INSTANCE}{path}");
+        let own =
+            [within("/user/${aws:PrincipalTag/UserUUID}"), within("/channel/*"), within("/channel-flow/*")];
+        let everywhere =
+            ["chime:GetMessagingSessionEndpoint".to_owned(), "mobiletargeting:GetApp".to_owned()];
+        let mut statements = vec![allow(&actions, &own), allow(&everywhere, &["*".to_owned()])];
+        if self == Self::Anonymous {
+            let seeing = ["ListAppInstanceUsers", "DescribeAppInstanceUser", "DescribeAppInstance"];
+            let seeing = seeing.map(|action| format!("chime:{action}"));
+            statements.push(allow(&seeing, &[within("/user/*"), within("")]));
+        }
+        json!({ "Version": "2012-10-17", "Statement": statements }).to_string()
+    }
+
+    fn actor(self) -> Actor {
+        let name = match self {
+            Self::User => "CarillonExchangeUser",
+            Self::Anonymous => "CarillonExchangeAnonymous",
+        };
+        Actor {
+            principal: Principal {
+                id: self.id().to_owned(),
+                kind: Kind::Role,
+                name: name.to_owned(),
+                path: "/".to_owned(),
+                tags: Vec::new(),
+                created_at: Timestamp::from_ms(0),
+                trusting: None,
+            },
+            arn: format!("arn:aws:iam::aws:role/{name}"),
+            documents: vec![Arc::new(Document::compile(&self.policy()))],
+            trust: None,
+        }
+    }
+}
+
+fn allow(actions: &[String], resources: &[String]) -> Value {
+    json!({ "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+/// The built-in role with this id.
+pub(super) fn find(id: &str) -> Option<Arc<Actor>> {
+    static ACTORS: LazyLock<[Arc<Actor>; 2]> =
+        LazyLock::new(|| [Role::User, Role::Anonymous].map(|role| Arc::new(role.actor())));
+    ACTORS.iter().find(|actor| actor.principal.id == id).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policies_can_be_read_and_their_actions_are_operations() {
+        let known: Vec<&str> = crate::operations::all().iter().map(|route| route.name).collect();
+        for action in ACTIONS {
+            assert!(
+                *action == "Connect" || known.contains(action) || action.contains("Endpoint"),
+                "{action}"
+            );
+        }
+        for role in [Role::User, Role::Anonymous] {
+            let actor = find(role.id()).unwrap();
+            assert!(actor.documents.iter().all(|document| document.policy().is_some()));
+        }
+        assert!(find("AROA").is_none());
+    }
+}

@@ -1,0 +1,244 @@
+//! The exchange of credentials: somebody for whom an application vouches becomes a user of an app instance, and gets
+//! credentials with which only that user can be.
+//!
+//! Who vouches, and how that is known, is not known here. A user is made at the first sight of them; from then on what
+//! is stored is theirs and the application's, and a later name changes nothing.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use carillon_model::text::{ClientRequestToken, UserId, UserName};
+use carillon_model::{AppInstanceArn, IdentityArn, Timestamp};
+use carillon_store as store;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorCode, Result};
+use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::query::give_to_user;
+use crate::service::Service;
+
+/// What the id of a user begins with whose name elsewhere is not the id of a user here.
+const MAPPED: &str = "sha256:";
+/// How many bytes of the digest such an id has: as many as fit, and enough that no two names share one.
+const MAPPED_BYTES: usize = 24;
+/// The most characters of a display name.
+const NAME_CHARACTERS_MAX: usize = 100;
+
+/// What a user may do with credentials that were exchanged; each is a role that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Of users for whom somebody vouches.
+    User,
+    /// Of users whom nobody knows: they may also see who else there is.
+    Anonymous,
+}
+
+/// Credentials for a while.
+pub struct SessionCredentials {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: Zeroizing<String>,
+    /// The token that stands for the session.
+    pub session_token: String,
+    /// When they are over.
+    pub expires_at: Timestamp,
+}
+
+/// What somebody gets.
+pub struct Exchanged {
+    /// The user that they are.
+    pub user: IdentityArn,
+    /// The user's display name.
+    pub name: UserName,
+    /// With which they can be that user, and nobody else.
+    pub credentials: SessionCredentials,
+}
+
+/// Somebody for whom an application vouches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The id of the user that they are.
+    pub id: UserId,
+    /// How the user is called, if there is none yet.
+    pub name: UserName,
+}
+
+impl Person {
+    /// Somebody by the id and the name that they have elsewhere. An id that users cannot have becomes one that they
+    /// can, always the same; one that looks as if it had been made so is no exception, so that nobody can choose to
+    /// be somebody else.
+    pub fn new(id: &str, name: Option<&str>) -> Self {
+        let fitting = id.parse().ok().filter(|_| !id.starts_with(MAPPED));
+        let id: UserId = fitting.unwrap_or_else(|| {
+            let digest = digest(&SHA256, id.as_bytes());
+            let hex = digest.as_ref().iter().take(MAPPED_BYTES).map(|byte| format!("{byte:02x}"));
+            UserId::stored(hex.fold(MAPPED.to_owned(), |id, byte| id + &byte))
+        });
+        let cut = name.map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect::<String>());
+        let name = cut.and_then(|name| UserName::try_from(name).ok());
+        let name = name.unwrap_or_else(|| UserName::stored(id.as_str().to_owned()));
+        Self { id, name }
+    }
+
+    /// Somebody whom nobody knows, and who is another one each time.
+    pub fn anonymous(uuid: &str) -> Self {
+        Self::new(&format!("anon_{uuid}"), Some("anonymous"))
+    }
+}
+
+impl Service {
+    /// The app instance, if there is exactly one.
+    pub async fn only_app_instance(&self) -> Result<Option<AppInstanceArn>> {
+        let home = self.home().clone();
+        let listed =
+            self.store().read(move |tx| Ok::<_, Error>(store::app_instance::list(tx, &home, None, 2)?));
+        let found = listed.await?;
+        Ok(match found.as_slice() {
+            [only] => Some(self.home().app_instance(only.key)),
+            _ => None,
+        })
+    }
+
+    /// Credentials for somebody as a user of an app instance.
+    pub async fn exchange(
+        &self,
+        instance: &AppInstanceArn,
+        person: &Person,
+        role: Role,
+    ) -> Result<Exchanged> {
+        let (user, name) = self.settle(instance, person).await?;
+        let credentials = give_to_user(self, &user, role);
+        Ok(Exchanged { user, name, credentials })
+    }
+
+    /// The user that somebody is, made if there is none, and the name that is stored.
+    async fn settle(&self, instance: &AppInstanceArn, person: &Person) -> Result<(IdentityArn, UserName)> {
+        let arn = instance.user(person.id.as_str());
+        if let Some(name) = self.find_name(&arn).await? {
+            return Ok((arn, name));
+        }
+        let create = CreateAppInstanceUser {
+            app_instance_arn: instance.clone(),
+            app_instance_user_id: person.id.clone(),
+            name: person.name.clone(),
+            metadata: None,
+            client_request_token: ClientRequestToken::stored(self.new_id()),
+            tags: None,
+            expiration_settings: None,
+        };
+        match self.execute(create).await {
+            Ok(_) => Ok((arn, person.name.clone())),
+            // Somebody signed in twice at once, under two names.
+            Err(error) if error.code == ErrorCode::Conflict => {
+                let name = self.find_name(&arn).await?.ok_or(error)?;
+                Ok((arn, name))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn find_name(&self, arn: &IdentityArn) -> Result<Option<UserName>> {
+        let arn = arn.clone();
+        let found =
+            self.store().read(move |tx| Ok::<_, Error>(store::identity::find_user(tx, &arn)?)).await?;
+        Ok(found.map(|user| user.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::identity::list_app_instance_users::ListAppInstanceUsers;
+    use crate::testing::*;
+
+    fn credentials(exchanged: &Exchanged) -> Credentials {
+        Credentials {
+            access_key_id: exchanged.credentials.access_key_id.clone(),
+            secret: exchanged.credentials.secret_access_key.to_string(),
+            session_token: Some(exchanged.credentials.session_token.clone()),
+        }
+    }
+
+    #[engine_test]
+    fn a_user_is_made_at_the_first_sight_and_keeps_the_name(world: &mut World) {
+        let first = world.exchange(&Person::new("us-east-1:7b0c", Some("Ana")), Role::User);
+        assert_eq!(first.user, world.instance().user("us-east-1:7b0c"));
+        let again = world.exchange(&Person::new("us-east-1:7b0c", Some("Anastasia")), Role::User);
+        assert_eq!((again.user, again.name.as_str()), (first.user, "Ana"));
+        assert_ne!(again.credentials.access_key_id, first.credentials.access_key_id);
+    }
+
+    #[engine_test]
+    fn the_credentials_are_of_one_user_only_and_end(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        let mine = world.exchange(&Person::new("ana", None), Role::User);
+        assert_eq!((&mine.user, mine.name.as_str()), (&ana, "Ana"));
+        world.sign_with(credentials(&mine));
+        let lobby = world.call(&channel_request(world, &ana)).unwrap().channel_arn;
+        world.send(&lobby, &ana, "hello");
+        assert!(world.connect(&ana).is_ok());
+        assert_eq!(world.refusal(&message_request(&lobby, &bob, "hello")), ErrorCode::Forbidden);
+        assert_eq!(world.connect(&bob).unwrap_err().code, 4003);
+        let users = ListAppInstanceUsers {
+            app_instance_arn: world.instance().clone(),
+            max_results: None,
+            next_token: None,
+        };
+        assert_eq!(world.refusal(&users), ErrorCode::Forbidden);
+        world.advance_ms(3_600_000);
+        let (status, body) = world.raw("GET", "/endpoints/messaging-session", b"");
+        assert_eq!((status, body["Code"].as_str()), (403, Some("ExpiredTokenException")));
+    }
+
+    #[engine_test]
+    fn whom_nobody_knows_may_see_who_else_there_is(world: &mut World) {
+        let ana = world.user("ana");
+        let anonymous = world.exchange(&Person::anonymous("7b0c5a52"), Role::Anonymous);
+        world.sign_with(credentials(&anonymous));
+        let users = ListAppInstanceUsers {
+            app_instance_arn: world.instance().clone(),
+            max_results: None,
+            next_token: None,
+        };
+        let listed = world.call(&users).unwrap().app_instance_users;
+        let arns: Vec<_> = listed.iter().map(|user| user.app_instance_user_arn.clone()).collect();
+        assert!(arns.contains(&ana) && arns.contains(&anonymous.user));
+        let mine = world.sign_with(Credentials::root());
+        world.use_new_instance();
+        world.sign_with(mine);
+        let users = ListAppInstanceUsers {
+            app_instance_arn: world.instance().clone(),
+            max_results: None,
+            next_token: None,
+        };
+        assert_eq!(world.refusal(&users), ErrorCode::Forbidden);
+    }
+
+    #[test]
+    fn an_id_that_users_can_have_is_kept() {
+        for id in ["ana", "us-east-1:7b0c5a52-1234-4abc-9def-0123456789ab", "ana@example.com", "anon_1"] {
+            assert_eq!(Person::new(id, None).id.as_str(), id);
+        }
+    }
+
+    #[test]
+    fn any_other_becomes_one_of_its_own() {
+        let id = |id: &str| Person::new(id, None).id.as_str().to_owned();
+        let mapped = id("auth0|5f7c");
+        assert_eq!(mapped, "sha256:662dd0a5965afa2fc4523919f762c1fc39f69a8efcacee54");
+        assert!(mapped.parse::<UserId>().is_ok());
+        let others = ["", "-ana", "auth0|5f7d", "é", &"x".repeat(65), &mapped];
+        let all: std::collections::BTreeSet<_> = others.iter().map(|other| id(other)).collect();
+        assert_eq!(all.len(), others.len());
+        assert!(!all.contains(&mapped));
+    }
+
+    #[test]
+    fn a_name_is_cut_and_one_that_cannot_be_is_the_id() {
+        let name = |name: Option<&str>| Person::new("ana", name).name.as_str().to_owned();
+        assert_eq!(name(Some("Ana")), "Ana");
+        assert_eq!(name(Some(&"é".repeat(101))), "é".repeat(100));
+        for none in [None, Some(""), Some(" ")] {
+            assert_eq!(name(none), "ana");
+        }
+    }
+}
