@@ -3,6 +3,7 @@
 //! [`Written`] is where every option is declared and documented; [`Settings`] is what the rest of the binary
 //! gets to see. Nothing else reads a flag, a variable or the file.
 
+pub(crate) mod audit;
 mod exchange;
 pub(crate) mod flows;
 mod limits;

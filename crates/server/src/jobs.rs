@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
+use carillon_service::audit::Record;
 use carillon_service::error::{Error, Result};
 use carillon_service::{Clock, Service, balancing, jobs, retention};
 use carillon_store::{self as store, Store, Tx, Work};
@@ -214,6 +215,14 @@ impl Round<'_> {
     }
 }
 
+impl Round<'_> {
+    /// Says in the audit log what the clock has ended.
+    async fn audit(&self, event: &'static str, resource: (&str, &str)) {
+        let (home, now) = (&self.jobs.home, self.jobs.clock.real());
+        self.jobs.service.audit(Record::of_service(event, resource, home, now)).await;
+    }
+}
+
 /// Ends the waits for processors that did not call back. Each message is moved in the lane of its channel.
 async fn fail_overdue(round: &Round<'_>) -> Result<()> {
     while round.step("flow deadlines", |_| Ok(())).await?.is_some()
@@ -284,8 +293,10 @@ async fn expire_users(round: &Round<'_>) -> Result<()> {
             // In the lane of its ARN, where its settings are changed.
             let aggregate = user.as_str().to_owned();
             let expire = move |tx: &mut Tx| jobs::expire_user(tx, now, &user);
-            if round.step(&aggregate, expire).await?.is_none() {
-                return Ok(());
+            match round.step(&aggregate, expire).await? {
+                Some(true) => round.audit("ExpireAppInstanceUser", ("AppInstanceUserArn", &aggregate)).await,
+                Some(false) => {}
+                None => return Ok(()),
             }
         }
         next = rest;
@@ -333,8 +344,10 @@ async fn expire_channels(round: &Round<'_>) -> Result<()> {
             // In the lane of its ARN: its last event follows the others.
             let aggregate = channel.arn.as_str().to_owned();
             let expire = move |tx: &mut Tx| jobs::expire_channel(tx, now, channel.clone());
-            if round.step(&aggregate, expire).await?.is_none() {
-                return Ok(());
+            match round.step(&aggregate, expire).await? {
+                Some(true) => round.audit("ExpireChannel", ("ChannelArn", &aggregate)).await,
+                Some(false) => {}
+                None => return Ok(()),
             }
         }
         next = rest;

@@ -15,6 +15,7 @@ use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::access::Watch;
+use crate::audit::{self, Writer};
 use crate::clock::{self, SystemClock};
 use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
@@ -59,6 +60,7 @@ pub(crate) struct Running {
     access: Watch,
     jobs: Arc<Jobs>,
     flows: Arc<Flows>,
+    audit: Option<Writer>,
     stop: StopSignal,
     /// Given back last, when nothing writes to it any more.
     _data_dir: DataDir,
@@ -88,6 +90,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let store = open_store(&settings.store, sink(&hub, bells.clone())).await?;
     tracing::info!(store = %settings.store, "store");
 
+    let (ledger, audit) = audit::start(&settings.audit)?;
+    tracing::info!(place = %settings.audit, "audit log");
+
     let clock = start_clock(settings, &store).await?;
     let node = Key::random(random.random());
     let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
@@ -104,6 +109,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         quotas: settings.quotas,
         rates: settings.rates,
         public_host: public_host.as_str().to_owned(),
+        audit: ledger,
     }));
     open_access(&service).await?;
     let access = Watch::start(service.clone());
@@ -137,6 +143,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
         access,
         jobs,
         flows,
+        audit,
         stop,
         _data_dir: data_dir,
     })
@@ -165,9 +172,11 @@ impl Running {
         if ended.is_err() {
             tracing::warn!("a job did not end in time");
         }
-        // Dropping the store waits for what its lanes still have to write.
-        let dropping =
-            tokio::task::spawn_blocking(move || drop((self.front, self.jobs, self.flows, self.service)));
+        // Dropping the store waits for what its lanes still have to write; without a service nobody sends records.
+        let dropping = tokio::task::spawn_blocking(move || {
+            drop((self.front, self.jobs, self.flows, self.service));
+            self.audit.map(Writer::join);
+        });
         if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
             tracing::warn!("the store did not end in time");
         }

@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use crate::access::rules::{Ask, Asked, Check};
 use crate::access::{Caller, Gate};
+use crate::audit::Draft;
 use crate::dispatch::{parse_query, surrounding};
 use crate::error::{Error, ErrorCode};
 use crate::service::Service;
@@ -60,11 +61,28 @@ pub struct Connection {
 impl Service {
     /// Checks the presigned request for a socket.
     pub async fn connect(&self, parts: &Parts) -> Result<Connection, Close> {
+        let mut draft = Draft::none();
+        if self.is_audited() {
+            draft = Draft::of_socket(&self.router, parts, &self.new_id(), self.surroundings().clock.real());
+        }
+        let verdict = self.judge(parts, &mut draft).await;
+        let (result, status) = match &verdict {
+            Ok(_) => ("OK", 101),
+            Err(close) => (close.reason, close.code),
+        };
+        if let Some(record) = draft.close(result, status, b"") {
+            self.audit(record).await;
+        }
+        verdict
+    }
+
+    async fn judge(&self, parts: &Parts, draft: &mut Draft) -> Result<Connection, Close> {
         let query = parts.uri.query().unwrap_or_default();
         let caller = self.verify(parts, query, b"", LATE_ALLOWANCE_MS).map_err(|refusal| {
             tracing::debug!(%refusal, "a socket was refused");
             Close::unauthenticated("the signature of the request was not accepted")
         })?;
+        draft.signed_by(|| caller.arn(self.home().account()));
         let parameters = parse_query(query).ok_or(Close::forbidden("the query is not UTF-8"))?;
         let find =
             |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -11,6 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::access::{Caller, Surrounding};
+use crate::audit::Draft;
 use crate::cors;
 use crate::error::{Error, ErrorCode};
 use crate::operation::{Incoming, percent_decoded};
@@ -41,11 +42,24 @@ impl Service {
             return cors::preflight(&parts.headers);
         }
         let request_id = self.new_id();
+        let mut draft = self.draft(&parts, &body, &request_id);
         if parts.method == Method::POST && parts.uri.path() == "/" {
-            return self.query(&parts, &body, &request_id).await;
+            return self.query(&parts, &body, &request_id, draft).await;
         }
-        let answer = self.answer(parts, body, &request_id).await;
+        let answer = self.answer(parts, body, &request_id, &mut draft).await;
+        let (result, status) = outcome(&answer);
+        let body = answer.as_ref().ok().and_then(|(_, body)| body.as_deref());
+        if let Some(record) = draft.close(result, status, body.unwrap_or_default()) {
+            self.audit(record).await;
+        }
         respond(answer, &request_id)
+    }
+
+    fn draft(&self, parts: &Parts, body: &[u8], request_id: &str) -> Draft {
+        if !self.is_audited() {
+            return Draft::none();
+        }
+        Draft::of_request(&self.router, (parts, body), request_id, self.surroundings().clock.real())
     }
 
     /// Refuses a request whose body is larger than [`BODY_BYTES_MAX`], without reading it.
@@ -58,9 +72,11 @@ impl Service {
         parts: Parts,
         body: Bytes,
         request_id: &str,
+        draft: &mut Draft,
     ) -> Result<(u16, Option<Bytes>), Fault> {
         let query = parts.uri.query().unwrap_or_default();
         let caller = self.verify(&parts, query, &body, 0).map_err(Fault::FrontDoor)?;
+        draft.signed_by(|| caller.arn(self.home().account()));
         let query = parse_query(query).ok_or(Fault::UnknownOperation)?;
         let found =
             self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
@@ -161,6 +177,17 @@ pub(crate) fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
             Some((percent_decoded(&name.replace('+', " "))?, percent_decoded(&value.replace('+', " "))?))
         })
         .collect()
+}
+
+/// Code and status of an answer.
+fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) {
+    match answer {
+        Ok((status, _)) => ("OK", *status),
+        Err(Fault::Operation(error)) => (error.code.as_str(), error.code.status()),
+        Err(Fault::FrontDoor(refusal)) => (refusal.exception(), 403),
+        Err(Fault::UnknownOperation) => ("UnknownOperationException", 404),
+        Err(Fault::BodyTooLarge) => ("BadRequest", 413),
+    }
 }
 
 fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {

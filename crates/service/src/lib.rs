@@ -6,6 +6,7 @@
 //! compares the declaration with `spec/api.json`.
 
 mod access;
+pub mod audit;
 pub mod balancing;
 pub mod call;
 mod channels;

@@ -111,6 +111,8 @@ pub struct Route {
     pub uri: &'static str,
     /// The status of its success.
     pub status: u16,
+    /// Whether it changes something.
+    pub effect: Effect,
     /// The errors that it declares, beside everyone's.
     pub errors: &'static [ErrorCode],
     /// Its members.
@@ -121,12 +123,21 @@ pub struct Route {
     pub(crate) handle: Handle,
 }
 
+/// Whether an operation changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It does not.
+    Read,
+    /// It does.
+    Write,
+}
+
 /// Reads an operation, runs it, and writes its answer; nothing for an answer without a body.
 type Handle = fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>;
 
 /// The route of an operation that reads.
 pub fn read<O: Read>() -> Route {
-    route::<O>(|service, incoming| {
+    route::<O>(Effect::Read, |service, incoming| {
         Box::pin(async move {
             let (operation, call, gate) = service.admit::<O>(&incoming)?;
             let run = move |tx: &mut Tx| {
@@ -140,7 +151,7 @@ pub fn read<O: Read>() -> Route {
 
 /// The route of an operation that writes.
 pub fn write<O: Write>() -> Route {
-    route::<O>(|service, incoming| {
+    route::<O>(Effect::Write, |service, incoming| {
         Box::pin(async move {
             let (operation, call, gate) = service.admit::<O>(&incoming)?;
             let (aggregate, exclusive) =
@@ -160,12 +171,13 @@ fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
     gate.map_or(Ok(()), |gate| gate.pass_in(tx, &call.surroundings.home))
 }
 
-fn route<O: Operation>(handle: Handle) -> Route {
+fn route<O: Operation>(effect: Effect, handle: Handle) -> Route {
     Route {
         name: O::NAME,
         method: O::METHOD,
         uri: O::URI,
         status: O::STATUS,
+        effect,
         errors: O::ERRORS,
         members: O::members,
         response: O::Response::shape,

@@ -22,6 +22,7 @@ use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::access::Caller;
+use crate::audit::Draft;
 use crate::cors;
 use crate::dispatch::surrounding;
 use crate::service::Service;
@@ -64,6 +65,7 @@ impl Service {
         parts: &Parts,
         body: &Bytes,
         request_id: &str,
+        mut draft: Draft,
     ) -> Response<Bytes> {
         let form = Form::parse(body);
         let action = form.as_ref().and_then(|form| form.find("Action")).unwrap_or_default().to_owned();
@@ -73,7 +75,14 @@ impl Service {
         } else {
             Protocol::Sts
         };
-        let answer = self.act(protocol, parts, body, form, request_id).await;
+        if let Some(form) = &form {
+            draft.asks_for(protocol.signing_name(), &action, form.resources());
+        }
+        let answer = self.act((protocol, parts, body), form, request_id, &mut draft).await;
+        let (code, status) = answer.as_ref().map_or_else(|fault| (fault.code, fault.status), |_| ("OK", 200));
+        if let Some(record) = draft.close(code, status, b"") {
+            self.audit(record).await;
+        }
         if let Err(fault) = &answer {
             log(fault, &action, request_id);
         }
@@ -82,14 +91,16 @@ impl Service {
 
     async fn act(
         self: &Arc<Self>,
-        protocol: Protocol,
-        parts: &Parts,
-        body: &Bytes,
+        (protocol, parts, body): (Protocol, &Parts, &Bytes),
         form: Option<Form>,
         request_id: &str,
+        draft: &mut Draft,
     ) -> Result<Vec<Element>> {
         let unsigned = form.as_ref().and_then(|form| form.find("Action")) == Some(sts::WEB_IDENTITY);
         let caller = if unsigned { None } else { Some(self.query_caller(protocol, parts, body)?) };
+        if let Some(caller) = &caller {
+            draft.signed_by(|| caller.arn(self.home().account()));
+        }
         let form = form.ok_or_else(|| Fault::new(400, "MalformedInput", "The body is not a form"))?;
         let call = QueryCall::new(self, caller, surrounding(parts), request_id);
         match protocol {

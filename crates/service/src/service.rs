@@ -11,6 +11,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::access::{Access, Caller, Gate, rules};
+use crate::audit::{Ledger, Record};
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -59,6 +60,8 @@ pub struct Settings {
     pub rates: Rates,
     /// Host and port where clients open sockets.
     pub public_host: String,
+    /// Where the audit log is kept, if it is.
+    pub audit: Option<Ledger>,
 }
 
 /// The service.
@@ -68,6 +71,7 @@ pub struct Service {
     random: Mutex<StdRng>,
     under_way: Mutex<HashSet<String>>,
     limiter: Option<Arc<Limiter>>,
+    audit: Option<Ledger>,
     pub(crate) verifier: Verifier,
     pub(crate) access: Arc<Access>,
     pub(crate) router: Router,
@@ -101,6 +105,7 @@ impl Service {
             processors,
             patience,
             public_host,
+            audit,
         } = settings;
         let limiter = Limiter::new(rates, &clock);
         let page_tokens = keys.sealer(page::PURPOSE);
@@ -121,6 +126,7 @@ impl Service {
             surroundings: Arc::new(surroundings),
             random: Mutex::new(random),
             under_way: Mutex::default(),
+            audit,
             verifier: Verifier::new(),
             access: Arc::new(Access::new(&keys)),
             router: Router::new(crate::operations::all()),
@@ -135,6 +141,18 @@ impl Service {
     /// Region and account.
     pub fn home(&self) -> &Home {
         &self.surroundings.home
+    }
+
+    /// Whether an audit log is kept: without one, nothing is prepared for it.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.audit.is_some()
+    }
+
+    /// Puts a record into the audit log. Where that is full, whoever has something to say waits.
+    pub async fn audit(&self, record: Record) {
+        if let Some(ledger) = &self.audit {
+            ledger(record).await;
+        }
     }
 
     pub(crate) fn surroundings(&self) -> &Surroundings {

@@ -22,6 +22,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::audit::{Ledger, Record};
 use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
 use crate::exchange::{Exchanged, Person, Role};
@@ -70,6 +71,7 @@ pub(crate) struct World {
     service: Arc<Service>,
     clock: Arc<StandingClock>,
     events: Arc<Mutex<Vec<Event>>>,
+    records: Arc<Mutex<Vec<Record>>>,
     /// Who is told of what: kept up to date from the events alone, as a bus keeps it.
     told: Told,
     instance: AppInstanceArn,
@@ -146,8 +148,9 @@ impl World {
         let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
         let events = Arc::new(Mutex::new(Vec::new()));
         let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
+        let records = Arc::default();
         let (rates, processors): (Rates, fn() -> Processors) = (Rates::OFF, Processors::default);
-        let service = service((&location, SEED), &clock, &events, (quotas, rates), processors());
+        let service = service((&location, SEED), &clock, (&events, &records), (quotas, rates), processors());
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Told::default();
@@ -155,6 +158,7 @@ impl World {
             service,
             clock,
             events,
+            records,
             told,
             instance,
             quotas,
@@ -697,7 +701,13 @@ impl World {
     fn start(&self) -> Arc<Service> {
         // A service that starts again does not make the same keys again.
         let place = (&self.location, SEED + self.restarts);
-        service(place, &self.clock, &self.events, (self.quotas, self.rates), (self.processors)())
+        service(
+            place,
+            &self.clock,
+            (&self.events, &self.records),
+            (self.quotas, self.rates),
+            (self.processors)(),
+        )
     }
 
     /// Leases the calls of processors that are due.
@@ -776,6 +786,11 @@ impl World {
     /// What was emitted since the last call, by type.
     pub(crate) fn take_events(&mut self) -> Vec<&'static str> {
         self.take_full_events().iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// What the audit log was told since the last call.
+    pub(crate) fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records.lock().unwrap())
     }
 
     /// Who was told of each event since the last call, by their ids.
@@ -987,12 +1002,17 @@ pub(crate) fn message_request(channel: &ChannelArn, who: &IdentityArn, content: 
 fn service(
     (location, seed): (&Location, u64),
     clock: &Arc<StandingClock>,
-    events: &Arc<Mutex<Vec<Event>>>,
+    (events, records): (&Arc<Mutex<Vec<Event>>>, &Arc<Mutex<Vec<Record>>>),
     (quotas, rates): (Quotas, Rates),
     processors: Processors,
 ) -> Arc<Service> {
     let kept = events.clone();
     let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
+    let kept = records.clone();
+    let ledger: Ledger = Arc::new(move |record| {
+        kept.lock().unwrap().push(record);
+        Box::pin(std::future::ready(()))
+    });
     let service = Service::new(Settings {
         store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
         home: Home::new(REGION, ACCOUNT),
@@ -1006,6 +1026,7 @@ fn service(
         patience: Patience::default(),
         rates,
         public_host: "ws.example.test:8443".to_owned(),
+        audit: Some(ledger),
     });
     futures(service.refresh_access()).unwrap();
     Arc::new(service)

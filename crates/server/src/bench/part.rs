@@ -65,6 +65,7 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         patience: Patience::default(),
         rates: Rates::OFF,
         public_host: "localhost".to_owned(),
+        audit: None,
     }));
     let scene = Arc::new(Scene::set(service.new_id(), &mut service.clone()).await?);
     let next = Arc::new(AtomicUsize::new(0));

@@ -14,6 +14,7 @@ use carillon_store::Location;
 use rustls::pki_types::ServerName;
 
 use super::Written;
+use super::audit::AuditLog;
 use super::flows::{Processor, Target};
 use super::limits::Preset;
 use crate::error::{Error, Result};
@@ -50,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) targets: BTreeMap<String, Target>,
     /// Processors that are built in.
     pub(crate) processors: BTreeMap<String, Processor>,
+    /// Where the audit log is kept.
+    pub(crate) audit: AuditLog,
     /// What to log.
     pub(crate) log: String,
     /// How to write logs.
@@ -147,6 +150,7 @@ impl Settings {
             exchange: written.exchange.read(&home, exchange_mode)?.map(Arc::new),
             home,
             test_clock: written.test_clock.unwrap_or_default(),
+            audit: written.audit.read()?,
             log: written.log.unwrap_or_else(|| "info".to_owned()),
             log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,
         })

@@ -16,6 +16,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::audit::Audit;
 use super::exchange::Exchange;
 use super::flows::{Flows, Processor, Target};
 use super::limits::Limits;
@@ -88,6 +89,9 @@ pub(crate) struct Written {
     /// Who may have credentials for an application's own token.
     #[arg(skip)]
     pub(crate) exchange: Exchange,
+    /// The audit log.
+    #[arg(skip)]
+    pub(crate) audit: Audit,
     /// A carillon.toml, whose keys are these options with _ for - [default: none].
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -127,6 +131,7 @@ impl Written {
             flows: there.flows,
             limits: self.limits.or(there.limits),
             exchange: self.exchange.or(there.exchange),
+            audit: there.audit,
             config: self.config.or(there.config),
         }
     }

@@ -10,6 +10,18 @@ const ITEMS_DEFAULT: i64 = 100;
 /// The most that a page has.
 const ITEMS_MAX: i64 = 1_000;
 
+/// Parameters that say what an action is asked of.
+const RESOURCES: [&str; 8] = [
+    "UserName",
+    "RoleName",
+    "PolicyName",
+    "PolicyArn",
+    "RoleArn",
+    "AccessKeyId",
+    "OpenIDConnectProviderArn",
+    "ResourceArn",
+];
+
 /// The parameters of a request.
 pub(crate) struct Form(Vec<(String, String)>);
 
@@ -18,6 +30,13 @@ impl Form {
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let pairs = parse_query(str::from_utf8(body).ok()?)?;
         (pairs.len() <= PARAMETERS_MAX).then_some(Self(pairs))
+    }
+
+    /// What an action is asked of, for the audit log: names and ARNs, never documents, tags or tokens.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named =
+            |(name, value): &'_ (String, String)| RESOURCES.contains(&name.as_str()) && !value.is_empty();
+        self.0.iter().filter(move |pair| named(pair)).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// A parameter, where it is given and not empty.
