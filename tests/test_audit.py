@@ -89,6 +89,33 @@ def test_sockets_are_recorded(audited):
     ]
 
 
+def test_access_control_is_recorded(audited):
+    """Who is not root stands there by name, and the secret of a new key nowhere."""
+    iam = audited.client("iam")
+    iam.create_user(UserName="worker")
+    key = iam.create_access_key(UserName="worker")["AccessKey"]
+    iam.list_users()
+    worker = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    with refused("Forbidden"):
+        audited.client("chime-sdk-identity", worker).list_app_instances()
+    with pytest.raises(ClientError):
+        audited.client("iam", worker).list_users()
+    session = audited.client("sts", worker).get_session_token()["Credentials"]
+
+    told = records(audited)
+    root, user = "arn:aws:iam::000000000000:root", "arn:aws:iam::000000000000:user/worker"
+    assert [(r["action"], r["result"], r["principal"], r["resources"].get("UserName")) for r in told] == [
+        ("iam:CreateUser", "OK", root, "worker"),
+        ("iam:CreateAccessKey", "OK", root, "worker"),
+        ("chime:ListAppInstances", "Forbidden", user, None),
+        ("iam:ListUsers", "AccessDenied", user, None),
+        ("sts:GetSessionToken", "OK", user, None),
+    ]
+    everything = audited.log.read_text(errors="replace") + json.dumps(told)
+    for secret in [key["SecretAccessKey"], session["SecretAccessKey"], session["SessionToken"]]:
+        assert secret not in everything
+
+
 def test_no_secret_and_no_content_is_in_any_log(audited):
     world = World(audited)
     ana = audited.identity.create_app_instance_user(

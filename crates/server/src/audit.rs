@@ -40,6 +40,7 @@ impl Writer {
 
 /// Begins the audit log, if one is to be kept.
 pub(crate) fn start(settings: &AuditLog) -> Result<(Option<Ledger>, Option<Writer>)> {
+    tracing::info!(place = %settings, "audit log");
     let output = match settings {
         AuditLog::Off => return Ok((None, None)),
         AuditLog::Stdout => Output::Stdout(io::stdout()),
@@ -263,6 +264,6 @@ mod tests {
         drop(ledger);
         writer.join().unwrap();
         let text: Vec<u8> = written.iter().flatten().collect();
-        assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 2);
+        assert_eq!(String::from_utf8(text).unwrap().lines().count(), 2);
     }
 }

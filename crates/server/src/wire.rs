@@ -91,7 +91,6 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     tracing::info!(store = %settings.store, "store");
 
     let (ledger, audit) = audit::start(&settings.audit)?;
-    tracing::info!(place = %settings.audit, "audit log");
 
     let clock = start_clock(settings, &store).await?;
     let node = Key::random(random.random());
@@ -175,7 +174,9 @@ impl Running {
         // Dropping the store waits for what its lanes still have to write; without a service nobody sends records.
         let dropping = tokio::task::spawn_blocking(move || {
             drop((self.front, self.jobs, self.flows, self.service));
-            self.audit.map(Writer::join);
+            if let Some(audit) = self.audit {
+                audit.join();
+            }
         });
         if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
             tracing::warn!("the store did not end in time");
