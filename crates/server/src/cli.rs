@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, check, dev, serve};
+use crate::commands::{bench, check, dev, iam, serve};
 use crate::config::Written;
 use crate::error::ExitStatus;
 
@@ -25,6 +25,8 @@ enum Command {
     Serve(Written),
     /// Read the configuration, look at everything that it names, and report.
     Check(Written),
+    /// Manage users, access keys, roles and policies, on the store itself.
+    Iam(Box<iam::Options>),
     /// Measure this machine: durable sends a second, beside what its store and its HTTP could do at most.
     Bench(bench::Options),
     /// One side of a measurement, started by `bench`.
@@ -47,6 +49,7 @@ pub(crate) fn run() -> ExitStatus {
         Some(Command::Dev(written)) => dev::run(written),
         Some(Command::Serve(written)) => serve::run(written),
         Some(Command::Check(written)) => check::run(written),
+        Some(Command::Iam(options)) => iam::run(*options),
         Some(Command::Bench(options)) => bench::run(&options),
         Some(Command::BenchPart(options)) => bench::run_part(&options),
     };

@@ -3,4 +3,5 @@
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod dev;
+pub(crate) mod iam;
 pub(crate) mod serve;

@@ -41,6 +41,17 @@ impl DataDir {
         }
     }
 
+    /// The folder, for a command that may work beside a server: it is made if it is not there, and not taken.
+    pub(crate) fn share(path: &Path) -> Result<PathBuf> {
+        match Self::open(path) {
+            Ok(data_dir) => Ok(data_dir.path),
+            Err(_) if path.join("lock").exists() => std::path::absolute(path).map_err(|error| {
+                Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
     fn lock(path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path.join("lock"))
     }

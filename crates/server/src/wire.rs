@@ -201,6 +201,47 @@ pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Resul
     ended
 }
 
+/// Gives a command the service, on the store itself: no listeners, no jobs, and nobody who is told of anything.
+pub(crate) fn with_service<T>(
+    settings: &Settings,
+    with: impl AsyncFnOnce(&Arc<Service>) -> Result<T>,
+) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    let done = runtime.block_on(async {
+        let mut random = StdRng::try_from_rng(&mut SysRng)
+            .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
+        let data_dir = DataDir::share(&settings.data_dir)?;
+        let root = RootKey::open(&data_dir, &mut random)?;
+        let keys = open_keys(settings, &data_dir, &root, &mut random)?;
+        let store = open_store(&settings.store, Arc::new(|_| {})).await?;
+        let clock = start_clock(settings, &store).await?;
+        let service = Arc::new(Service::new(carillon_service::Settings {
+            store,
+            home: settings.home.clone(),
+            clock: clock.clone(),
+            random,
+            root: root.to_root(),
+            keys,
+            key_sets: Arc::new(FetchedKeySets::new(clock)?),
+            processors: flows::processors(&settings.processors)?,
+            patience: settings.patience,
+            quotas: settings.quotas,
+            rates: settings.rates,
+            public_host: String::new(),
+            audit: None,
+        }));
+        let done = with(&service).await;
+        // Dropping the store waits for its lanes, which a thread of the runtime may not.
+        let _ = tokio::task::spawn_blocking(move || drop(service)).await;
+        done
+    });
+    runtime.shutdown_timeout(TASKS_TIMEOUT);
+    done
+}
+
 /// What is told of each commit: the sockets of its events, the jobs of the work that it leaves.
 fn sink(hub: &Hub, bells: Arc<Bells>) -> Sink {
     let tell = hub.sink();

@@ -48,4 +48,5 @@ pub mod web_identity;
 
 pub use access::Resealed;
 pub use clock::Clock;
+pub use query::Declined;
 pub use service::{RootCredentials, Service, Settings};

@@ -5,6 +5,7 @@
 //! the function, with its test, and the line.
 
 mod call;
+mod direct;
 mod fault;
 mod form;
 mod iam;
@@ -27,6 +28,7 @@ use crate::cors;
 use crate::dispatch::surrounding;
 use crate::service::Service;
 use call::QueryCall;
+pub use direct::Declined;
 use fault::{Fault, Result};
 use form::Form;
 pub(crate) use sts::give_to_user;

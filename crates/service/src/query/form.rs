@@ -26,6 +26,11 @@ const RESOURCES: [&str; 8] = [
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// Of these parameters.
+    pub(crate) fn of(parameters: Vec<(String, String)>) -> Self {
+        Self(parameters)
+    }
+
     /// Reads a body.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let pairs = parse_query(str::from_utf8(body).ok()?)?;

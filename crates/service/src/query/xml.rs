@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
+use serde_json::Value;
+
+use crate::operation::percent_decoded;
 
 /// An element.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,24 @@ impl Element {
     /// An element with elements.
     pub(crate) fn of(name: impl Into<Cow<'static, str>>, elements: impl IntoIterator<Item = Self>) -> Self {
         Self { name: name.into(), content: Content::Elements(elements.into_iter().collect()) }
+    }
+
+    /// The same as JSON: what has only `member`s is a list. Documents are decoded, which XML carries as in a query.
+    pub(crate) fn into_json(self) -> Value {
+        match self.content {
+            Content::Text(text) if self.name.ends_with("Document") => {
+                Value::String(percent_decoded(&text).unwrap_or(text))
+            }
+            Content::Text(text) => Value::String(text),
+            Content::Elements(elements) if elements.iter().all(|element| element.name == "member") => {
+                Value::Array(elements.into_iter().map(Self::into_json).collect())
+            }
+            Content::Elements(elements) => {
+                let members =
+                    elements.into_iter().map(|element| (element.name.to_string(), element.into_json()));
+                Value::Object(members.collect())
+            }
+        }
     }
 
     fn write(&self, writer: &mut Writer<Vec<u8>>, namespace: Option<&str>) -> std::io::Result<()> {
