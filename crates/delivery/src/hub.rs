@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
-use carillon_model::Key;
 use carillon_model::event::Event;
 use carillon_store::Store;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use crate::places::{Close, Places};
-use crate::session::{self, Expiry};
+use crate::places::{Close, Entrance, Places};
+use crate::session::{self, Expiry, Opening};
 
 /// Tasks that tell; the channels are spread over them.
 const TELLERS: usize = 2;
@@ -67,13 +66,15 @@ impl Hub {
         &self,
         socket: WebSocket,
         store: Arc<Store>,
-        who: (Key, String),
+        entrance: Entrance,
+        opening: Option<Opening>,
         expiry: Option<Expiry>,
     ) {
         if self.sessions.is_closed() {
-            return session::close(socket, Close::RESTART).await;
+            return Box::pin(session::close(socket, Close::RESTART)).await;
         }
-        self.sessions.track_future(session::run(socket, self.places.clone(), store, who, expiry)).await;
+        let running = session::run(socket, self.places.clone(), store, entrance, (opening, expiry));
+        self.sessions.track_future(running).await;
     }
 
     /// Closes every socket, and waits until they are gone or the time is over.

@@ -8,4 +8,5 @@ mod places;
 mod session;
 
 pub use hub::Hub;
-pub use session::{Expiry, refuse};
+pub use places::{Close, Entrance};
+pub use session::{Expiry, Opening, refuse};

@@ -4,50 +4,76 @@
 //! is settled under the session's own lock: what an event said since the session was entered is newer than what
 //! the store was read to hold.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::LazyCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use carillon_model::Key;
 use carillon_model::event::{Change, Event};
 use carillon_store::membership::Subscription;
 use dashmap::DashMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 /// Frames that wait for one slow socket. Past it the session is closed: it is never waited for.
 pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
-/// Sessions of one user. One more closes the oldest.
-pub(crate) const SESSIONS_PER_USER_MAX: usize = 10;
 
 /// Why a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Close {
-    pub(crate) code: u16,
-    pub(crate) reason: &'static str,
+pub struct Close {
+    /// The code, which decides whether the client comes back.
+    pub code: u16,
+    /// A few words for people.
+    pub reason: &'static str,
 }
 
 impl Close {
+    /// The code that tells a client to come back later.
+    pub(crate) const TRY_LATER: u16 = 1013;
+    /// Our failure; the client comes back.
+    pub(crate) const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
     /// The server goes down; the client comes back.
     pub(crate) const RESTART: Self = Self { code: 1012, reason: "service restart" };
+    /// Too much at once; the client comes back.
+    pub(crate) const OVERLOADED: Self = Self { code: Self::TRY_LATER, reason: "try again later" };
     /// The client reads too slowly; it comes back and reads what it missed.
-    pub(crate) const TOO_SLOW: Self = Self { code: 1013, reason: "the client reads too slowly" };
-    /// The same client connected again; this one must not come back.
+    pub(crate) const TOO_SLOW: Self = Self { code: Self::TRY_LATER, reason: "the client reads too slowly" };
+    /// The same client connected again, or too many did; this one must not come back.
     pub(crate) const REPLACED: Self = Self { code: 4002, reason: "replaced by a newer connection" };
+    /// The credentials that opened the socket are over; the client comes back with fresh ones.
+    pub(crate) const EXPIRED: Self = Self { code: 4001, reason: "the credentials have expired" };
     /// The user was deleted; the client must not come back.
     pub(crate) const GONE: Self = Self { code: 4003, reason: "the user was deleted" };
+}
+
+/// Whose session begins.
+#[derive(Debug)]
+pub struct Entrance {
+    /// The user.
+    pub user: Key,
+    /// The client's name for the connection: one that has it already is replaced.
+    pub client: String,
+    /// Sessions that the user may have; one more ends the oldest.
+    pub sessions_max: usize,
 }
 
 /// One socket, as events see it.
 pub(crate) struct Session {
     number: u64,
-    user: Key,
-    /// The client's name for the connection.
-    client: String,
-    queue: mpsc::Sender<Utf8Bytes>,
-    ending: OnceLock<Close>,
-    ended: Notify,
+    pub(crate) user: Key,
+    client: Box<str>,
+    inbox: Mutex<Inbox>,
+    /// Rung when frames come to an empty inbox, and when the session is to end.
+    bell: Notify,
     seats: Mutex<Seats>,
+}
+
+/// What waits for the socket. It holds nothing while nothing waits.
+#[derive(Default)]
+struct Inbox {
+    frames: VecDeque<Utf8Bytes>,
+    ending: Option<Close>,
 }
 
 #[derive(Default)]
@@ -60,30 +86,62 @@ struct Seats {
 }
 
 impl Session {
-    /// Ends the session with this code, unless it is ending already.
+    /// Ends the session with this code, unless it is ending already. What it was not sent is dropped.
     pub(crate) fn end(&self, close: Close) {
-        if self.ending.set(close).is_ok() {
-            self.ended.notify_one();
+        let mut inbox = self.inbox();
+        if inbox.ending.is_none() {
+            *inbox = Inbox { frames: VecDeque::new(), ending: Some(close) };
+            self.bell.notify_one();
         }
     }
 
     /// Waits until the session is to end.
     pub(crate) async fn ending(&self) -> Close {
         loop {
-            if let Some(close) = self.ending.get() {
-                return *close;
+            if let Some(close) = self.inbox().ending {
+                return close;
             }
-            self.ended.notified().await;
+            self.bell.notified().await;
+        }
+    }
+
+    /// Waits for what is to be sent, and takes all of it; or answers why the session ends.
+    pub(crate) async fn frames(&self) -> Result<VecDeque<Utf8Bytes>, Close> {
+        loop {
+            {
+                let mut inbox = self.inbox();
+                if let Some(close) = inbox.ending {
+                    return Err(close);
+                }
+                if !inbox.frames.is_empty() {
+                    return Ok(std::mem::take(&mut inbox.frames));
+                }
+            }
+            self.bell.notified().await;
         }
     }
 
     fn tell(&self, frame: &Utf8Bytes) {
-        if self.queue.try_send(frame.clone()).is_err() {
-            self.end(Close::TOO_SLOW);
+        let mut inbox = self.inbox();
+        if inbox.ending.is_some() {
+            return;
+        }
+        if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
+            drop(inbox);
+            return self.end(Close::TOO_SLOW);
+        }
+        inbox.frames.push_back(frame.clone());
+        if inbox.frames.len() == 1 {
+            drop(inbox);
+            self.bell.notify_one();
         }
     }
 
-    fn seats(&self) -> std::sync::MutexGuard<'_, Seats> {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,37 +162,41 @@ pub(crate) struct Places {
 
 impl Places {
     /// Enters a session: from here on events of its user reach it. Its places follow with [`Self::seat`].
-    pub(crate) fn enter(&self, user: Key, client: String) -> (Arc<Session>, mpsc::Receiver<Utf8Bytes>) {
-        let (queue, frames) = mpsc::channel(SESSION_QUEUE_LEN_MAX);
+    pub(crate) fn enter(&self, Entrance { user, client, sessions_max }: Entrance) -> Arc<Session> {
         let session = Arc::new(Session {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             user,
-            client,
-            queue,
-            ending: OnceLock::new(),
-            ended: Notify::new(),
+            client: client.into(),
+            inbox: Mutex::default(),
+            bell: Notify::new(),
             seats: Mutex::new(Seats { newer: Some(HashSet::new()), ..Seats::default() }),
         });
         let mut all = self.sessions.entry(user).or_default();
         for other in all.iter().filter(|other| other.client == session.client) {
             other.end(Close::REPLACED);
         }
-        let open = all.iter().filter(|other| other.ending.get().is_none());
-        if SESSIONS_PER_USER_MAX <= open.clone().count()
+        let open = all.iter().filter(|other| other.inbox().ending.is_none());
+        if sessions_max <= open.clone().count()
             && let Some(oldest) = open.clone().next()
         {
             oldest.end(Close::REPLACED);
         }
         all.push(session.clone());
-        (session, frames)
+        session
     }
 
     /// Gives a session its places, as the store was read to hold them after it was entered.
     pub(crate) fn seat(&self, session: &Arc<Session>, stored: &[Subscription]) {
         let mut seats = session.seats();
         let newer = seats.newer.take().unwrap_or_default();
-        for subscription in stored.iter().filter(|stored| !newer.contains(&stored.sub_channel)) {
-            self.sit(session, &mut seats, subscription.sub_channel, subscription.hidden);
+        if seats.gone {
+            return;
+        }
+        let places = stored.iter().filter(|stored| !newer.contains(&stored.sub_channel));
+        seats.taken.extend(places.clone().map(|place| place.sub_channel));
+        seats.taken.shrink_to_fit();
+        for place in places {
+            self.listen(session, place.sub_channel, place.hidden);
         }
     }
 
@@ -159,7 +221,8 @@ impl Places {
                 self.follow(member, sub_channel, None);
             }
         }
-        let frame = Utf8Bytes::from(event.frame());
+        // Made for the first who is told, and then shared: of most channels nobody listens.
+        let frame = LazyCell::new(|| Utf8Bytes::from(event.frame()));
         let audience = &event.audience;
         for place in &audience.sub_channels {
             let Some(listeners) = self.listeners.get(place) else { continue };
@@ -235,6 +298,10 @@ impl Places {
         if !seats.taken.contains(&place) {
             seats.taken.push(place);
         }
+        self.listen(session, place, hidden);
+    }
+
+    fn listen(&self, session: &Arc<Session>, place: Key, hidden: bool) {
         let listener = Listener { session: session.clone(), hidden };
         self.listeners.entry(place).or_default().insert(session.number, listener);
     }
@@ -257,6 +324,7 @@ mod tests {
     const LOBBY: Key = Key([1; 16]);
     const ANA: Key = Key([2; 16]);
     const BOB: Key = Key([3; 16]);
+    const SESSIONS_MAX: usize = 10;
 
     fn event(audience: Audience, change: Option<Change>, payload: &str) -> Event {
         Event {
@@ -289,20 +357,29 @@ mod tests {
 
     const SEATED: [Subscription; 1] = [Subscription { sub_channel: LOBBY, hidden: false }];
 
-    fn payloads(frames: &mut mpsc::Receiver<Utf8Bytes>) -> Vec<String> {
-        let mut payloads = Vec::new();
-        while let Ok(frame) = frames.try_recv() {
+    fn enter(places: &Places, user: Key, client: &str) -> Arc<Session> {
+        places.enter(Entrance { user, client: client.to_owned(), sessions_max: SESSIONS_MAX })
+    }
+
+    /// What waits for a session.
+    fn payloads(session: &Session) -> Vec<String> {
+        let frames = std::mem::take(&mut session.inbox().frames);
+        let payload = |frame: &Utf8Bytes| {
             let (_, payload) = frame.rsplit_once("\"Payload\":\"").unwrap();
-            payloads.push(payload.trim_end_matches("\"}").to_owned());
-        }
-        payloads
+            payload.trim_end_matches("\"}").to_owned()
+        };
+        frames.iter().map(payload).collect()
+    }
+
+    fn ending(session: &Session) -> Option<Close> {
+        session.inbox().ending
     }
 
     #[test]
     fn members_are_told_and_those_who_left_are_told_that_and_no_more() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
-        let (bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
+        let bob = enter(&places, BOB, "1");
         places.seat(&ana, &SEATED);
         places.seat(&bob, &[]);
         places.tell(&message("before"));
@@ -310,124 +387,127 @@ mod tests {
         places.tell(&message("with bob"));
         places.tell(&left(BOB, "left"));
         places.tell(&message("after"));
-        assert_eq!(payloads(&mut to_ana), ["before", "joined", "with bob", "left", "after"]);
-        assert_eq!(payloads(&mut to_bob), ["joined", "with bob", "left"]);
+        assert_eq!(payloads(&ana), ["before", "joined", "with bob", "left", "after"]);
+        assert_eq!(payloads(&bob), ["joined", "with bob", "left"]);
     }
 
     #[test]
     fn the_end_of_a_place_is_told_and_nothing_after_it() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
         places.seat(&ana, &SEATED);
         let ended = Change::Ended { sub_channel: LOBBY };
         places.tell(&event(Audience::members(LOBBY), Some(ended), "ended"));
         places.tell(&message("after"));
-        assert_eq!(payloads(&mut to_ana), ["ended"]);
+        assert_eq!(payloads(&ana), ["ended"]);
         assert!(places.listeners.is_empty() && ana.seats().taken.is_empty());
     }
 
     #[test]
     fn several_who_join_at_once_are_each_told_of_what_follows() {
         let places = Places::default();
-        let (_ana, mut to_ana) = places.enter(ANA, "1".to_owned());
-        let (_bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
+        let bob = enter(&places, BOB, "1");
         let joined = |member| Change::Joined { member, sub_channel: LOBBY, hidden: false };
         let mut both = event(Audience::only([ANA, BOB]), Some(joined(ANA)), "joined");
         both.changes.push(joined(BOB));
         places.tell(&both);
         places.tell(&message("hello"));
-        assert_eq!(payloads(&mut to_ana), ["joined", "hello"]);
-        assert_eq!(payloads(&mut to_bob), ["joined", "hello"]);
+        assert_eq!(payloads(&ana), ["joined", "hello"]);
+        assert_eq!(payloads(&bob), ["joined", "hello"]);
     }
 
     #[test]
     fn an_event_that_came_while_the_store_was_read_is_newer() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
         places.tell(&left(ANA, "left"));
         places.seat(&ana, &SEATED); // As it was before she left.
         places.tell(&message("missed"));
-        assert_eq!(payloads(&mut to_ana), ["left"]);
+        assert_eq!(payloads(&ana), ["left"]);
 
-        let (bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        let bob = enter(&places, BOB, "1");
         places.tell(&joined(BOB, "joined"));
         places.tell(&message("early"));
         places.seat(&bob, &[]); // As it was before he joined.
         places.tell(&message("late"));
-        assert_eq!(payloads(&mut to_bob), ["joined", "early", "late"]);
+        assert_eq!(payloads(&bob), ["joined", "early", "late"]);
     }
 
     #[test]
     fn a_late_event_of_a_place_that_is_taken_is_told_once() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
         places.seat(&ana, &SEATED);
         places.tell(&joined(ANA, "joined"));
         places.tell(&message("hello"));
-        assert_eq!(payloads(&mut to_ana), ["joined", "hello"]);
+        assert_eq!(payloads(&ana), ["joined", "hello"]);
     }
 
     #[test]
     fn hidden_members_are_told_of_messages_and_not_of_others() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
         places.seat(&ana, &[Subscription { sub_channel: LOBBY, hidden: true }]);
         places.tell(&joined(BOB, "joined"));
         places.tell(&message("hello"));
-        assert_eq!(payloads(&mut to_ana), ["hello"]);
+        assert_eq!(payloads(&ana), ["hello"]);
     }
 
     #[test]
     fn a_full_queue_ends_the_session_and_no_other() {
         let places = Places::default();
-        let (slow, _to_slow) = places.enter(ANA, "1".to_owned());
-        let (fast, mut to_fast) = places.enter(BOB, "1".to_owned());
+        let slow = enter(&places, ANA, "1");
+        let fast = enter(&places, BOB, "1");
         places.seat(&slow, &SEATED);
         places.seat(&fast, &SEATED);
         for number in 0..=SESSION_QUEUE_LEN_MAX {
             places.tell(&message(&number.to_string()));
-            assert_eq!(payloads(&mut to_fast).len(), 1);
+            assert_eq!(payloads(&fast).len(), 1);
         }
-        assert_eq!(slow.ending.get(), Some(&Close::TOO_SLOW));
-        assert_eq!(fast.ending.get(), None);
+        assert_eq!(ending(&slow), Some(Close::TOO_SLOW));
+        assert_eq!(ending(&fast), None);
+        assert!(payloads(&slow).is_empty()); // What it was not sent is not kept.
     }
 
     #[test]
     fn the_same_client_replaces_itself_and_the_eleventh_the_oldest() {
         let places = Places::default();
-        let sessions: Vec<_> = (0..SESSIONS_PER_USER_MAX).map(|n| places.enter(ANA, n.to_string())).collect();
-        let (_again, _) = places.enter(ANA, "3".to_owned());
-        assert_eq!(sessions[3].0.ending.get(), Some(&Close::REPLACED));
-        assert_eq!(sessions.iter().filter(|(session, _)| session.ending.get().is_some()).count(), 1);
-        let (_eleventh, _) = places.enter(ANA, "new".to_owned());
-        assert_eq!(sessions[0].0.ending.get(), Some(&Close::REPLACED));
-        assert_eq!(sessions.iter().filter(|(session, _)| session.ending.get().is_some()).count(), 2);
+        let sessions: Vec<_> = (0..SESSIONS_MAX).map(|n| enter(&places, ANA, &n.to_string())).collect();
+        let ended = || sessions.iter().filter(|session| ending(session).is_some()).count();
+        // Another user's client of the same name is another.
+        enter(&places, BOB, "3");
+        assert_eq!(ended(), 0);
+        enter(&places, ANA, "3");
+        assert_eq!((ending(&sessions[3]), ended()), (Some(Close::REPLACED), 1));
+        enter(&places, ANA, "new");
+        assert_eq!((ending(&sessions[0]), ended()), (Some(Close::REPLACED), 2));
     }
 
     #[test]
     fn the_sessions_of_a_deleted_user_end_and_no_others() {
         let places = Places::default();
-        let [(phone, _), (laptop, _)] = ["1", "2"].map(|client| places.enter(ANA, client.to_owned()));
-        let (bob, mut to_bob) = places.enter(BOB, "1".to_owned());
+        let [phone, laptop] = ["1", "2"].map(|client| enter(&places, ANA, client));
+        let bob = enter(&places, BOB, "1");
         for session in [&phone, &laptop, &bob] {
             places.seat(session, &SEATED);
         }
         places.tell(&Event::delete_app_instance_user(ANA, Timestamp::from_ms(0)));
-        assert_eq!([&phone, &laptop].map(|session| session.ending.get()), [Some(&Close::GONE); 2]);
-        assert_eq!((bob.ending.get(), payloads(&mut to_bob).len()), (None, 0));
+        assert_eq!([&phone, &laptop].map(|session| ending(session)), [Some(Close::GONE); 2]);
+        assert_eq!((ending(&bob), payloads(&bob).len()), (None, 0));
         places.tell(&left(ANA, "left"));
-        assert_eq!(payloads(&mut to_bob), ["left"]);
+        assert_eq!(payloads(&bob), ["left"]);
     }
 
     #[test]
     fn a_session_that_left_leaves_nothing_behind() {
         let places = Places::default();
-        let (ana, mut to_ana) = places.enter(ANA, "1".to_owned());
+        let ana = enter(&places, ANA, "1");
         places.seat(&ana, &SEATED);
         places.leave(&ana);
         places.tell(&joined(ANA, "joined"));
         places.tell(&message("hello"));
-        assert!(payloads(&mut to_ana).is_empty());
+        assert!(payloads(&ana).is_empty());
         assert!(places.listeners.is_empty() && places.sessions.is_empty());
     }
 }

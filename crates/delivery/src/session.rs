@@ -1,47 +1,51 @@
 //! A session: one socket, from SESSION_ESTABLISHED to the close.
 //!
 //! The client never sends data; whatever it sends is ignored, its pings are answered. The server pings, and
-//! gives a client up that does not answer.
+//! gives a client up that does not answer. An idle session is one small future and one timer: what only its
+//! beginning, a send or its end need is allocated for as long as that lasts.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use carillon_model::Key;
 use carillon_model::event::session_established;
-use carillon_store::{self as store, Error, Store};
+use carillon_store::membership::Subscription;
+use carillon_store::{self as store, Error, Store, Tx};
 use futures_util::SinkExt;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval_at, timeout};
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::places::{Close, Places, Session};
+use crate::places::{Close, Entrance, Places, Session};
 
 /// How often the server pings: below the minute after which proxies give an idle connection up.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// Pings that may go unanswered.
 const PINGS_MISSED_MAX: u32 = 2;
+/// How long a socket may take for what it is sent: as long as one that does not answer pings has.
+const SEND_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long a client may take to answer a close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long one that reads too slowly may take to reach its close behind what it has not read.
+const SLOW_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one that is told to come back later is held, to damp clients that come back at once.
 const HOLD: Duration = Duration::from_secs(1);
-/// Tells a client to come back later.
-const TRY_LATER: u16 = 1013;
 
-/// The credentials that opened the socket are over; the client comes back with fresh ones.
-const EXPIRED: Close = Close { code: 4001, reason: "the credentials have expired" };
-/// Our failure; the client comes back.
-const INTERNAL: Close = Close { code: 1011, reason: "internal error" };
+/// What a session is told after SESSION_ESTABLISHED and before any event: frame by frame, each made when it is
+/// wanted. The first is asked for once the session is told of events, so what they show is never too old.
+pub type Opening = BoxStream<'static, Result<String, Close>>;
 
 /// Ends when the credentials that opened a socket do.
 pub type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Refuses a socket after its upgrade, with a code that tells the client whether to come back.
-pub async fn refuse(socket: WebSocket, code: u16, reason: &'static str) {
-    if code == TRY_LATER {
-        tokio::time::sleep(HOLD).await;
+pub async fn refuse(socket: WebSocket, close_with: Close) {
+    if close_with.code == Close::TRY_LATER {
+        sleep(HOLD).await;
     }
-    close(socket, Close { code, reason }).await;
+    close(socket, close_with).await;
 }
 
 /// Runs a session until it ends.
@@ -49,18 +53,19 @@ pub(crate) async fn run(
     mut socket: WebSocket,
     places: Arc<Places>,
     store: Arc<Store>,
-    (user, client): (Key, String),
-    expiry: Option<Expiry>,
+    entrance: Entrance,
+    (opening, expiry): (Option<Opening>, Option<Expiry>),
 ) {
-    let (session, frames) = places.enter(user, client);
-    let close_with = match begin(&mut socket, &places, &store, &session, user).await {
-        Ok(()) => serve(&mut socket, &session, frames, expiry).await,
+    let session = places.enter(entrance);
+    let begun = Box::pin(begin(&mut socket, &places, store, &session, opening)).await;
+    let ended = match begun {
+        Ok(()) => serve(&mut socket, &session, expiry).await,
         Err(close) => close,
     };
     places.leave(&session);
     drop(session);
-    if let Some(reason) = close_with {
-        close(socket, reason).await;
+    if let Some(reason) = ended {
+        Box::pin(close(socket, reason)).await;
     }
 }
 
@@ -68,46 +73,54 @@ pub(crate) async fn run(
 async fn begin(
     socket: &mut WebSocket,
     places: &Places,
-    store: &Store,
+    store: Arc<Store>,
     session: &Arc<Session>,
-    user: Key,
+    opening: Option<Opening>,
 ) -> Result<(), Option<Close>> {
-    // Whoever was deleted before the session was entered is not told so by an event.
-    let stored = store.read(move |tx| {
+    places.seat(session, &subscriptions(&store, session).await?);
+    drop(store);
+    let established = Message::Text(session_established().into());
+    within_limits(session, socket.send(established)).await?;
+    let Some(mut opening) = opening else { return Ok(()) };
+    while let Some(frame) = opening.next().await {
+        within_limits(session, socket.send(Message::Text(frame?.into()))).await?;
+    }
+    Ok(())
+}
+
+/// Where the store has the user sit. It is read after the session was entered, so of a user who was deleted before
+/// it says so, and what happens after is told by an event.
+async fn subscriptions(store: &Store, session: &Session) -> Result<Vec<Subscription>, Option<Close>> {
+    let user = session.user;
+    let read = move |tx: &mut Tx| {
         let exists = store::identity::exists(tx, user)?;
-        exists.then(|| store::membership::list_subscriptions(tx, user)).transpose()
-    });
-    let stored = stored.await;
-    let stored = stored.map_err(|error: Error| {
-        tracing::error!(%error, "a session could not begin");
-        Some(INTERNAL)
-    })?;
-    places.seat(session, &stored.ok_or(Some(Close::GONE))?);
-    socket.send(Message::Text(session_established().into())).await.map_err(|_| None)
+        let stored = store::membership::list_subscriptions(tx, user)?;
+        Ok::<_, Error>(exists.then_some(stored))
+    };
+    match store.read(read).await {
+        Ok(stored) => stored.ok_or(Some(Close::GONE)),
+        Err(Error::Busy | Error::Retry) => Err(Some(Close::OVERLOADED)),
+        Err(error) => {
+            tracing::error!(%error, "a session could not begin");
+            Err(Some(Close::INTERNAL))
+        }
+    }
 }
 
 /// Answers with the close to send, or nothing where the client has gone.
-async fn serve(
-    socket: &mut WebSocket,
-    session: &Session,
-    mut frames: mpsc::Receiver<Utf8Bytes>,
-    expiry: Option<Expiry>,
-) -> Option<Close> {
-    let mut expired = expiry.unwrap_or_else(|| Box::pin(std::future::pending()));
-    let mut pings = interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
-    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+async fn serve(socket: &mut WebSocket, session: &Session, mut expiry: Option<Expiry>) -> Option<Close> {
+    let mut pings = std::pin::pin!(sleep(PING_EVERY));
     let mut unanswered = 0;
     loop {
         tokio::select! {
-            biased;
-            close = session.ending() => return Some(close),
-            () = &mut expired => return Some(EXPIRED),
-            frame = frames.recv() => {
-                let frame = frame?;
-                tokio::select! {
-                    // A socket that does not take what it is sent must not keep its session from ending.
-                    close = session.ending() => return Some(close),
-                    sent = send(socket, frame, &mut frames) => sent.ok()?,
+            frames = session.frames() => {
+                let frames = match frames {
+                    Ok(frames) => frames,
+                    Err(close) => return Some(close),
+                };
+                let sending = send_all(socket, frames);
+                if let Err(ended) = Box::pin(within_limits(session, sending)).await {
+                    return ended;
                 }
             }
             received = socket.recv() => match received {
@@ -120,38 +133,59 @@ async fn serve(
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return None,
             },
-            _ = pings.tick() => {
+            () = expired(&mut expiry) => return Some(Close::EXPIRED),
+            () = &mut pings => {
                 if PINGS_MISSED_MAX <= unanswered {
                     return None;
                 }
                 unanswered += 1;
-                socket.send(Message::Ping(Vec::new().into())).await.ok()?;
+                pings.as_mut().reset(Instant::now() + PING_EVERY);
+                let sending = socket.send(Message::Ping(Vec::new().into()));
+                if let Err(ended) = Box::pin(within_limits(session, sending)).await {
+                    return ended;
+                }
             }
         }
     }
 }
 
-/// Sends a frame and whatever waits behind it, then flushes once.
-async fn send(
-    socket: &mut WebSocket,
-    first: Utf8Bytes,
-    frames: &mut mpsc::Receiver<Utf8Bytes>,
-) -> Result<(), axum::Error> {
-    socket.feed(Message::Text(first)).await?;
-    while let Ok(frame) = frames.try_recv() {
+/// Waits until the credentials that opened a socket are over; where they never are, for ever.
+async fn expired(expiry: &mut Option<Expiry>) {
+    match expiry {
+        Some(expiry) => expiry.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends all that waits, then flushes once.
+async fn send_all(socket: &mut WebSocket, frames: VecDeque<Utf8Bytes>) -> Result<(), axum::Error> {
+    for frame in frames {
         socket.feed(Message::Text(frame)).await?;
     }
     socket.flush().await
 }
 
+/// Sends, unless the session ends first: a socket that does not take what it is sent must not keep its session
+/// from ending, nor wait for ever for a client that is gone.
+async fn within_limits(
+    session: &Session,
+    sending: impl Future<Output = Result<(), axum::Error>>,
+) -> Result<(), Option<Close>> {
+    tokio::select! {
+        biased;
+        sent = sending => sent.map_err(|_| None),
+        close = session.ending() => Err(Some(close)),
+        () = sleep(SEND_TIMEOUT) => Err(None),
+    }
+}
+
 /// Closes a socket with a code, and waits a moment for the client's answer.
 pub(crate) async fn close(mut socket: WebSocket, Close { code, reason }: Close) {
-    let frame = CloseFrame { code, reason: reason.into() };
-    let closing = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    };
-    // A client that does not answer finds the connection gone.
-    let _ = timeout(CLOSE_TIMEOUT, closing).await;
+    let limit = if code == Close::TRY_LATER { SLOW_CLOSE_TIMEOUT } else { CLOSE_TIMEOUT };
+    let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
+    // A client that does not read to the end finds the connection gone.
+    if let Ok(Ok(())) = timeout(limit, socket.send(frame)).await {
+        let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+        let _ = timeout(CLOSE_TIMEOUT, answered).await;
+    }
 }

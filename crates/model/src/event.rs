@@ -3,6 +3,10 @@
 //! An event is made in the transaction that made the change, stored in its outbox, and delivered after the
 //! commit. Its payload is serialized once; [`Event::frame`] is the one place that makes its wire form.
 
+mod details;
+
+pub use details::ChannelDetails;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -463,7 +467,8 @@ impl<'a> From<&'a Identity> for Person<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct MessagePayload<'a> {
-    channel_arn: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_arn: Option<&'a str>,
     message_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<&'a str>,
@@ -477,7 +482,8 @@ struct MessagePayload<'a> {
     last_updated_timestamp: String,
     sender: Person<'a>,
     redacted: bool,
-    persistence: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    persistence: Option<&'static str>,
     status: StatusPayload<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_attributes: Option<BTreeMap<&'a str, ValuesPayload<'a>>>,
@@ -511,6 +517,16 @@ struct TargetPayload<'a> {
 
 impl<'a> MessagePayload<'a> {
     fn new(arn: &'a ChannelArn, channel: Key, message: &'a Message) -> Self {
+        Self {
+            channel_arn: Some(arn.as_str()),
+            persistence: Some(message.persistence.as_str()),
+            sub_channel_id: sub_channel_id(channel, message.sub_channel),
+            ..Self::summary(message)
+        }
+    }
+
+    /// A message in a list, which says once for all where they are.
+    fn summary(message: &'a Message) -> Self {
         let attributes = |attributes: &'a crate::message::Attributes| {
             attributes
                 .iter()
@@ -518,7 +534,7 @@ impl<'a> MessagePayload<'a> {
                 .collect()
         };
         Self {
-            channel_arn: arn.as_str(),
+            channel_arn: None,
             message_id: message.key.to_string(),
             content: message.content.as_ref().map(super::text::Content::as_str),
             metadata: message.metadata.as_ref().map(super::text::Metadata::as_str),
@@ -528,7 +544,7 @@ impl<'a> MessagePayload<'a> {
             last_updated_timestamp: message.updated_at.to_string(),
             sender: Person::from(&message.sender),
             redacted: message.redacted,
-            persistence: message.persistence.as_str(),
+            persistence: None,
             status: StatusPayload {
                 value: message.status,
                 detail: message.status_detail.as_ref().map(super::text::StatusDetail::as_str),
@@ -536,7 +552,7 @@ impl<'a> MessagePayload<'a> {
             message_attributes: message.attributes.as_ref().map(attributes),
             content_type: message.content_type.as_ref().map(super::text::ContentType::as_str),
             target: message.target.as_ref().map(|target| [TargetPayload { member_arn: target.arn.as_str() }]),
-            sub_channel_id: sub_channel_id(channel, message.sub_channel),
+            sub_channel_id: None,
         }
     }
 }

@@ -4,9 +4,13 @@
 //! the same listener in front of a handler that does nothing. Both run in a child too, so that the processor
 //! is shared alike. Nothing leaves this machine: all addresses are of the loopback.
 
+pub(crate) mod broadcast;
 pub(crate) mod child;
 pub(crate) mod client;
+pub(crate) mod crowd;
+pub(crate) mod fan_out;
 pub(crate) mod load;
+pub(crate) mod members;
 pub(crate) mod part;
 pub(crate) mod report;
 pub(crate) mod scene;

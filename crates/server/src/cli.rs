@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{bench, check, dev, iam, serve};
+use crate::commands::{bench, bench_sockets, check, dev, iam, serve};
 use crate::config::Written;
 use crate::error::ExitStatus;
 
@@ -29,6 +29,8 @@ enum Command {
     Iam(Box<iam::Options>),
     /// Measure this machine: durable sends a second, beside what its store and its HTTP could do at most.
     Bench(bench::Options),
+    /// Measure this machine: what open sockets cost, beside a bare broadcast by the same library.
+    BenchSockets(bench_sockets::Options),
     /// One side of a measurement, started by `bench`.
     #[command(hide = true)]
     BenchPart(bench::PartOptions),
@@ -51,6 +53,7 @@ pub(crate) fn run() -> ExitStatus {
         Some(Command::Check(written)) => check::run(written),
         Some(Command::Iam(options)) => iam::run(*options),
         Some(Command::Bench(options)) => bench::run(&options),
+        Some(Command::BenchSockets(options)) => bench_sockets::run(&options),
         Some(Command::BenchPart(options)) => bench::run_part(&options),
     };
     outcome.unwrap_or_else(|error| {

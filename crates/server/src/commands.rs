@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod bench;
+pub(crate) mod bench_sockets;
 pub(crate) mod check;
 pub(crate) mod dev;
 pub(crate) mod iam;

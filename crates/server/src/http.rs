@@ -30,6 +30,7 @@ use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use body::Fault;
+pub(crate) use connect::with_limits;
 pub(crate) use listener::{Listening, bind, serve};
 
 /// What requests meet.

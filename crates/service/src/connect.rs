@@ -13,6 +13,7 @@ use crate::access::{Caller, Gate};
 use crate::audit::Draft;
 use crate::dispatch::{parse_query, surrounding};
 use crate::error::{Error, ErrorCode};
+use crate::prefetch::Prefetch;
 use crate::service::Service;
 
 /// How long after the end of its life a presigned URL is still taken: clients sign it for ten seconds, with a
@@ -43,6 +44,18 @@ impl Close {
     pub const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
     /// Too much at once; the client comes back.
     pub const OVERLOADED: Self = Self { code: 1013, reason: "try again later" };
+    /// The user connects more often than it may; the client comes back.
+    pub const TOO_OFTEN: Self = Self { code: 1013, reason: "too many connections a second" };
+
+    /// What an error closes a socket with. It is logged here: the client learns only whether to come back.
+    pub(crate) fn failed(error: &Error) -> Self {
+        if error.code == ErrorCode::ServiceUnavailable {
+            return Self::OVERLOADED;
+        }
+        let source = error.source.as_ref().map(tracing::field::display);
+        tracing::error!(%error, source, "a socket could not be served");
+        Self::INTERNAL
+    }
 }
 
 /// Someone who may open a socket.
@@ -54,6 +67,12 @@ pub struct Connection {
     pub arn: IdentityArn,
     /// The client's name for this connection.
     pub session_id: String,
+    /// Whether the user administers its app instance.
+    pub is_admin: bool,
+    /// How many sessions the user may have; one more ends the oldest.
+    pub sessions_max: usize,
+    /// What the client wants to be shown first, if anything.
+    pub prefetch: Option<Prefetch>,
     /// When the credentials that opened it are over, by the service's clock.
     pub expires_at: Option<Timestamp>,
 }
@@ -106,17 +125,65 @@ impl Service {
                 tracing::debug!(%error, "a socket was refused");
                 return Close::forbidden("no policy allows chime:Connect for this user");
             }
-            tracing::error!(%error, "a socket could not be opened");
-            Close::INTERNAL
+            Close::failed(&error)
         })?;
         let found = found.ok_or(Close::forbidden("the user does not exist"))?;
-        let session_id = session_id.to_owned();
-        Ok(Connection { user: found.identity.key, arn, session_id, expires_at })
+        let user = found.identity.key;
+        if let Some(limiter) = &self.limiter {
+            limiter.connect(&arn).map_err(|_| Close::TOO_OFTEN)?;
+        }
+        let sessions_max = self.surroundings().quotas.connections_per_user_max;
+        Ok(Connection {
+            user,
+            arn,
+            session_id: session_id.to_owned(),
+            is_admin: found.is_admin,
+            sessions_max: usize::try_from(sessions_max).unwrap_or(usize::MAX),
+            prefetch: Prefetch::asked(find),
+            expires_at,
+        })
     }
 
     fn gate_of_socket(&self, caller: Caller, user: &IdentityArn, parts: &Parts) -> Gate {
         let ask = Ask { action: "chime:Connect".into(), resource: user.as_str().to_owned() };
         let asked = Asked { checks: vec![Check(vec![ask])], ..Asked::default() };
         Gate { caller, asked, surrounding: surrounding(parts), now: self.surroundings().clock.now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rates::{Rate, Rates};
+    use crate::testing::*;
+
+    #[engine_test]
+    fn a_user_connects_once_a_second(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        world.set_rates(Rates::only(Rate::Connections, 1));
+        assert!(world.connect_with(&ana, "sessionId=1").is_ok());
+        assert_eq!(world.connect_with(&ana, "sessionId=2").unwrap_err(), Close::TOO_OFTEN);
+        assert!(world.connect_with(&bob, "sessionId=1").is_ok());
+        world.advance_ms(1_000);
+        assert!(world.connect_with(&ana, "sessionId=2").is_ok());
+        world.set_rates(Rates::OFF);
+        for _ in 0..3 {
+            assert!(world.connect_with(&ana, "sessionId=2").is_ok());
+        }
+    }
+
+    #[engine_test]
+    fn what_is_wrong_for_good_closes_with_a_code_that_stops_the_client(world: &mut World) {
+        let ana = world.user("ana");
+        let nobody = world.instance().user("nobody");
+        let foreign = ana.as_str().replace("111122223333", "444455556666").parse().unwrap();
+        let session_id = |length| format!("sessionId={}", "1".repeat(length));
+        let [none, one, longest, longer] =
+            [0, 1, SESSION_ID_LENGTH_MAX, SESSION_ID_LENGTH_MAX + 1].map(session_id);
+        for (who, query) in [(&ana, "a=1"), (&ana, &none), (&ana, &longer), (&nobody, &one), (&foreign, &one)]
+        {
+            assert_eq!(world.connect_with(who, query).unwrap_err().code, 4003, "{who} {query}");
+        }
+        assert!(world.connect_with(&ana, &longest).is_ok());
     }
 }

@@ -30,6 +30,7 @@ pub mod once;
 pub mod operation;
 pub mod operations;
 pub mod page;
+pub mod prefetch;
 mod query;
 pub mod quotas;
 pub mod rates;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use carillon_model::Key;
+use carillon_model::{IdentityArn, Key};
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -121,6 +121,11 @@ impl Limiter {
         };
         self.take(rate, scope, O::NAME, of)?;
         Ok(None)
+    }
+
+    /// Charges a user for a connection, whatever the client calls it.
+    pub(crate) fn connect(&self, user: &IdentityArn) -> Result<()> {
+        self.take(Rate::Connections, Scope::User, "", user.as_str())
     }
 
     /// Takes one call from the bucket of this operation and this thing.

@@ -70,7 +70,7 @@ pub struct Service {
     surroundings: Arc<Surroundings>,
     random: Mutex<StdRng>,
     under_way: Mutex<HashSet<String>>,
-    limiter: Option<Arc<Limiter>>,
+    pub(crate) limiter: Option<Arc<Limiter>>,
     audit: Option<Ledger>,
     pub(crate) verifier: Verifier,
     pub(crate) access: Arc<Access>,

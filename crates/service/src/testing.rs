@@ -17,6 +17,7 @@ use carillon_model::event::{Change, Event, EventType};
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
+use futures_util::StreamExt as _;
 use http::{Request, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
@@ -283,6 +284,11 @@ impl World {
 
     /// Opens a socket, as far as the service is concerned.
     pub(crate) fn connect(&mut self, user: &IdentityArn) -> Result<Connection, Close> {
+        self.connect_with(user, "sessionId=1")
+    }
+
+    /// The same, with this query beside the user and the signature.
+    pub(crate) fn connect_with(&mut self, user: &IdentityArn, query: &str) -> Result<Connection, Close> {
         let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
         let secret = Secret::new(self.credentials.secret.clone());
         let signer = Signer {
@@ -292,7 +298,7 @@ impl World {
             region: REGION,
             service: "chime",
         };
-        let query = format!("sessionId=1&userArn={}", encode(user.as_str()));
+        let query = format!("{query}&userArn={}", encode(user.as_str()));
         let headers = [("host", HOST)];
         let request =
             SignedRequest { method: "GET", path: "/connect", query: &query, headers: &headers, body: b"" };
@@ -300,6 +306,19 @@ impl World {
         let request = Request::get(format!("/connect?{query}")).header("host", HOST).body(()).unwrap();
         let (parts, ()) = request.into_parts();
         futures(self.service.connect(&parts))
+    }
+
+    /// The payloads of what a session of this user is shown first.
+    pub(crate) fn prefetch(&mut self, who: &IdentityArn, query: &str) -> Vec<serde_json::Value> {
+        let connection = self.connect_with(who, &format!("{query}&sessionId=1")).unwrap();
+        let Some(frames) = self.service.prefetch(&connection) else { return Vec::new() };
+        let payload = |frame: Result<String, Close>| {
+            let frame: serde_json::Value = serde_json::from_str(&frame.unwrap()).unwrap();
+            assert_eq!(frame["Headers"]["x-amz-chime-event-type"], "CHANNEL_DETAILS");
+            assert_eq!(frame["Headers"]["x-amz-chime-message-type"], "SYSTEM");
+            serde_json::from_str(frame["Payload"].as_str().unwrap()).unwrap()
+        };
+        futures(frames.map(payload).collect())
     }
 
     pub(crate) fn instance(&self) -> &AppInstanceArn {

@@ -263,6 +263,25 @@ pub fn list_channels(
     )
 }
 
+/// Up to `limit` channels of a member, the one with the latest message that they can see first; with
+/// `unread_first`, those before all others in which that message is later than they have read.
+pub fn list_latest(tx: &mut Tx, member: Key, unread_first: bool, limit: i64) -> Result<Vec<Key>> {
+    tx.rows(
+        "SELECT channel FROM (
+           SELECT m.channel AS channel, COALESCE(m.read_at, 0) AS read_at,
+             CASE WHEN COALESCE(c.last_message_at, 0) < COALESCE(m.last_target_at, 0) THEN m.last_target_at
+               ELSE COALESCE(c.last_message_at, 0) END AS last_at
+           FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
+           WHERE m.member = $1 AND NOT EXISTS (SELECT 1 FROM membership o
+             WHERE o.member = m.member AND o.channel = m.channel AND o.sub_channel < m.sub_channel)
+         ) AS place
+         ORDER BY CASE WHEN CAST($2 AS BIGINT) = 1 AND read_at < last_at THEN 0 ELSE 1 END, last_at DESC, channel
+         LIMIT $3",
+        values![member, unread_first, limit],
+        |row| row.get(0),
+    )
+}
+
 /// A place that someone is told of events in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subscription {

@@ -64,6 +64,11 @@ impl Child {
         Ok(child)
     }
 
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     async fn wait_until_ready(&mut self) -> Result<()> {
         let request = format!("GET /_carillon/health/ready HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
         let deadline = Instant::now() + START_TIMEOUT;
@@ -106,7 +111,7 @@ pub(crate) fn command(words: &[&str], root: &RootKey) -> Result<Command> {
 }
 
 /// A port that nobody has just now.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|held| held.local_addr())
         .map_err(|error| Error::failure(format!("no port is free: {error}")))

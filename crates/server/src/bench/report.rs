@@ -65,7 +65,8 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    fn of(sorted_us: &[u32]) -> Self {
+    /// Of times in microseconds, sorted.
+    pub(crate) fn of(sorted_us: &[u32]) -> Self {
         let at = |percent: usize| {
             let place = (sorted_us.len() * percent).div_ceil(100).saturating_sub(1);
             f64::from(sorted_us.get(place).copied().unwrap_or_default()) / 1000.0

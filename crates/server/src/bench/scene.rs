@@ -86,6 +86,11 @@ impl Scene {
         Ok(Self { channel, sender, member, name })
     }
 
+    /// The same people, elsewhere.
+    pub(crate) fn in_channel(&self, channel: &ChannelArn) -> Self {
+        Self { channel: channel.clone(), ..self.clone() }
+    }
+
     /// The message with this number.
     pub(crate) fn message(&self, number: usize) -> SendChannelMessage {
         let name = &self.name;
@@ -167,7 +172,8 @@ pub(crate) fn lost(error: &std::io::Error) -> Error {
     Error::failure(format!("the connection to a child process was lost: {error}"))
 }
 
-fn text<T: TryFrom<String, Error: std::fmt::Debug>>(text: &str) -> T {
+/// A text that is known to be right.
+pub(crate) fn text<T: TryFrom<String, Error: std::fmt::Debug>>(text: &str) -> T {
     T::try_from(text.to_owned()).expect("the texts of a measurement keep the limits")
 }
 

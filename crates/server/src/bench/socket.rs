@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use carillon_auth::{SignedRequest, Signer, presign};
+use carillon_model::IdentityArn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -21,9 +22,12 @@ use crate::request::SIGNING_NAME;
 /// How long the address of a socket is good for.
 const EXPIRES_S: u32 = 60;
 
-const TEXT: u8 = 1;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
+/// The kind of a text frame.
+pub(crate) const TEXT: u8 = 1;
+/// The kind of a close.
+pub(crate) const CLOSE: u8 = 8;
+/// The kind of a ping.
+pub(crate) const PING: u8 = 9;
 
 /// A member who listens.
 pub(crate) struct Member {
@@ -38,7 +42,7 @@ impl Member {
         scene: &Scene,
         board: Arc<Board>,
     ) -> Result<Self> {
-        let request = upgrade_request(&address.to_string(), root, scene);
+        let request = upgrade_request(&address.to_string(), root, &scene.member);
         let connection = Connection::open(address).await.map_err(|error| lost(&error))?;
         let (status, stream, rest) =
             connection.upgrade(request.as_bytes()).await.map_err(|error| lost(&error))?;
@@ -82,8 +86,9 @@ async fn listen(mut frames: Frames, board: &Board) -> io::Result<()> {
     }
 }
 
-fn upgrade_request(host: &str, root: &RootKey, scene: &Scene) -> String {
-    let user = scene.member.as_str().replace(':', "%3A").replace('/', "%2F");
+/// The request of a user for a socket.
+pub(crate) fn upgrade_request(host: &str, root: &RootKey, user: &IdentityArn) -> String {
+    let user = user.as_str().replace(':', "%3A").replace('/', "%2F");
     let query = format!("sessionId=bench&userArn={user}");
     let headers = [("host", host)];
     let request =
@@ -124,18 +129,22 @@ impl Frames {
         }
     }
 
-    /// Answers a ping, masked as a client must, with the mask that changes nothing.
     async fn pong(&mut self, payload: &[u8]) -> io::Result<()> {
-        let length = u8::try_from(payload.len()).ok().filter(|length| *length <= 125);
-        let length = length.ok_or(io::ErrorKind::InvalidData)?;
-        let mut frame = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
-        frame.extend_from_slice(payload);
-        self.stream.write_all(&frame).await
+        self.stream.write_all(&pong(payload)?).await
     }
 }
 
+/// The answer to a ping, masked as a client must, with the mask that changes nothing.
+pub(crate) fn pong(payload: &[u8]) -> io::Result<Vec<u8>> {
+    let length = u8::try_from(payload.len()).ok().filter(|length| *length <= 125);
+    let length = length.ok_or(io::ErrorKind::InvalidData)?;
+    let mut frame = vec![0x8a, 0x80 | length, 0, 0, 0, 0];
+    frame.extend_from_slice(payload);
+    Ok(frame)
+}
+
 /// Kind of the first frame, and where its payload starts and ends, once it is there whole.
-fn parse(bytes: &[u8]) -> Option<(u8, usize, usize)> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     let kind = bytes.first()? & 0x0f;
     let (start, length): (usize, usize) = match bytes.get(1)? & 0x7f {
         126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?))),

@@ -11,6 +11,7 @@ use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 use tokio::time::Instant;
 
+use crate::bench::broadcast;
 use crate::bench::child::{Child, Folder, command};
 use crate::bench::load::{Board, Plan, Round, sign};
 use crate::bench::part;
@@ -70,6 +71,15 @@ enum Part {
         #[arg(long)]
         seconds: u64,
     },
+    /// Tell everyone who listens what is posted.
+    Broadcast {
+        #[arg(long)]
+        http: SocketAddr,
+        #[arg(long)]
+        https: SocketAddr,
+        #[arg(long)]
+        folder: PathBuf,
+    },
     /// Answer the same to everyone.
     Http {
         #[arg(long)]
@@ -104,12 +114,16 @@ pub(crate) fn run_part(options: &PartOptions) -> Result<ExitStatus> {
             // Whoever started this process reads it.
             let _ = writeln!(std::io::stdout(), "{per_second}");
         }
+        Part::Broadcast { http, https, folder } => {
+            runtime()?.block_on(broadcast::broadcast(*http, *https, folder))?;
+        }
         Part::Http { http, length } => runtime()?.block_on(part::answer(*http, *length))?,
     }
     Ok(ExitStatus::Success)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+/// The runtime of a measurement.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -6,17 +6,20 @@ use std::sync::Arc;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
-use carillon_delivery::Expiry;
-use carillon_service::connect::{Close, Connection};
+use carillon_delivery::{Close, Entrance, Expiry, Opening};
+use carillon_service::connect::{self as service, Connection};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, StatusCode, header};
 
 use super::Front;
 use crate::answer::Refusal;
 
-/// What a socket reads at once. Clients send nothing but small frames; the default costs 128 KiB a socket.
-const READ_BUFFER_BYTES: usize = 2_048;
-/// What a socket may have waiting to be written: several times the largest event.
-const WRITE_BUFFER_BYTES_MAX: usize = 1024 * 1024;
+/// What a socket reads at once. Clients send nothing but small frames, and every socket has this always: the
+/// default costs 128 KiB.
+const READ_BUFFER_BYTES: usize = 256;
+/// What a socket may have waiting to be written: above the largest frame, `CHANNEL_DETAILS` with twenty messages
+/// of control characters only, each of which takes seven bytes.
+const WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest message that is taken from a client, to be ignored.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
@@ -38,19 +41,27 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
     super::note_client(&mut parts);
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let verdict = front.service.connect(&parts).await;
+    with_limits(upgrade)
+        .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
+        .on_upgrade(move |socket| run(front, socket, verdict))
+}
+
+/// An upgrade to a socket that holds little memory.
+pub(crate) fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
-        .on_upgrade(move |socket| run(front, socket, verdict))
 }
 
-async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) {
+async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, service::Close>) {
     match verdict {
-        Ok(Connection { user, session_id, expires_at, .. }) => {
+        Ok(connection) => {
+            let opening = front.service.prefetch(&connection);
+            let opening = opening.map(|frames| frames.map_err(close).boxed() as Opening);
+            let Connection { user, session_id: client, sessions_max, expires_at, .. } = connection;
             // Of the front, a socket keeps only what it needs.
             let (hub, store) = (front.hub.clone(), front.service.store().clone());
             let expired = expires_at.map(|time| {
@@ -58,8 +69,17 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, C
                 Box::pin(async move { clock.reached(time).await }) as Expiry
             });
             drop(front);
-            hub.serve(socket, store, (user, session_id), expired).await;
+            let entrance = Entrance { user, client, sessions_max };
+            hub.serve(socket, store, entrance, opening, expired).await;
         }
-        Err(Close { code, reason }) => carillon_delivery::refuse(socket, code, reason).await,
+        Err(refusal) => {
+            drop(front);
+            Box::pin(carillon_delivery::refuse(socket, close(refusal))).await;
+        }
     }
+}
+
+/// The service says why, the delivery how.
+fn close(service::Close { code, reason }: service::Close) -> Close {
+    Close { code, reason }
 }

@@ -62,7 +62,7 @@ impl Development {
     }
 
     /// The listener's side, with whatever is missing made.
-    pub(super) fn open(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>> {
+    pub(crate) fn open(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>> {
         let make = || -> std::result::Result<Arc<ServerConfig>, Reason> {
             std::fs::create_dir_all(&self.folder)?;
             if !self.ca().exists() {
