@@ -16,6 +16,7 @@ from harness.world import World, token
 
 GOING_AWAY = 1012
 FORBIDDEN = 4003
+REPLACED = 4002
 NOT_AUTHORIZED = 4401
 
 
@@ -220,6 +221,27 @@ def test_a_user_who_is_nobody_is_told_by_the_close_code(world, server):
     for user in (None, "", "ana", channel, f"{world.app_instance}/user/nobody"):
         with Session(server, user) as session:
             assert session.close_code() == FORBIDDEN, user
+
+
+def test_the_same_client_replaces_itself(world, established):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    same = {"sessionId": "phone"}
+    older, other = established(ana, parameters=same), established(bob, parameters=same)
+    newer = established(ana, parameters=same)
+    assert older.close_code() == REPLACED
+    world.send(channel, ana, "hi")
+    for session in (newer, other):
+        assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "hi"
+
+
+def test_the_eleventh_session_ends_the_oldest(world, established):
+    ana = world.user("ana")
+    channel = world.channel(ana)
+    oldest, *others = [established(ana) for _ in range(11)]
+    assert oldest.close_code() == REPLACED
+    world.send(channel, ana, "hi")
+    assert [session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] for session in others] == ["hi"] * 10
 
 
 def test_a_request_that_is_no_upgrade_is_told_so(server):

@@ -38,9 +38,11 @@ class Session:
         credentials: Credentials | None = None,
         at: datetime | None = None,
         tamper: bool = False,
+        parameters: dict[str, str] | None = None,
     ):
         host = server.public_host if tls else server.host
-        parameters = {"sessionId": str(uuid.uuid4())} | ({"userArn": user} if user is not None else {})
+        parameters = {"sessionId": str(uuid.uuid4())} | (parameters or {})
+        parameters |= {"userArn": user} if user is not None else {}
         target = sigv4.connect_target(credentials or server.credentials, host, parameters, at)
         if tamper:
             target = target[:-1] + ("1" if target.endswith("0") else "0")

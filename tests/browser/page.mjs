@@ -1,0 +1,118 @@
+// A small chat, as an application would write it: it signs in, lists, sends, edits and redacts through an AWS SDK,
+// and shows what the unmodified DefaultMessagingSession of amazon-chime-sdk-js tells it. A sent message is shown
+// only once its own event arrives.
+//
+// Bundled twice: SDK is sdk2.mjs or sdk3.mjs. What it is to do stands in the query: endpoint, region, credentials,
+// user, channel.
+import { ConsoleLogger, DefaultMessagingSession, LogLevel, MessagingSessionConfiguration, PrefetchOn } from "amazon-chime-sdk-js";
+import { makeClient, version } from "SDK";
+
+const query = Object.fromEntries(new URLSearchParams(location.search));
+const { client, call } = makeClient({
+  endpoint: query.endpoint,
+  region: query.region,
+  credentials: { accessKeyId: query.accessKeyId, secretAccessKey: query.secretAccessKey },
+});
+const ChimeBearer = query.user;
+const ChannelArn = query.channel;
+const messages = new Map();
+const members = new Map();
+const element = (id) => document.getElementById(id);
+
+function show() {
+  element("members").replaceChildren(
+    ...[...members.values()].sort().map((name) => Object.assign(document.createElement("li"), { textContent: name })),
+  );
+  element("messages").replaceChildren(...[...messages.values()].map(item));
+}
+
+function item(message) {
+  const li = document.createElement("li");
+  const mark = message.LastEditedTimestamp && !message.Redacted ? " (edited)" : "";
+  li.className = message.Redacted ? "redacted" : "";
+  li.textContent = message.Redacted ? "redacted" : `${message.Sender.Name}: ${message.Content}${mark}`;
+  for (const [label, act] of [
+    ["Edit", edit],
+    ["Redact", redact],
+  ]) {
+    const button = Object.assign(document.createElement("button"), { textContent: label });
+    button.onclick = () => attempt(() => act(message));
+    li.append(button);
+  }
+  return li;
+}
+
+const at = (MessageId) => ({ ChannelArn, MessageId, ChimeBearer });
+const edit = (message) => call("UpdateChannelMessage", { ...at(message.MessageId), Content: element("text").value });
+const redact = (message) => call("RedactChannelMessage", at(message.MessageId));
+const send = () =>
+  call("SendChannelMessage", {
+    ChannelArn,
+    ChimeBearer,
+    Content: element("text").value,
+    Type: "STANDARD",
+    Persistence: "PERSISTENT",
+    ClientRequestToken: crypto.randomUUID(),
+  });
+
+/** Shows the name of an error, as an application would tell one from another. */
+async function attempt(work) {
+  try {
+    await work();
+  } catch (error) {
+    element("error").textContent = `${error.name} ${error.code ?? ""} ${error.message}`;
+  }
+}
+
+async function load() {
+  const described = await call("DescribeChannel", { ChannelArn, ChimeBearer });
+  element("name").textContent = described.Channel.Name;
+  const memberships = await call("ListChannelMemberships", { ChannelArn, ChimeBearer });
+  memberships.ChannelMemberships.forEach(({ Member }) => members.set(Member.Arn, Member.Name));
+  const listed = await call("ListChannelMessages", { ChannelArn, ChimeBearer });
+  listed.ChannelMessages.reverse().forEach((message) => messages.set(message.MessageId, message));
+  show();
+}
+
+function receive({ type, payload }) {
+  const record = payload ? JSON.parse(payload) : undefined;
+  if (type.endsWith("_CHANNEL_MESSAGE")) {
+    messages.set(record.MessageId, record);
+  } else if (type === "CREATE_CHANNEL_MEMBERSHIP") {
+    members.set(record.Member.Arn, record.Member.Name);
+  } else if (type === "DELETE_CHANNEL_MEMBERSHIP") {
+    members.delete(record.Member.Arn);
+  } else if (type === "UPDATE_CHANNEL") {
+    element("name").textContent = record.Name;
+  } else if (type === "CHANNEL_DETAILS") {
+    const names = record.ChannelMemberships.map(({ Member }) => Member.Name).sort();
+    const last = record.ChannelMessages[0]?.Content ?? "nothing";
+    element("prefetched").textContent = `${record.Channel.Name} of ${names.join(" and ")}: ${last}`;
+  }
+  show();
+}
+
+const configuration = new MessagingSessionConfiguration(query.user, null, undefined, client);
+configuration.prefetchOn = PrefetchOn.Connect;
+const session = new DefaultMessagingSession(configuration, new ConsoleLogger("session", LogLevel.WARN));
+let connects = 0;
+session.addObserver({
+  messagingSessionDidStartConnecting: () => (element("status").textContent = "connecting"),
+  messagingSessionDidStart: () => (element("status").textContent = `connected ${(connects += 1)}`),
+  messagingSessionDidReceiveMessage: receive,
+  messagingSessionDidStop: ({ code }) => (element("status").textContent = `stopped by ${code}`),
+});
+element("user").textContent = query.name;
+element("sdk").textContent = version;
+element("form").onsubmit = (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    await send();
+    element("text").value = "";
+  });
+};
+attempt(async () => {
+  await session.start();
+  await load();
+  await call("ListChannelMembershipsForAppInstanceUser", { ChimeBearer });
+});
