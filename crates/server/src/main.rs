@@ -25,6 +25,8 @@ mod log;
 mod master_key;
 mod metrics;
 mod private_file;
+#[cfg(test)]
+mod random_sessions;
 mod request;
 mod stop;
 mod tls;
