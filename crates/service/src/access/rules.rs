@@ -93,7 +93,7 @@ fn alias(operation: &str) -> Option<&'static str> {
 /// What an operation asks for.
 pub(crate) fn asked<O: Operation>(operation: &O, home: &Home) -> Asked {
     let place = exception(O::NAME);
-    let bearer = operation.bearer().map(|arn| arn.as_str());
+    let bearer = operation.bearer().map(carillon_model::IdentityArn::as_str);
     if place.is_none() && !tagged(O::NAME) {
         let resources = bearer_and_first(bearer, &operation.labels());
         return Asked { checks: checks(O::NAME, resources), ..Asked::default() };

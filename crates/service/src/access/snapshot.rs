@@ -84,7 +84,7 @@ impl Snapshot {
             match open(secrets, &key) {
                 Some(secret) => drop(next.keys.insert(key.id, (key.principal, secret))),
                 None => {
-                    tracing::error!(access_key_id = key.id, "the secret of an access key cannot be opened")
+                    tracing::error!(access_key_id = key.id, "the secret of an access key cannot be opened");
                 }
             }
         }
