@@ -67,6 +67,7 @@ pub(crate) struct Running {
 }
 
 /// Puts the server together.
+#[expect(clippy::too_many_lines, reason = "one linear function, which reads as the log of a start")]
 pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let stop = StopSignal::listen()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");

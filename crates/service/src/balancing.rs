@@ -85,9 +85,12 @@ pub(crate) fn consider(tx: &mut Tx, channel: &Channel) -> Result<()> {
 /// Where a walk over the channels with something to do begins.
 pub const FIRST_CHANNEL: Key = Key([0; 16]);
 
+/// Channels that have something to do, and where to go on.
+pub type Found = (Vec<(ChannelArn, Key)>, Option<Key>);
+
 /// Channels after `from` that have something to do, for a [`step`] each in the lane of its ARN, and where to go on, or
 /// nothing at the end.
-pub fn find_channels(tx: &mut Tx, home: &Home, from: Key) -> Result<(Vec<(ChannelArn, Key)>, Option<Key>)> {
+pub fn find_channels(tx: &mut Tx, home: &Home, from: Key) -> Result<Found> {
     let channels = store::sub_channel::list_busy_channels(tx, home, from, CHANNELS_LEN_MAX)?;
     let next = channels.last().map(|(_, key)| *key);
     Ok((channels, next))

@@ -165,8 +165,9 @@ fn respond(
 /// Logs a fault once, with the cause that the client is not told.
 fn log(fault: &Fault, action: &str, request_id: &str) {
     let (code, message) = (fault.code, &*fault.message);
-    match &fault.source {
-        Some(source) => tracing::error!(request_id, action, code, %source, "{message}"),
-        None => tracing::debug!(request_id, action, code, "{message}"),
+    if let Some(source) = &fault.source {
+        tracing::error!(request_id, action, code, %source, "{message}");
+    } else {
+        tracing::debug!(request_id, action, code, "{message}");
     }
 }

@@ -1018,10 +1018,13 @@ pub(crate) fn message_request(channel: &ChannelArn, who: &IdentityArn, content: 
     }
 }
 
+/// What is kept of what the service hands over.
+type Kept<T> = Arc<Mutex<Vec<T>>>;
+
 fn service(
     (location, seed): (&Location, u64),
     clock: &Arc<StandingClock>,
-    (events, records): (&Arc<Mutex<Vec<Event>>>, &Arc<Mutex<Vec<Record>>>),
+    (events, records): (&Kept<Event>, &Kept<Record>),
     (quotas, rates): (Quotas, Rates),
     processors: Processors,
 ) -> Arc<Service> {

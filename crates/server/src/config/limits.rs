@@ -69,7 +69,7 @@ pub(crate) struct Limits {
     /// Memberships of a sub-channel; times the sub-channels, at most 1000000 [default: 1000].
     #[arg(skip)]
     pub(crate) sub_channel_memberships_max: Option<u32>,
-    /// WebSockets of a user at the same time [default: 10].
+    /// Open sockets of a user at the same time [default: 10].
     #[arg(skip)]
     pub(crate) connections_per_user_max: Option<u32>,
     /// Channels that a WebSocket is told of when it connects with prefetch [default: 50].
@@ -239,6 +239,7 @@ impl Limits {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a line or more for each rate, and nothing else")]
     fn rates(&self, preset: Rates) -> Rates {
         let or = |written: Option<u32>, preset: u32| written.unwrap_or(preset);
         Rates {
@@ -345,13 +346,10 @@ mod tests {
         let empty = serde_json::to_value(Limits::default()).unwrap();
         let keys: Vec<_> =
             empty.as_object().unwrap().keys().filter(|key| *key != "preset").cloned().collect();
-        let values: String = keys
-            .iter()
-            .enumerate()
-            .map(|(number, key)| {
-                format!("{key} = {}\n", if key == "processors_max" { 2 } else { 501 + number })
-            })
-            .collect();
+        let value = |(number, key): (usize, &&str)| {
+            format!("{key} = {}", if *key == "processors_max" { 2 } else { 501 + number })
+        };
+        let values = keys.iter().enumerate().map(value).collect::<Vec<_>>().join("\n");
         // Debug shows fields by their names, which are the keys.
         let shown = format!("{:?}", read(&values).unwrap());
         for line in values.lines() {

@@ -165,8 +165,8 @@ impl Request<'_> {
         text(&self.members[name]).unwrap_or_default()
     }
 
-    fn below(&self, kind: &str, id: Option<String>) -> String {
-        format!("{}/{kind}/{}", self.member("app_instance_arn"), id.as_deref().unwrap_or("*"))
+    fn below(&self, kind: &str, id: Option<&str>) -> String {
+        format!("{}/{kind}/{}", self.member("app_instance_arn"), id.unwrap_or("*"))
     }
 
     fn app_instances(&self) -> String {
@@ -177,8 +177,8 @@ impl Request<'_> {
         Some(match operation {
             "CreateAppInstance" => self.app_instances(),
             "CreateAppInstanceBot" => self.below("bot", None),
-            "CreateAppInstanceUser" => self.below("user", Some(self.member("app_instance_user_id"))),
-            "CreateChannel" => self.below("channel", text(&self.members["channel_id"])),
+            "CreateAppInstanceUser" => self.below("user", Some(&self.member("app_instance_user_id"))),
+            "CreateChannel" => self.below("channel", text(&self.members["channel_id"]).as_deref()),
             "CreateChannelFlow" => self.below("channel-flow", None),
             _ => return None,
         })
@@ -196,7 +196,7 @@ impl Request<'_> {
             Some(Place::Member(name)) => checks(operation, vec![self.member(name)]),
             Some(Place::Below(kind)) => checks(operation, vec![self.below(kind, None)]),
             Some(Place::NewUser) => {
-                checks(operation, vec![self.below("user", Some(self.member("app_instance_user_id")))])
+                checks(operation, vec![self.below("user", Some(&self.member("app_instance_user_id")))])
             }
             Some(Place::AppInstanceOrAdmin) => {
                 let admin = text(&self.members["app_instance_admin_arn"]);
@@ -279,7 +279,7 @@ mod tests {
             for route in operations::all() {
                 let asked = asked(world, &route);
                 assert!(!asked.is_empty(), "{} asks for nothing", route.name);
-                table += &format!("{}: {}\n", route.name, asked.join(", "));
+                table.extend([route.name, ": ", &asked.join(", "), "\n"]);
             }
             assert_eq!(table, include_str!("asked.txt"));
         });

@@ -33,7 +33,7 @@ fn elastic(world: &mut World, by: &IdentityArn, (most, target, percentage): (i64
     });
     let client_request_token = world.token();
     let create = elastic_request(world, by);
-    let create = CreateChannel { elastic_channel_configuration, client_request_token, ..create };
+    let create = CreateChannel { client_request_token, elastic_channel_configuration, ..create };
     world.call(&create).unwrap().channel_arn
 }
 
@@ -330,18 +330,16 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
     assert!(refused.iter().all(|refused| refused.code == ErrorCode::ResourceLimitExceeded), "{refused:?}");
     assert_eq!(refused.len(), 2, "six times five");
-    let mut truth = Model::default();
-    truth.regulars = all
-        .iter()
-        .zip(&answers)
-        .filter(|(_, answer)| answer.is_ok())
-        .map(|(who, _)| who.id().to_owned())
-        .collect();
+    let joined = all.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+    let regulars = joined.map(|(who, _)| who.id().to_owned()).collect();
+    let mut truth = Model { regulars, ..Model::default() };
     truth.check(world, &arn, 5);
     let leaving: Vec<_> = truth.regulars.iter().take(24).cloned().collect();
     let leaves: Vec<_> = leaving.iter().map(|who| leave(&arn, &world.instance().user(who))).collect();
-    assert!(world.call_at_once(&leaves, arn.as_str(), job).iter().all(|answer| answer.is_ok()));
-    leaving.iter().for_each(|who| assert!(truth.regulars.remove(who)));
+    assert!(world.call_at_once(&leaves, arn.as_str(), job).iter().all(std::result::Result::is_ok));
+    for who in &leaving {
+        assert!(truth.regulars.remove(who));
+    }
     truth.check(world, &arn, 5);
     balance(world);
     truth.check(world, &arn, 5);
@@ -432,6 +430,7 @@ impl Model {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each thing that may happen")]
     fn act(&mut self, world: &mut World, arn: &ChannelArn, target: i64, most: i64, random: &mut StdRng) {
         let ana = world.instance().user("ana");
         let who = format!("u{:02}", random.random_range(0..USERS));

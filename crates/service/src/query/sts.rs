@@ -56,7 +56,7 @@ fn session_token(call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
     let seconds = form.find_number("DurationSeconds", least, most)?.unwrap_or(usual);
     let seconds = if caller.kind() == Some(Kind::User) { seconds } else { seconds.min(ROOT_SECONDS_MAX) };
     let principal = caller.actor.as_ref().map(|actor| actor.principal.id.clone());
-    Ok(vec![credentials(call, Claims { principal, ..new_claims(call, seconds) })?])
+    Ok(vec![credentials(call, &Claims { principal, ..new_claims(call, seconds) })?])
 }
 
 /// The claims of a new session of these many seconds, which may still do nothing.
@@ -76,8 +76,8 @@ fn new_claims(call: &QueryCall, seconds: i64) -> Claims {
 }
 
 /// Credentials with these claims.
-fn credentials(call: &QueryCall, claims: Claims) -> Result<Element> {
-    let token = call.access.sessions.seal(&claims, call.random());
+fn credentials(call: &QueryCall, claims: &Claims) -> Result<Element> {
+    let token = call.access.sessions.seal(claims, call.random());
     if TOKEN_BYTES_MAX < token.len() {
         let percent = token.len() * 100 / TOKEN_BYTES_MAX;
         return Err(Fault::new(

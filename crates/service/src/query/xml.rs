@@ -23,6 +23,7 @@ enum Content {
 
 impl Element {
     /// An element with text.
+    #[expect(clippy::needless_pass_by_value, reason = "a text that was just made is given as it is")]
     pub(crate) fn text(name: impl Into<Cow<'static, str>>, text: impl ToString) -> Self {
         Self { name: name.into(), content: Content::Text(text.to_string()) }
     }

@@ -198,5 +198,5 @@ pub(super) async fn give(
             Element::text("Arn", format!("arn:aws:sts::{account}:assumed-role/{name}/{session}")),
         ],
     );
-    Ok(vec![credentials(&call, claims)?, who])
+    Ok(vec![credentials(&call, &claims)?, who])
 }

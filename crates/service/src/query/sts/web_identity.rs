@@ -81,8 +81,11 @@ fn invalid(why: &str) -> Fault {
     Fault::new(400, "InvalidIdentityToken", format!("The web identity token is not accepted: {why}"))
 }
 
+/// Tags, and the keys of those that a session hands on.
+type Tags = (Vec<(String, String)>, Vec<String>);
+
 /// The tags that a token gives the session, and those that it hands on.
-fn tags(claims: &Claims) -> Result<(Vec<(String, String)>, Vec<String>)> {
+fn tags(claims: &Claims) -> Result<Tags> {
     let Some(given) = claims.get(TAGS_CLAIM) else { return Ok((Vec::new(), Vec::new())) };
     let refused = || Fault::new(403, "IDPRejectedClaim", "The token's tags are not texts, or too many");
     let tags = given["principal_tags"].as_object().into_iter().flatten().map(|(key, value)| {
@@ -108,13 +111,13 @@ fn provided(
     let texts = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
     let methods = claims.get("amr").and_then(|value| value.as_array());
     let methods = methods.map(|methods| methods.iter().filter_map(|method| method.as_str()).collect());
-    let mut provided = vec![
+    let mut keys = vec![
         ("aws:FederatedProvider".to_owned(), vec![arn.to_owned()]),
         (key("aud"), texts(claims.audiences())),
         (key("sub"), vec![subject.to_owned()]),
     ];
-    provided.extend(methods.map(|methods| (key("amr"), texts(methods))));
-    provided
+    keys.extend(methods.map(|methods| (key("amr"), texts(methods))));
+    keys
 }
 
 fn trusts(call: &QueryCall, role: &Actor, provider: &str, action: &str, wish: &Wish) -> bool {
