@@ -9,6 +9,8 @@ use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::error::{Error, Result};
+
 /// The longest answer that is taken.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -27,6 +29,17 @@ pub(crate) struct Answer<'a> {
     pub(crate) body: &'a [u8],
     /// How long it was in all.
     pub(crate) length: usize,
+}
+
+impl Answer<'_> {
+    /// That a message was accepted.
+    pub(crate) fn expect_created(&self) -> Result<()> {
+        if self.status == 201 {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(self.body);
+        Err(Error::failure(format!("a message was answered with {}: {words}", self.status)))
+    }
 }
 
 impl Connection {

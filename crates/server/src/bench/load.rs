@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use carillon_service::operation::Operation as _;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -23,6 +24,8 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// Stands for a message that has not arrived, and for one that was not sent.
 const NEVER: u64 = u64::MAX;
+/// Bells that arrivals ring, each for one message of so many: whoever waits for one is woken by few others.
+const BELLS: usize = 64;
 
 /// Messages that were sent, and when each was sent and arrived, in microseconds since the board was made.
 pub(crate) struct Board {
@@ -30,6 +33,7 @@ pub(crate) struct Board {
     times: Mutex<Arc<[Times]>>,
     /// The number of the first message on it.
     first: AtomicUsize,
+    bells: [Notify; BELLS],
 }
 
 struct Times {
@@ -51,6 +55,17 @@ pub(crate) struct Round {
 }
 
 impl Round {
+    /// What two rounds brought together.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.answered += other.answered;
+        self.elapsed += other.elapsed;
+        self.answer_us.extend(other.answer_us);
+        self.answer_us.sort_unstable();
+        self.socket_us.extend(other.socket_us);
+        self.socket_us.sort_unstable();
+        self
+    }
+
     /// Answers a second.
     #[expect(clippy::cast_precision_loss, reason = "a round has far fewer than 2^52 answers")]
     pub(crate) fn per_second(&self) -> f64 {
@@ -62,11 +77,12 @@ impl Board {
     /// An empty board.
     pub(crate) fn new() -> Arc<Self> {
         let times = Mutex::new(Arc::from(Vec::new()));
-        Arc::new(Self { start: Instant::now(), times, first: AtomicUsize::new(0) })
+        let bells = std::array::from_fn(|_| Notify::new());
+        Arc::new(Self { start: Instant::now(), times, first: AtomicUsize::new(0), bells })
     }
 
     /// Wipes it, and makes room for this many messages from this number on.
-    fn begin(&self, first: usize, count: usize) {
+    pub(crate) fn begin(&self, first: usize, count: usize) {
         let times = (0..count).map(|_| Times { sent: AtomicU64::new(NEVER), arrived: AtomicU64::new(NEVER) });
         *self.times.lock().unwrap_or_else(PoisonError::into_inner) = times.collect();
         self.first.store(first, Ordering::Release);
@@ -77,7 +93,30 @@ impl Board {
     }
 
     fn now_us(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(NEVER - 1)
+        self.us_at(Instant::now())
+    }
+
+    fn us_at(&self, at: Instant) -> u64 {
+        u64::try_from((at - self.start).as_micros()).unwrap_or(NEVER - 1)
+    }
+
+    /// The message at this place is being sent, or should have been by now.
+    pub(crate) fn note_sent(&self, place: usize, at: Instant) {
+        self.times()[place].sent.store(self.us_at(at), Ordering::Release);
+    }
+
+    /// Waits until the message at this place has come to the member.
+    pub(crate) async fn arrival(&self, place: usize) {
+        let (times, bell) = (self.times(), &self.bells[place % BELLS]);
+        loop {
+            let rung = bell.notified();
+            let mut rung = std::pin::pin!(rung);
+            rung.as_mut().enable();
+            if times[place].arrived.load(Ordering::Acquire) != NEVER {
+                return;
+            }
+            rung.await;
+        }
     }
 
     /// A message has come to the member.
@@ -86,11 +125,12 @@ impl Board {
         let at = number.wrapping_sub(self.first.load(Ordering::Acquire));
         if let Some(times) = self.times().get(at) {
             times.arrived.store(now_us, Ordering::Release);
+            self.bells[at % BELLS].notify_waiters();
         }
     }
 
     /// How long each of these messages took; fewer, where some never came.
-    async fn latencies(&self, numbers: &[usize]) -> Vec<u32> {
+    pub(crate) async fn latencies(&self, numbers: &[usize]) -> Vec<u32> {
         let (times, deadline) = (self.times(), Instant::now() + ARRIVAL_TIMEOUT);
         loop {
             let took = numbers.iter().filter_map(|at| {
@@ -159,6 +199,11 @@ impl Plan<'_> {
         Ok(round)
     }
 
+    /// Sends each request once, to a channel in which nobody listens.
+    pub(crate) async fn fill(&self) -> Result<Round> {
+        Ok(self.run(self.requests.len(), None).await?.0)
+    }
+
     /// Sends the requests over and over, to whoever does not mind.
     pub(crate) async fn repeat(&self) -> Result<Round> {
         Ok(self.run(usize::MAX, None).await?.0)
@@ -218,13 +263,7 @@ impl Sender {
             }
             let request = &self.requests[number % self.requests.len()];
             let answer = self.connection.exchange(request).await.map_err(|error| lost(&error))?;
-            if answer.status != 201 {
-                let words = String::from_utf8_lossy(answer.body);
-                return Err(Error::failure(format!(
-                    "a message was answered with {}: {words}",
-                    answer.status
-                )));
-            }
+            answer.expect_created()?;
             sent.push((number, u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX)));
         }
     }

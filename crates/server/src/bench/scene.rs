@@ -146,7 +146,8 @@ impl<'a> Remote<'a> {
         let author = Author { key: self.root, region: REGION, host: &self.host };
         let request = bytes_of(&author.sign(&operation.encode(), clock::real()));
         let answer = self.connection.exchange(&request).await.map_err(|error| lost(&error))?;
-        let response = serde_json::from_slice(answer.body).ok().filter(|_| answer.status == O::STATUS);
+        let body = if O::STATUS == 204 { b"{}" } else { answer.body };
+        let response = serde_json::from_slice(body).ok().filter(|_| answer.status == O::STATUS);
         let response = response.ok_or_else(|| {
             let words = String::from_utf8_lossy(answer.body);
             Error::failure(format!("{} was answered with {}: {words}", O::NAME, answer.status))

@@ -1,4 +1,10 @@
 //! `carillon bench`: durable sends a second on this machine, beside what its store and its HTTP could do.
+//!
+//! A part, named after it, measures one thing more; each has its file. To add one: its file, its line in [`Also`].
+
+mod deletion;
+mod flows;
+mod processor_down;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,6 +15,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::bench::broadcast;
@@ -38,7 +45,10 @@ const FLUSHES: usize = 50;
 
 /// The options of `bench`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    also: Option<Also>,
     /// What to measure: sqlite, or postgres://… of a database made for this; may be given several times.
     #[arg(long, value_name = "STORE", default_value = "sqlite")]
     store: Vec<String>,
@@ -51,6 +61,98 @@ pub(crate) struct Options {
     /// Write JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What is measured only when it is named.
+#[derive(Debug, Subcommand)]
+enum Also {
+    /// Sends through a processor, built in and behind HTTP, beside sends without a flow.
+    Flows(flows::Options),
+    /// A channel whose processor is down, and what others notice of it.
+    ProcessorDown(processor_down::Options),
+    /// The deletion of an app instance full of messages, and what others notice of it.
+    Deletion(deletion::Options),
+}
+
+/// The options that every part has.
+#[derive(Debug, Args)]
+struct Common {
+    /// What to measure: sqlite, or postgres://… of a database made for this; may be given several times.
+    #[arg(long, value_name = "STORE", default_value = "sqlite")]
+    store: Vec<String>,
+    /// Where to put what is removed in the end; on the disk to measure [default: the system's temporary folder].
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// Write JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    /// Measures one thing on each store, and writes what was found.
+    fn run<T: Serialize>(
+        &self,
+        measure: impl AsyncFn(&str, &Path) -> Result<T>,
+        table: impl Fn(&T) -> String,
+    ) -> Result<ExitStatus> {
+        let parent = self.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let measured = runtime()?.block_on(async {
+            let mut stop = StopSignal::listen()?;
+            let all = async {
+                let mut measured = Vec::new();
+                for store in &self.store {
+                    let folder = Folder::make_in(&parent)?;
+                    let shown = StoreAddress::parse(&address_in(store, folder.path()))?.shown;
+                    measured.push(OfStore { store: shown, found: measure(store, folder.path()).await? });
+                }
+                Ok(measured)
+            };
+            tokio::select! {
+                measured = all => measured,
+                signal = stop.received() => Err(Error::failure(format!("{signal} ended the measurement"))),
+            }
+        })?;
+        let mut text = if self.json { json(&measured)? } else { String::new() };
+        if !self.json {
+            text.push_str(if cfg!(debug_assertions) { NOT_OPTIMIZED } else { "" });
+            for OfStore { store, found } in &measured {
+                text.push_str(&format!("\nstore {store}\n\n{}", table(found)));
+            }
+        }
+        // Where stdout is closed nobody wants to know.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        Ok(ExitStatus::Success)
+    }
+}
+
+/// What was found on one store.
+#[derive(Serialize)]
+struct OfStore<T> {
+    store: String,
+    found: T,
+}
+
+const NOT_OPTIMIZED: &str = "THIS BUILD IS NOT OPTIMIZED: build with --release before reading any figure.\n";
+
+fn json(measured: &impl Serialize) -> Result<String> {
+    let figures = serde_json::json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "optimized": !cfg!(debug_assertions),
+        "stores": measured,
+    });
+    let text = serde_json::to_string_pretty(&figures);
+    text.map(|text| text + "\n").map_err(|error| Error::failure(format!("no JSON: {error}")))
+}
+
+/// The address of the store of a server that is measured in this folder.
+fn address_in(store: &str, folder: &Path) -> String {
+    let file = || format!("sqlite:{}", folder.join("server").join("carillon.db").display());
+    if store == "sqlite" { file() } else { store.to_owned() }
+}
+
+/// How many times as long.
+fn ratio(of: f64, to: f64) -> f64 {
+    of / to.max(f64::EPSILON)
 }
 
 /// The options of one ceiling.
@@ -89,8 +191,17 @@ enum Part {
     },
 }
 
-/// Measures every store that was asked for.
+/// Measures what was asked for.
 pub(crate) fn run(options: &Options) -> Result<ExitStatus> {
+    match &options.also {
+        None => run_sends(options),
+        Some(Also::Flows(options)) => flows::run(options),
+        Some(Also::ProcessorDown(options)) => processor_down::run(options),
+        Some(Also::Deletion(options)) => deletion::run(options),
+    }
+}
+
+fn run_sends(options: &Options) -> Result<ExitStatus> {
     let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
     let report = runtime()?.block_on(async {
         let mut stop = StopSignal::listen()?;
