@@ -64,6 +64,7 @@ class Load:
         columns = "key, app_instance, kind, id, name, created_at, updated_at, membership_count"
         if self.server.store is None:
             database = sqlite3.connect(self.server.data_dir / "carillon.db", timeout=60)
+            database.execute("PRAGMA cache_size = -500000")
             rows = ((os.urandom(16), key, f"m{number:07}") for number in range(self.members + 2 * PROBES))
             insert = f"INSERT INTO identity ({columns}) VALUES (?, ?, 'user', ?, 'Member', 0, 0, 0)"
             database.executemany(insert, rows)
@@ -112,7 +113,7 @@ class Load:
             arns = [self.arn(n) for n in range(number, min(number + BATCH, last))]
             answer = self.post(path, {"MemberArns": arns}, self.moderator)
             assert not answer.get("Errors"), answer["Errors"][:2]
-            if number % 100_000 == 0:
+            if number % 100_000 < BATCH:
                 print(f"  {number} after {time.monotonic() - begun:.0f} s", flush=True)
 
     def lists(self, when: str) -> None:
@@ -184,6 +185,7 @@ class Load:
     def run(self) -> None:
         begun = time.monotonic()
         self.make_users()
+        self.connection = Connection(self.server)  # The first was idle for too long.
         print(f"users made in {time.monotonic() - begun:.0f} s, straight into the store", flush=True)
         target = max(4, min(TARGET_MAX, self.members // 100))
         elastic = {
