@@ -169,6 +169,6 @@ mod tests {
         assert_eq!(due_after(0, 200), Duration::ZERO);
         assert_eq!(due_after(1, 200), Duration::from_millis(5));
         assert_eq!(due_after(3, 3), Duration::from_secs(1));
-        assert_eq!(due_after(120_000_000, 200), Duration::from_secs(600_000));
+        assert_eq!(due_after(120_000_000, 200), Duration::from_mins(10_000));
     }
 }

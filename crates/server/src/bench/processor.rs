@@ -42,6 +42,7 @@ struct Call {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
+#[expect(clippy::struct_field_names, reason = "named as the wire names them")]
 struct Message {
     message_id: String,
     channel_arn: String,

@@ -90,6 +90,7 @@ struct Common {
 
 impl Common {
     /// Measures one thing on each store, and writes what was found.
+    #[expect(clippy::needless_pass_by_value, reason = "a closure that nobody needs afterwards")]
     fn run<T: Serialize>(
         &self,
         measure: impl AsyncFn(&str, &Path) -> Result<T>,
@@ -116,7 +117,7 @@ impl Common {
         if !self.json {
             text.push_str(if cfg!(debug_assertions) { NOT_OPTIMIZED } else { "" });
             for OfStore { store, found } in &measured {
-                text.push_str(&format!("\nstore {store}\n\n{}", table(found)));
+                text.extend(["\nstore ", store, "\n\n", &table(found)]);
             }
         }
         // Where stdout is closed nobody wants to know.

@@ -346,8 +346,8 @@ mod tests {
         let empty = serde_json::to_value(Limits::default()).unwrap();
         let keys: Vec<_> =
             empty.as_object().unwrap().keys().filter(|key| *key != "preset").cloned().collect();
-        let value = |(number, key): (usize, &&str)| {
-            format!("{key} = {}", if *key == "processors_max" { 2 } else { 501 + number })
+        let value = |(number, key): (usize, &String)| {
+            format!("{key} = {}", if key == "processors_max" { 2 } else { 501 + number })
         };
         let values = keys.iter().enumerate().map(value).collect::<Vec<_>>().join("\n");
         // Debug shows fields by their names, which are the keys.

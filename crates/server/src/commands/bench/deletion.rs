@@ -44,7 +44,8 @@ pub(super) struct Options {
     #[command(flatten)]
     common: Common,
     /// Messages of the app instance that is deleted.
-    #[arg(long, value_name = "NUMBER", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100_000,
+        value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     messages: u32,
     /// How long the others are measured before, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=600))]
