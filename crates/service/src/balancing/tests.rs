@@ -441,83 +441,95 @@ impl Model {
         };
         let room = usize::try_from(most * target).unwrap() - self.regulars.len();
         match random.random_range(0..100) {
-            0..30 => {
-                let answer = world.call(&add(arn, &ana, &who_arn));
-                match answer {
-                    Ok(_) => assert!(is_free(self, &who) && 0 < room && self.regulars.insert(who)),
-                    Err(refused) if refused.code == ErrorCode::ResourceLimitExceeded => assert_eq!(room, 0),
-                    Err(refused) => assert!(!is_free(self, &who), "{refused:?}"),
-                }
-            }
+            0..30 => self.join(world, arn, room, random),
             30..40 => self.batch(world, arn, room, random),
             40..66 => {
                 if let Some(who) = any(&self.regulars, random) {
-                    world.call(&leave(arn, &arn_of(world, &who))).unwrap();
+                    world.call(&leave(arn, &world.instance().user(&who))).unwrap();
                     self.regulars.remove(&who);
                 }
             }
-            66..70 => {
-                let ban =
-                    CreateChannelBan { channel_arn: arn.clone(), member_arn: who_arn, chime_bearer: ana };
-                if world.call(&ban).is_ok() {
-                    self.regulars.remove(&who);
-                    self.banned.insert(who);
-                }
+            66..74 => self.ban_or_lift(world, arn, random),
+            74..82 => self.promote_or_demote(world, arn, random),
+            82..90 => self.seat_a_moderator(world, arn, random),
+            _ => self.talk(world, arn, random),
+        }
+    }
+
+    fn is_free(&self, who: &String) -> bool {
+        !(self.regulars.contains(who) || self.moderators.contains(who) || self.banned.contains(who))
+    }
+
+    fn join(&mut self, world: &mut World, arn: &ChannelArn, room: usize, random: &mut StdRng) {
+        let (who, ana) = (someone(random), world.instance().user("ana"));
+        match world.call(&add(arn, &ana, &world.instance().user(&who))) {
+            Ok(_) => assert!(self.is_free(&who) && 0 < room && self.regulars.insert(who)),
+            Err(refused) if refused.code == ErrorCode::ResourceLimitExceeded => assert_eq!(room, 0),
+            Err(refused) => assert!(!self.is_free(&who), "{refused:?}"),
+        }
+    }
+
+    fn ban_or_lift(&mut self, world: &mut World, arn: &ChannelArn, random: &mut StdRng) {
+        let (channel_arn, chime_bearer) = (arn.clone(), world.instance().user("ana"));
+        if random.random() {
+            let who = someone(random);
+            let member_arn = world.instance().user(&who);
+            if world.call(&CreateChannelBan { channel_arn, member_arn, chime_bearer }).is_ok() {
+                self.regulars.remove(&who);
+                self.banned.insert(who);
             }
-            70..74 => {
-                if let Some(who) = any(&self.banned, random) {
-                    let member_arn = arn_of(world, &who);
-                    let lift = DeleteChannelBan { channel_arn: arn.clone(), member_arn, chime_bearer: ana };
-                    world.call(&lift).unwrap();
-                    self.banned.remove(&who);
-                }
+        } else if let Some(who) = any(&self.banned, random) {
+            let member_arn = world.instance().user(&who);
+            world.call(&DeleteChannelBan { channel_arn, member_arn, chime_bearer }).unwrap();
+            self.banned.remove(&who);
+        }
+    }
+
+    fn promote_or_demote(&mut self, world: &mut World, arn: &ChannelArn, random: &mut StdRng) {
+        let (channel_arn, chime_bearer) = (arn.clone(), world.instance().user("ana"));
+        // Not the one who does all this.
+        let others = self.moderators.iter().filter(|who| *who != "ana").cloned().collect();
+        if random.random() {
+            let who = someone(random);
+            let channel_moderator_arn = world.instance().user(&who);
+            let promote = CreateChannelModerator { channel_arn, channel_moderator_arn, chime_bearer };
+            if world.call(&promote).is_ok() {
+                self.regulars.remove(&who);
+                self.moderators.insert(who);
             }
-            74..78 => {
-                let (channel_arn, chime_bearer) = (arn.clone(), ana);
-                let promote =
-                    CreateChannelModerator { channel_arn, channel_moderator_arn: who_arn, chime_bearer };
-                if world.call(&promote).is_ok() {
-                    self.regulars.remove(&who);
-                    self.moderators.insert(who);
-                }
-            }
-            78..82 => {
-                // Not the one who does all this.
-                let others = self.moderators.iter().filter(|who| *who != "ana").cloned().collect();
-                if let Some(who) = any(&others, random) {
-                    let (channel_arn, chime_bearer) = (arn.clone(), ana);
-                    let channel_moderator_arn = arn_of(world, &who);
-                    let demote = DeleteChannelModerator { channel_arn, channel_moderator_arn, chime_bearer };
-                    world.call(&demote).unwrap();
-                    self.moderators.remove(&who);
-                }
-            }
-            82..90 => {
-                let place = places(world, arn).into_keys().collect::<Vec<_>>().choose(random).copied();
-                if let (Some(who), Some(place)) = (any(&self.moderators, random), place) {
-                    let member = arn_of(world, &who);
-                    let sub_channel_id = Some(id(place));
-                    // It may be there already.
-                    let _ =
-                        world.call(&CreateChannelMembership { sub_channel_id, ..add(arn, &ana, &member) });
-                }
-            }
-            _ => {
-                if let Some(who) = any(&self.regulars, random) {
-                    let places = places(world, arn);
-                    let place = places.iter().find(|(_, (_, ids, _))| ids.contains(&who)).unwrap().0;
-                    self.saying += 1;
-                    let content = format!("{:05}", self.saying);
-                    say(world, arn, &arn_of(world, &who), &id(*place), &content);
-                    self.said.entry(*place).or_default().insert(content);
-                }
+        } else if let Some(who) = any(&others, random) {
+            let channel_moderator_arn = world.instance().user(&who);
+            let demote = DeleteChannelModerator { channel_arn, channel_moderator_arn, chime_bearer };
+            world.call(&demote).unwrap();
+            self.moderators.remove(&who);
+        }
+    }
+
+    fn seat_a_moderator(&mut self, world: &mut World, arn: &ChannelArn, random: &mut StdRng) {
+        let place = places(world, arn).into_keys().collect::<Vec<_>>().choose(random).copied();
+        if let (Some(who), Some(place)) = (any(&self.moderators, random), place) {
+            let member = world.instance().user(&who);
+            let sub_channel_id = Some(id(place));
+            let join = CreateChannelMembership { sub_channel_id, ..add(arn, &member, &member) };
+            if let Err(refused) = world.call(&join) {
+                assert_eq!(refused.code, ErrorCode::Conflict, "it is there already");
             }
         }
     }
 
+    fn talk(&mut self, world: &mut World, arn: &ChannelArn, random: &mut StdRng) {
+        let Some(who) = any(&self.regulars, random) else { return };
+        let places = places(world, arn);
+        let place = places.iter().find(|(_, (_, ids, _))| ids.contains(&who)).unwrap().0;
+        self.saying += 1;
+        let content = format!("{:05}", self.saying);
+        let sender = world.instance().user(&who);
+        say(world, arn, &sender, &id(*place), &content);
+        self.said.entry(*place).or_default().insert(content);
+    }
+
     fn batch(&mut self, world: &mut World, arn: &ChannelArn, room: usize, random: &mut StdRng) {
-        let ids: BTreeSet<String> =
-            (0..8).map(|_| format!("u{:02}", random.random_range(0..USERS))).collect();
+        let ids: BTreeSet<String> = (0..8).map(|_| someone(random)).collect();
         let batch = BatchCreateChannelMembership {
             channel_arn: arn.clone(),
             kind: None,
@@ -527,12 +539,14 @@ impl Model {
         };
         let created = world.call(&batch).unwrap();
         let added = created.batch_channel_memberships.members;
-        let free = ids.iter().filter(|who| {
-            !(self.regulars.contains(*who) || self.moderators.contains(*who) || self.banned.contains(*who))
-        });
+        let free = ids.iter().filter(|who| self.is_free(who));
         assert_eq!(added.len(), free.count().min(room));
         self.regulars.extend(added.iter().map(|member| member.arn.id().to_owned()));
     }
+}
+
+fn someone(random: &mut StdRng) -> String {
+    format!("u{:02}", random.random_range(0..USERS))
 }
 
 fn any(of: &BTreeSet<String>, random: &mut StdRng) -> Option<String> {
@@ -558,6 +572,7 @@ fn random_histories_keep_every_promise(world: &mut World) {
         let mut random = StdRng::seed_from_u64(seed);
         let most = random.random_range(2..6);
         let configuration = (most, random.random_range(2..9), random.random_range(1..41));
+        let capacity = usize::try_from(configuration.0 * configuration.1).unwrap();
         let arn = elastic(world, &ana, configuration);
         let before = world.subscriptions();
         assert!(before.is_empty(), "the last history was ended: {before:?}");
@@ -566,7 +581,7 @@ fn random_histories_keep_every_promise(world: &mut World) {
             match random.next_u32() % 100 {
                 0..2 => world.restart(),
                 2..45 => drop(step_once(world, 1)),
-                _ => model.act(world, &arn, configuration.1, configuration.0, &mut random),
+                _ => model.act(world, &arn, capacity, &mut random),
             }
             model.check(world, &arn, usize::try_from(configuration.1).unwrap());
         }
