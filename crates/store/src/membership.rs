@@ -172,8 +172,8 @@ pub fn list_members(
     limit: i64,
 ) -> Result<Vec<(Identity, MemberCursor)>> {
     let (member, place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
-    // What is looked for stands in the text, so that the partial indexes can serve it; the page is cut before anything
-    // is joined, so that an engine that knows little of its tables reads no more than that.
+    // What is looked for stands in the text, so that the partial indexes can serve it. The page is cut before anything
+    // is joined: an engine that knows little of its tables reads no more than that.
     let sql = match (sub_channel, kind) {
         (None, ChannelMembershipType::Default) => {
             "SELECT i.key, i.kind, i.id, i.name, m.sub_channel FROM
