@@ -430,16 +430,8 @@ impl Model {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm for each thing that may happen")]
-    fn act(&mut self, world: &mut World, arn: &ChannelArn, target: i64, most: i64, random: &mut StdRng) {
-        let ana = world.instance().user("ana");
-        let who = format!("u{:02}", random.random_range(0..USERS));
-        let arn_of = |world: &World, id: &str| world.instance().user(id);
-        let who_arn = arn_of(world, &who);
-        let is_free = |model: &Self, who: &String| {
-            !(model.regulars.contains(who) || model.moderators.contains(who) || model.banned.contains(who))
-        };
-        let room = usize::try_from(most * target).unwrap() - self.regulars.len();
+    fn act(&mut self, world: &mut World, arn: &ChannelArn, capacity: usize, random: &mut StdRng) {
+        let room = capacity - self.regulars.len();
         match random.random_range(0..100) {
             0..30 => self.join(world, arn, room, random),
             30..40 => self.batch(world, arn, room, random),
