@@ -1,12 +1,12 @@
 //! The life of a message in a channel flow.
 //!
 //! A message is accepted, waits for each processor of its flow in turn, and ends SENT, FAILED or DENIED. This is the
-//! one place that moves it: an operation that sends or edits lets it [`begin`], a processor's callback is
-//! [`accept`]ed or makes it [`deny`], a call that cannot be made and a wait that is over make it [`fail`]. Each is
+//! one place that moves it: an operation that sends or edits lets it `begin`, a processor's callback
+//! lets it `accept` or `deny`, a call that cannot be made and a wait that is over make it `fail`. Each is
 //! one transaction that writes the new state and emits what it means, so a retry after a lost answer finds the
 //! work done, and a crash finds it done or not begun.
 //!
-//! What calls processors stands outside: it asks [`Service::lease_invocations`], and reports back. Processors that
+//! What calls processors stands outside: it asks `Service::lease_invocations`, and reports back. Processors that
 //! are built in decide within the transaction, through the same transitions.
 
 #[cfg(test)]

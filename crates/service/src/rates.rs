@@ -1,7 +1,7 @@
 //! How often each operation may be called: the rates, and the table that says which operation has which.
 //!
-//! A rate is a token bucket that holds one second's calls. Nothing here counts; that is [`crate::limiter`]. To add
-//! an operation, give it a row in [`TABLE`]; a test fails until it has one. To add a rate, a line in `rates!` and a
+//! A rate is a token bucket that holds one second's calls. Nothing here counts; that is `limiter`. To add
+//! an operation, give it a row in `TABLE`; a test fails until it has one. To add a rate, a line in `rates!` and a
 //! key in the server's `[limits]`.
 
 /// Declares the rates: each with its key in the settings, its name here, what is published, and what only protects

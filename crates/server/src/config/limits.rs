@@ -21,7 +21,7 @@ pub(crate) struct Limits {
     /// Where the limits start: aws, generous or off [default: generous; of dev: off].
     ///
     /// aws has the published quotas and rates, generous the published quotas and rates some 500 times as high, off
-    /// the published quotas and no rates. Single values stand in carillon.toml, under [limits].
+    /// the published quotas and no rates. Single values stand in carillon.toml, in its table of limits.
     #[arg(long = "limits-preset", env = "CARILLON_LIMITS_PRESET", value_name = "PRESET")]
     pub(crate) preset: Option<String>,
     /// App instances of the account [default: 100].
