@@ -1,6 +1,7 @@
 """Channel flows with processors behind HTTP and Lambda, as an application sees them."""
 
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 

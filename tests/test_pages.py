@@ -158,12 +158,13 @@ def bots(scene: Scene) -> Items:
 
 @lists("ListAppInstanceUserEndpoints")
 def endpoints(scene: Scene) -> Items:
-    def make(number: int) -> str:
+    def make(_number: int) -> str:
         registered = scene.server.identity.register_app_instance_user_endpoint(
             AppInstanceUserArn=scene.ana,
             Type="GCM",
             ResourceArn=PUSH_APPLICATION,
-            EndpointAttributes={"DeviceToken": f"device-{number}"},
+            # A device that registers again gives its earlier endpoint up.
+            EndpointAttributes={"DeviceToken": token()},
             ClientRequestToken=token(),
         )
         return registered["EndpointId"]
