@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
+from harness.engine import Engine
+from harness.processor import FUNCTION, Processor, callback, eventually, targets
+from harness.server import Server
 from harness.session import TIMESTAMP, Event, Session
 from harness.world import World, token
 
 PEOPLE = ("ana", "bob", "cy", "dee", "eve", "oz")
-FLOW_FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:moderate"
 TYPES = {
     "SESSION_ESTABLISHED",
     "CHANNEL_DETAILS",
+    "PENDING_CREATE_CHANNEL_MESSAGE",
+    "PENDING_UPDATE_CHANNEL_MESSAGE",
+    "FAILED_CREATE_CHANNEL_MESSAGE",
+    "FAILED_UPDATE_CHANNEL_MESSAGE",
+    "DENIED_CREATE_CHANNEL_MESSAGE",
+    "DENIED_UPDATE_CHANNEL_MESSAGE",
     "CREATE_CHANNEL_MESSAGE",
     "UPDATE_CHANNEL_MESSAGE",
     "REDACT_CHANNEL_MESSAGE",
@@ -64,6 +72,7 @@ class Stage:
     arns: dict[str, str]
     own: dict[str, str]
     sessions: dict[str, Session]
+    processor: Processor
     channel: str = ""
     message: str = ""
     flow: str = ""
@@ -71,11 +80,11 @@ class Stage:
     sub_channels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def set(cls, world: World) -> "Stage":
+    def set(cls, world: World, processor: Processor) -> "Stage":
         arns = {name: world.admin(name) if name == "eve" else world.user(name) for name in PEOPLE}
         own = {name: world.channel(arn) for name, arn in arns.items()}
         sessions = {name: Session.established(world.server, arn) for name, arn in arns.items()}
-        return cls(world, arns, own, sessions)
+        return cls(world, arns, own, sessions, processor)
 
     def begin(self, **options: Any) -> None:
         self.channel = self.world.channel(self.arns["ana"], self.arns["bob"], self.arns["dee"], **options)
@@ -161,12 +170,54 @@ class Stage:
                     "ExecutionOrder": 1,
                     "FallbackAction": "ABORT",
                     "Configuration": {
-                        "Lambda": {"ResourceArn": FLOW_FUNCTION, "InvocationType": "ASYNC"}
+                        "Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}
                     },
                 }
             ],
         )
         self.flow = created["ChannelFlowArn"]
+
+    def begin_flow(self) -> None:
+        """A channel whose messages wait for the processor, which takes every call and answers none by itself."""
+        self.begin()
+        self.make_flow()
+        self.on_channel("associate_channel_flow", ChannelFlowArn=self.flow)
+        self.frames()
+
+    def edit(self) -> None:
+        self.on_message("update_channel_message", Content="Dinner?")
+
+    def edited(self) -> None:
+        """Sends and edits, as a beginning: the edit waits."""
+        self.sent()
+        self.answer()
+        self.edit()
+        self.frames()
+
+    def answer(self, *, deny: bool = False) -> None:
+        """Answers the last call about the message."""
+        about = [self.processor.call_of(self.message)]
+        about += [event for event in self.processor.events if event["ChannelMessage"]["MessageId"] == self.message]
+        callback(self.world.messaging, about[-1], deny=deny)
+
+    def unanswered(self, act: Callable[["Stage"], None]) -> None:
+        """Does something that the processor refuses to take."""
+        self.processor.status = 404
+        try:
+            act(self)
+            eventually(lambda: self.world.status(self.channel, self.message, self.arns["ana"])["Value"], "FAILED")
+        finally:
+            self.processor.status = 202
+
+    def called(self) -> None:
+        """Waits until the processor has been told of the edit: it tells when the message was edited."""
+        edits = lambda events: [  # noqa: E731 A condition is short.
+            event
+            for event in events
+            if event["ChannelMessage"]["MessageId"] == self.message
+            and "LastEditedTimestamp" in event["ChannelMessage"]
+        ]
+        self.processor.wait_for(edits)
 
     # What frames say.
 
@@ -237,6 +288,7 @@ class Row:
 
 MEMBERS = ("ana", "bob", "cy", "dee")
 SEEN = ("ana", "bob", "dee")
+NOT_FOUND = {"Value": "FAILED", "Detail": "The processor Moderate could not be called: not found"}
 
 
 def members_who_join_a_new_channel(stage: Stage) -> list[Event]:
@@ -352,6 +404,79 @@ ROWS = [
             )
         ],
         (Stage.begin_elastic,),
+    ),
+    # A channel with a flow: what it does with a message, its sender alone is told.
+    Row(
+        "a message that waits in a flow",
+        Stage.send,
+        ("ana",),
+        lambda s: [s.message_frame("PENDING_CREATE", Status={"Value": "PENDING"})],
+        (Stage.begin_flow,),
+    ),
+    Row(
+        "a message that a flow releases",
+        Stage.answer,
+        MEMBERS,
+        lambda s: [s.message_frame("CREATE")],
+        (Stage.begin_flow, Stage.sent),
+    ),
+    Row(
+        "a message that a flow denies",
+        lambda s: s.answer(deny=True),
+        ("ana",),
+        lambda s: [s.message_frame("DENIED_CREATE", Status={"Value": "DENIED"})],
+        (Stage.begin_flow, Stage.sent),
+    ),
+    Row(
+        "a message that fails in a flow",
+        lambda s: s.unanswered(Stage.send),
+        ("ana",),
+        lambda s: [
+            s.message_frame("PENDING_CREATE", Status={"Value": "PENDING"}),
+            s.message_frame("FAILED_CREATE", Status=NOT_FOUND),
+        ],
+        (Stage.begin_flow,),
+    ),
+    Row(
+        "an edit that waits in a flow",
+        Stage.edit,
+        ("ana",),
+        lambda s: [
+            s.message_frame(
+                "PENDING_UPDATE", Content="Dinner?", LastEditedTimestamp=TIME, Status={"Value": "PENDING"}
+            )
+        ],
+        (Stage.begin_flow, Stage.sent, Stage.answer, Stage.frames),
+    ),
+    Row(
+        "an edit that a flow releases",
+        Stage.answer,
+        MEMBERS,
+        lambda s: [s.message_frame("UPDATE", Content="Dinner?", LastEditedTimestamp=TIME)],
+        (Stage.begin_flow, Stage.edited, Stage.called),
+    ),
+    Row(
+        "an edit that a flow denies",
+        lambda s: s.answer(deny=True),
+        ("ana",),
+        lambda s: [
+            s.message_frame(
+                "DENIED_UPDATE", Content="Dinner?", LastEditedTimestamp=TIME, Status={"Value": "DENIED"}
+            )
+        ],
+        (Stage.begin_flow, Stage.edited, Stage.called),
+    ),
+    Row(
+        "an edit that fails in a flow",
+        lambda s: s.unanswered(Stage.edit),
+        ("ana",),
+        lambda s: [
+            s.message_frame(
+                "PENDING_UPDATE", Content="Dinner?", LastEditedTimestamp=TIME, Status={"Value": "PENDING"}
+            ),
+            s.message_frame("FAILED_UPDATE", Content="Dinner?", LastEditedTimestamp=TIME, Status=NOT_FOUND),
+        ],
+        (Stage.begin_flow, Stage.sent, Stage.answer, Stage.frames),
     ),
     # The channel.
     Row(
@@ -533,8 +658,24 @@ def seen() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def stage(server) -> Iterator[Stage]:
-    stage = Stage.set(World(server))
+def processor() -> Iterator[Processor]:
+    with Processor() as processor:
+        yield processor
+
+
+@pytest.fixture(scope="module")
+def server(engine: Engine, processor: Processor, tmp_path_factory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    configuration = folder / "carillon.toml"
+    configuration.write_text(targets(processor.url))
+    server = Server(folder, engine, "--config", str(configuration)).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def stage(server, processor) -> Iterator[Stage]:
+    stage = Stage.set(World(server), processor)
     yield stage
     for session in stage.sessions.values():
         session.close()
