@@ -1,4 +1,4 @@
-//! What one decision costs: `cargo bench -p carillon-auth --bench policy`.
+//! What the front door costs a request, signature and policy: `cargo bench -p carillon-auth --bench policy`.
 //!
 //! A harness of its own, because the median of a few thousand rounds is all that is asked here.
 
@@ -6,6 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use carillon_auth::policy::{Context, Entry, Policy, Request, Value, decide, require_all};
+use carillon_auth::{Expectation, NoSecret, Secret, SignedRequest, Signer, Verifier, sign};
 
 const APP: &str = "arn:aws:chime:us-east-1:111122223333:app-instance/8d1e2f30-aaaa-4bbb-8ccc-000000000001";
 const END_USER: &str = r#"{"Version":"2012-10-17","Statement":[
@@ -29,6 +30,8 @@ fn main() {
     let (user, channel) = (format!("{APP}/user/ana"), format!("{APP}/channel/c1"));
     let action = "chime:SendChannelMessage";
 
+    signature(&channel);
+
     report("parse of the end user's policy", || drop(black_box(parse(&end_user))));
     let ask = |resource, policies| {
         let session = [Entry::tag("aws:PrincipalTag/", "UserUUID", "ana")];
@@ -45,6 +48,34 @@ fn main() {
         let context = Context::new(&session);
         let requests = [&user, &channel].map(|resource| Request { action, resource, context: &context });
         assert!(require_all(requests, |request| decide(&policies, request)).is_ok());
+    });
+}
+
+/// Verifies a signed send of 1 KiB, its key known, as all but the first of a day are.
+fn signature(channel: &str) {
+    const NOW_MS: i64 = 1_768_478_400_000;
+    let body = format!(r#"{{"Content":"{}","Type":"STANDARD"}}"#, "x".repeat(980));
+    let path = format!("/channels/{}/messages", channel.replace(':', "%3A").replace('/', "%2F"));
+    let mut headers = vec![
+        ("host", "chat.example.com"),
+        ("content-type", "application/json"),
+        ("x-amz-date", "20260115T120000Z"),
+        ("x-amz-chime-bearer", "arn:aws:chime:us-east-1:111122223333:app-instance/x/user/ana"),
+    ];
+    let secret = Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY".to_owned());
+    let (access_key_id, region) = ("AKIDEXAMPLE", "us-east-1");
+    let signer = Signer { access_key_id, secret: &secret, session_token: None, region, service: "chime" };
+    let request =
+        SignedRequest { method: "POST", path: &path, query: "", headers: &headers, body: body.as_bytes() };
+    let authorization = sign(&request, &signer, NOW_MS).expect("a good request");
+    headers.push(("authorization", &authorization));
+    let request =
+        SignedRequest { method: "POST", path: &path, query: "", headers: &headers, body: body.as_bytes() };
+    let expectation = Expectation { region, services: &["chime"], now_ms: NOW_MS, late_allowance_ms: 0 };
+    let (verifier, credentials) =
+        (Verifier::new(), |_: &str, _: Option<&str>| Ok::<_, NoSecret>(secret.clone()));
+    report("signature of a send of 1 KiB", || {
+        assert!(black_box(verifier.verify(&request, &expectation, &credentials)).is_ok());
     });
 }
 
