@@ -122,7 +122,8 @@ impl Stage {
         let (root, https) = (RootKey::random(&mut random), free_address()?);
         let data_dir = folder.join(name);
         let (shown, port) = (data_dir.to_string_lossy(), https.to_string());
-        let words = ["serve", "--https", &port, "--log", "warn", "--data-dir", &shown];
+        let words =
+            ["serve", "--https", &port, "--log", "warn", "--limits-preset", "off", "--data-dir", &shown];
         let server = Child::start(&words, &root).await?;
         let mut remote = Remote::open(server.address, &root).await?;
         let scene = Scene::set(format!("{name}-{}", crate::clock::real().ms()), &mut remote).await?;
