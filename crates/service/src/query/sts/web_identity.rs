@@ -31,7 +31,7 @@ pub(super) async fn assume_role(
 ) -> Result<Vec<Element>> {
     debug_assert!(ACTION.ends_with(WEB_IDENTITY));
     let mut wish = Wish::read(form)?;
-    let (provider, claims) = believe(service, &call, form.get("WebIdentityToken")?).await?;
+    let (provider, claims) = believe(service, form.get("WebIdentityToken")?).await?;
     let subject = claims.text("sub").ok_or_else(|| invalid("the token has no subject"))?.to_owned();
     let audience = claims.audiences().first().map(|audience| (*audience).to_owned());
     (wish.tags, wish.transitive) = tags(&claims)?;
@@ -52,7 +52,7 @@ pub(super) async fn assume_role(
 }
 
 /// The provider that has signed a token, and what it says.
-async fn believe(service: &Service, call: &QueryCall, token: &str) -> Result<(OidcProvider, Claims)> {
+async fn believe(service: &Service, token: &str) -> Result<(OidcProvider, Claims)> {
     let parsed = Token::parse(token).map_err(|refusal| invalid(&refusal.to_string()))?;
     let issuer = parsed.claimed_issuer().ok_or_else(|| invalid("the token has no issuer"))?.to_owned();
     let bare = issuer.split_once("://").map_or("", |(_, bare)| bare).trim_end_matches('/').to_owned();
