@@ -211,13 +211,13 @@ class Stage:
 
     def called(self) -> None:
         """Waits until the processor has been told of the edit: it tells when the message was edited."""
-        edits = lambda events: [  # noqa: E731 A condition is short.
-            event
-            for event in events
-            if event["ChannelMessage"]["MessageId"] == self.message
-            and "LastEditedTimestamp" in event["ChannelMessage"]
-        ]
-        self.processor.wait_for(edits)
+        self.processor.wait_for(
+            lambda events: any(
+                event["ChannelMessage"]["MessageId"] == self.message
+                and "LastEditedTimestamp" in event["ChannelMessage"]
+                for event in events
+            )
+        )
 
     # What frames say.
 

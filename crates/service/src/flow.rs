@@ -23,7 +23,7 @@ use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor
 use carillon_model::event::{Audience, Event};
 use carillon_model::message::Message;
 use carillon_model::text::{ChannelMessagePersistenceType, ChannelMessageStatus, StatusDetail};
-use carillon_model::{AppInstanceArn, Key, Timestamp};
+use carillon_model::{Key, Timestamp};
 use carillon_store::{self as store, Tx, Work};
 
 use crate::call::Call;
@@ -247,9 +247,4 @@ fn end(one: &mut InFlight) {
 /// A message that is not there, as one that is not the caller's to know of.
 pub(crate) fn no_message() -> Error {
     Error::forbidden("The message does not exist")
-}
-
-/// The channel of a message in flight, for a job; nothing where it was deleted.
-fn find_channel(tx: &mut Tx, instance: &AppInstanceArn, one: &InFlight) -> Result<Option<Channel>> {
-    Ok(store::channel::find(tx, instance, one.channel)?)
 }

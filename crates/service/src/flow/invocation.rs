@@ -10,7 +10,7 @@ use carillon_store::in_flight::Supposed;
 use carillon_store::{self as store, Tx};
 use serde::Serialize;
 
-use super::{CALLBACK_WINDOW_MS, accept, fail, find_channel, go_on};
+use super::{CALLBACK_WINDOW_MS, accept, fail, go_on};
 use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::retention;
@@ -106,8 +106,8 @@ impl Service {
             if again {
                 one.due_at = call.now.plus_ms(backoff_ms(one.attempts, call.random()));
             } else {
-                let instance = arn.app_instance();
-                let Some(mut channel) = find_channel(tx, &instance, one)? else { return Ok(false) };
+                let found = store::channel::find(tx, &arn.app_instance(), one.channel)?;
+                let Some(mut channel) = found else { return Ok(false) };
                 fall_back(tx, &call, &mut channel, one, failure.reason)?;
                 go_on(tx, &call, &mut channel, one)?;
             }
@@ -186,7 +186,7 @@ fn expire(tx: &mut Tx, call: &Call, arn: &ChannelArn, (channel, run): (Key, Key)
     if since.is_some_and(|since| one.message.created() < since) {
         return Ok(store::in_flight::delete_of_message(tx, one.sub_channel, one.message)?);
     }
-    let Some(mut channel) = find_channel(tx, &instance, &one)? else { return Ok(()) };
+    let Some(mut channel) = store::channel::find(tx, &instance, one.channel)? else { return Ok(()) };
     let name = one.processor().map_or("", |processor| processor.name.as_str());
     let words = detail(name, "did not call back within 48 hours");
     fail(tx, call, &mut channel, &mut one, words)?;
