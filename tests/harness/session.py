@@ -4,7 +4,7 @@ import json
 import re
 import ssl
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +24,11 @@ class Event:
     message_type: str
     payload: dict[str, Any] | None
     reason: str | None = None
+    id: str | None = field(default=None, compare=False)
 
 
 class Session:
-    """Closed at the end of a `with`; `established` has read the first frame."""
+    """Closed at the end of a `with`; `established` has read the first frame. `last` is the id of the last event."""
 
     def __init__(
         self,
@@ -51,6 +52,7 @@ class Session:
         url = f"{scheme}://{host}{target}"
         self.opened = connect(url, ssl=context, open_timeout=TIMEOUT_S, close_timeout=TIMEOUT_S, proxy=None)
         self.socket = self.opened.__enter__()
+        self.last: str | None = None
 
     @classmethod
     def established(cls, server: Server, user: str, **how) -> "Session":
@@ -69,7 +71,9 @@ class Session:
         self.opened.__exit__(None, None, None)
 
     def next(self, timeout_s: float = TIMEOUT_S) -> Event:
-        return event_of(self.socket.recv(timeout=timeout_s))
+        event = event_of(self.socket.recv(timeout=timeout_s))
+        self.last = event.id or self.last
+        return event
 
     def next_of(self, kind: str) -> dict[str, Any]:
         """The payload of the next event, which must be of this kind."""
@@ -93,10 +97,13 @@ def event_of(frame: str | bytes) -> Event:
     envelope = json.loads(frame)
     assert envelope.keys() - {"Payload"} == {"Headers"}, envelope
     headers = envelope["Headers"]
-    assert headers.keys() - {"x-amz-chime-event-reason"} == {
+    assert headers.keys() - {"x-amz-chime-event-reason", "x-carillon-event-id"} == {
         "x-amz-chime-event-type",
         "x-amz-chime-message-type",
     }, headers
+    # All but what is read rather than told.
+    is_event = headers["x-amz-chime-event-type"] != "CHANNEL_DETAILS"
+    assert ("x-carillon-event-id" in headers) == is_event, headers
     assert all(isinstance(value, str) for value in headers.values()), headers
     payload = None
     if "Payload" in envelope:
@@ -104,7 +111,13 @@ def event_of(frame: str | bytes) -> Event:
         payload = json.loads(envelope["Payload"])
         check_payload(payload, headers["x-amz-chime-event-type"])
     reason = headers.get("x-amz-chime-event-reason")
-    return Event(headers["x-amz-chime-event-type"], headers["x-amz-chime-message-type"], payload, reason)
+    return Event(
+        headers["x-amz-chime-event-type"],
+        headers["x-amz-chime-message-type"],
+        payload,
+        reason,
+        headers.get("x-carillon-event-id"),
+    )
 
 
 def check_payload(value: Any, where: str) -> None:

@@ -296,7 +296,9 @@ def token() -> str:
 def main() -> None:
     engine, members = ENGINES[sys.argv[1]](), int(sys.argv[2])
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder), engine).start()
+        config = Path(folder) / "carillon.toml"
+        config.write_text(f"[limits]\npreset = \"off\"\nsub_channel_memberships_max = {TARGET_MAX}\n")
+        server = Server(Path(folder), engine, "--config", str(config)).start()
         try:
             load = Load(server, members)
             load.run()

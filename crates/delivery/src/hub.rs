@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
 use carillon_model::event::Event;
-use carillon_store::Store;
+use carillon_store::{Committed, Store, Ticket};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
@@ -23,10 +23,19 @@ const TELLER_QUEUE_LEN_MAX: usize = 8_192;
 /// How long sockets may take to close when the server goes down.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// An event on its way to a task that tells.
+struct Due {
+    event: Event,
+    /// Whether it may not have happened.
+    is_doubtful: bool,
+    /// Held by all events of a commit, until all are told.
+    ticket: Arc<Ticket>,
+}
+
 /// The hub of one process.
 pub struct Hub {
     places: Arc<Places>,
-    tellers: Vec<mpsc::Sender<Event>>,
+    tellers: Vec<mpsc::Sender<Due>>,
     sessions: TaskTracker,
 }
 
@@ -36,11 +45,15 @@ impl Hub {
         let places = Arc::new(Places::default());
         let tellers = (0..TELLERS)
             .map(|_| {
-                let (queue, mut events) = mpsc::channel::<Event>(TELLER_QUEUE_LEN_MAX);
+                let (queue, mut events) = mpsc::channel::<Due>(TELLER_QUEUE_LEN_MAX);
                 let places = places.clone();
                 tokio::spawn(async move {
-                    while let Some(event) = events.recv().await {
-                        places.tell(&event);
+                    while let Some(Due { event, is_doubtful, ticket }) = events.recv().await {
+                        if is_doubtful {
+                            places.doubt(&event);
+                        } else {
+                            places.tell(&event, || ticket.told());
+                        }
                     }
                 });
                 queue
@@ -50,13 +63,15 @@ impl Hub {
     }
 
     /// Where the store hands over what it committed.
-    pub fn sink(&self) -> impl Fn(Vec<Event>) + Send + Sync + use<> {
+    pub fn sink(&self) -> impl Fn(Committed) + Send + Sync + use<> {
         let tellers = self.tellers.clone();
-        move |events| {
+        move |Committed { events, ticket, is_doubtful, .. }| {
+            let ticket = Arc::new(ticket);
             for event in events {
                 let teller = usize::from(event.channel.0[0]) % tellers.len();
+                let due = Due { event, is_doubtful, ticket: ticket.clone() };
                 // It fails only when the runtime, and with it every session, is gone.
-                let _ = tellers[teller].blocking_send(event);
+                let _ = tellers[teller].blocking_send(due);
             }
         }
     }

@@ -9,4 +9,4 @@ mod session;
 
 pub use hub::Hub;
 pub use places::{Close, Entrance};
-pub use session::{Expiry, Opening, refuse};
+pub use session::{Expiry, Opening, Shown, refuse};

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
-use carillon_model::Key;
 use carillon_model::event::{Change, Event};
+use carillon_model::{Key, Timestamp};
 use carillon_store::membership::Subscription;
 use dashmap::DashMap;
 use tokio::sync::Notify;
@@ -74,6 +74,50 @@ pub(crate) struct Session {
 struct Inbox {
     frames: VecDeque<Utf8Bytes>,
     ending: Option<Close>,
+    /// Of a session that resumed: how it came by the events of each channel.
+    resumed: Option<Box<Resumed>>,
+}
+
+/// What is shown from the store and what is told must meet, and each event come by one of the two.
+struct Resumed {
+    is_being_shown: bool,
+    channels: HashMap<Key, Came>,
+}
+
+/// How the latest event of a channel came.
+#[derive(Clone, Copy)]
+enum Came {
+    /// It was shown up to this one. What is told late, and was shown already, is not told again.
+    ShownTo(i64),
+    /// It has been told from this one on, which needs no showing.
+    ToldFrom(i64),
+}
+
+impl Resumed {
+    /// Whether an event that is about to be told did not come yet.
+    fn tell(&mut self, channel: Key, sequence: i64) -> bool {
+        match self.channels.get(&channel) {
+            Some(Came::ShownTo(shown)) if sequence <= *shown => return false,
+            Some(Came::ToldFrom(_)) => {}
+            _ if self.is_being_shown => {
+                self.channels.insert(channel, Came::ToldFrom(sequence));
+            }
+            // Its numbers only grow, so nothing is left to be known of it.
+            _ => {
+                self.channels.remove(&channel);
+            }
+        }
+        true
+    }
+
+    /// Whether an event that is about to be shown was not told, and will not be.
+    fn show(&mut self, channel: Key, sequence: i64) -> bool {
+        if let Some(Came::ToldFrom(first)) = self.channels.get(&channel) {
+            return sequence < *first;
+        }
+        self.channels.insert(channel, Came::ShownTo(sequence));
+        true
+    }
 }
 
 #[derive(Default)]
@@ -85,12 +129,19 @@ struct Seats {
     gone: bool,
 }
 
+impl Inbox {
+    /// A session that is shown nothing more, and cannot be told what it was shown, is as any other.
+    fn forget_resuming(&mut self) {
+        self.resumed = self.resumed.take().filter(|one| one.is_being_shown || !one.channels.is_empty());
+    }
+}
+
 impl Session {
     /// Ends the session with this code, unless it is ending already. What it was not sent is dropped.
     pub(crate) fn end(&self, close: Close) {
         let mut inbox = self.inbox();
         if inbox.ending.is_none() {
-            *inbox = Inbox { frames: VecDeque::new(), ending: Some(close) };
+            *inbox = Inbox { ending: Some(close), ..Inbox::default() };
             self.bell.notify_one();
         }
     }
@@ -121,10 +172,41 @@ impl Session {
         }
     }
 
-    fn tell(&self, frame: &Utf8Bytes) {
+    /// From here on the session is told of its events, all of them. What came before it had its places happened before
+    /// it is established, and is in the store: there one that resumes is shown it.
+    fn begin(&self, resumes: bool) {
+        let mut inbox = self.inbox();
+        inbox.frames = VecDeque::new();
+        inbox.resumed = resumes.then(|| Box::new(Resumed { is_being_shown: true, channels: HashMap::new() }));
+    }
+
+    /// Whether an event of a session that resumes is to be shown: it was not told, and will not be.
+    pub(crate) fn show(&self, channel: Key, sequence: i64) -> bool {
+        let mut inbox = self.inbox();
+        inbox.resumed.as_mut().is_none_or(|resumed| resumed.show(channel, sequence))
+    }
+
+    /// All that was missed has been shown.
+    pub(crate) fn end_showing(&self) {
+        let mut inbox = self.inbox();
+        if let Some(resumed) = &mut inbox.resumed {
+            resumed.is_being_shown = false;
+            resumed.channels.retain(|_, came| matches!(came, Came::ShownTo(_)));
+            resumed.channels.shrink_to_fit();
+        }
+        inbox.forget_resuming();
+    }
+
+    fn tell(&self, event: &Event, frame: &Utf8Bytes) {
         let mut inbox = self.inbox();
         if inbox.ending.is_some() {
             return;
+        }
+        if let Some(resumed) = &mut inbox.resumed {
+            if !resumed.tell(event.channel, event.sequence) {
+                return;
+            }
+            inbox.forget_resuming();
         }
         if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
             drop(inbox);
@@ -185,8 +267,8 @@ impl Places {
         session
     }
 
-    /// Gives a session its places, as the store was read to hold them after it was entered.
-    pub(crate) fn seat(&self, session: &Arc<Session>, stored: &[Subscription]) {
+    /// Gives a session its places, as the store was read to hold them after it was entered. From here on it is told.
+    pub(crate) fn seat(&self, session: &Arc<Session>, stored: &[Subscription], resumes: bool) {
         let mut seats = session.seats();
         let newer = seats.newer.take().unwrap_or_default();
         if seats.gone {
@@ -198,6 +280,7 @@ impl Places {
         for place in places {
             self.listen(session, place.sub_channel, place.hidden);
         }
+        session.begin(resumes);
     }
 
     /// Takes a session out.
@@ -214,15 +297,16 @@ impl Places {
         self.sessions.remove_if(&session.user, |_, all| all.is_empty());
     }
 
-    /// Tells everyone whom an event is for, and follows what it changes.
-    pub(crate) fn tell(&self, event: &Event) {
+    /// Tells everyone whom an event is for, and follows what it changes. `told` answers up to when all was told, and
+    /// is asked before this event is.
+    pub(crate) fn tell(&self, event: &Event, told: impl FnOnce() -> Timestamp) {
         for change in &event.changes {
-            if let Change::Left { member, sub_channel } = *change {
+            if let Change::Left { member, sub_channel, .. } = *change {
                 self.follow(member, sub_channel, None);
             }
         }
         // Made for the first who is told, and then shared: of most channels nobody listens.
-        let frame = LazyCell::new(|| Utf8Bytes::from(event.frame()));
+        let frame = LazyCell::new(|| Utf8Bytes::from(event.frame(told())));
         let audience = &event.audience;
         for place in &audience.sub_channels {
             let Some(listeners) = self.listeners.get(place) else { continue };
@@ -231,13 +315,13 @@ impl Places {
                 let named = audience.users.contains(&listener.session.user);
                 let left_out = named || (audience.but_hidden && listener.hidden);
                 if !left_out {
-                    listener.session.tell(&frame);
+                    listener.session.tell(event, &frame);
                 }
             }
         }
         for user in &audience.users {
             if let Some(sessions) = self.sessions.get(user) {
-                sessions.iter().for_each(|session| session.tell(&frame));
+                sessions.iter().for_each(|session| session.tell(event, &frame));
             }
         }
         for change in &event.changes {
@@ -248,6 +332,26 @@ impl Places {
                 Change::Ended { sub_channel } => self.clear(sub_channel),
                 Change::Gone { user } => self.end_sessions_of(user),
                 Change::Left { .. } => {}
+            }
+        }
+    }
+
+    /// Ends the sessions of everyone whom an event would be for of which nobody knows whether it happened, and what it
+    /// changed: they come back to what the store holds.
+    pub(crate) fn doubt(&self, event: &Event) {
+        for place in &event.audience.sub_channels {
+            if let Some(listeners) = self.listeners.get(place) {
+                listeners.values().for_each(|listener| listener.session.end(Close::INTERNAL));
+            }
+        }
+        let changed = event.changes.iter().filter_map(|change| match change {
+            Change::Joined { member, .. } | Change::Left { member, .. } => Some(member),
+            Change::Gone { user } => Some(user),
+            Change::Ended { .. } => None,
+        });
+        for user in event.audience.users.iter().chain(changed) {
+            if let Some(sessions) = self.sessions.get(user) {
+                sessions.iter().for_each(|session| session.end(Close::INTERNAL));
             }
         }
     }
@@ -324,6 +428,7 @@ mod tests {
     const LOBBY: Key = Key([1; 16]);
     const ANA: Key = Key([2; 16]);
     const BOB: Key = Key([3; 16]);
+    const CY: Key = Key([4; 16]);
     const SESSIONS_MAX: usize = 10;
 
     fn event(audience: Audience, change: Option<Change>, payload: &str) -> Event {
@@ -351,7 +456,7 @@ mod tests {
     }
 
     fn left(member: Key, payload: &str) -> Event {
-        let change = Change::Left { member, sub_channel: LOBBY };
+        let change = Change::Left { member, sub_channel: LOBBY, hidden: false };
         event(Audience::open_members_and(LOBBY, member), Some(change), payload)
     }
 
@@ -359,6 +464,10 @@ mod tests {
 
     fn enter(places: &Places, user: Key, client: &str) -> Arc<Session> {
         places.enter(Entrance { user, client: client.to_owned(), sessions_max: SESSIONS_MAX })
+    }
+
+    fn tell(places: &Places, event: &Event) {
+        places.tell(event, || Timestamp::from_ms(0));
     }
 
     /// What waits for a session.
@@ -380,13 +489,13 @@ mod tests {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
         let bob = enter(&places, BOB, "1");
-        places.seat(&ana, &SEATED);
-        places.seat(&bob, &[]);
-        places.tell(&message("before"));
-        places.tell(&joined(BOB, "joined"));
-        places.tell(&message("with bob"));
-        places.tell(&left(BOB, "left"));
-        places.tell(&message("after"));
+        places.seat(&ana, &SEATED, false);
+        places.seat(&bob, &[], false);
+        tell(&places, &message("before"));
+        tell(&places, &joined(BOB, "joined"));
+        tell(&places, &message("with bob"));
+        tell(&places, &left(BOB, "left"));
+        tell(&places, &message("after"));
         assert_eq!(payloads(&ana), ["before", "joined", "with bob", "left", "after"]);
         assert_eq!(payloads(&bob), ["joined", "with bob", "left"]);
     }
@@ -395,10 +504,10 @@ mod tests {
     fn the_end_of_a_place_is_told_and_nothing_after_it() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED);
+        places.seat(&ana, &SEATED, false);
         let ended = Change::Ended { sub_channel: LOBBY };
-        places.tell(&event(Audience::members(LOBBY), Some(ended), "ended"));
-        places.tell(&message("after"));
+        tell(&places, &event(Audience::members(LOBBY), Some(ended), "ended"));
+        tell(&places, &message("after"));
         assert_eq!(payloads(&ana), ["ended"]);
         assert!(places.listeners.is_empty() && ana.seats().taken.is_empty());
     }
@@ -411,8 +520,8 @@ mod tests {
         let joined = |member| Change::Joined { member, sub_channel: LOBBY, hidden: false };
         let mut both = event(Audience::only([ANA, BOB]), Some(joined(ANA)), "joined");
         both.changes.push(joined(BOB));
-        places.tell(&both);
-        places.tell(&message("hello"));
+        tell(&places, &both);
+        tell(&places, &message("hello"));
         assert_eq!(payloads(&ana), ["joined", "hello"]);
         assert_eq!(payloads(&bob), ["joined", "hello"]);
     }
@@ -421,26 +530,65 @@ mod tests {
     fn an_event_that_came_while_the_store_was_read_is_newer() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.tell(&left(ANA, "left"));
-        places.seat(&ana, &SEATED); // As it was before she left.
-        places.tell(&message("missed"));
-        assert_eq!(payloads(&ana), ["left"]);
+        tell(&places, &left(ANA, "left"));
+        places.seat(&ana, &SEATED, false); // As it was before she left.
+        tell(&places, &message("missed"));
+        assert!(payloads(&ana).is_empty());
 
         let bob = enter(&places, BOB, "1");
-        places.tell(&joined(BOB, "joined"));
-        places.tell(&message("early"));
-        places.seat(&bob, &[]); // As it was before he joined.
-        places.tell(&message("late"));
-        assert_eq!(payloads(&bob), ["joined", "early", "late"]);
+        tell(&places, &joined(BOB, "joined"));
+        tell(&places, &message("early"));
+        places.seat(&bob, &[], false); // As it was before he joined.
+        tell(&places, &message("late"));
+        assert_eq!(payloads(&bob), ["late"], "what was told before is in the store");
+    }
+
+    #[test]
+    fn a_session_that_resumes_is_told_what_it_is_not_shown() {
+        let places = Places::default();
+        let ana = enter(&places, ANA, "1");
+        let numbered = |sequence| Event { sequence, ..message(&sequence.to_string()) };
+        tell(&places, &joined(ANA, "joined"));
+        tell(&places, &numbered(1));
+        places.seat(&ana, &SEATED, true);
+        assert!(payloads(&ana).is_empty(), "what came before is in the store");
+        assert!(ana.show(LOBBY, 0) && ana.show(LOBBY, 1));
+        tell(&places, &numbered(1));
+        assert!(payloads(&ana).is_empty(), "what is told late was shown already");
+        tell(&places, &numbered(2));
+        tell(&places, &numbered(3));
+        assert!(!ana.show(LOBBY, 2) && !ana.show(LOBBY, 3), "it was told");
+        assert!(ana.show(ANA, 2), "another channel");
+        assert_eq!(payloads(&ana), ["2", "3"]);
+        ana.end_showing();
+        let other = |sequence| Event { channel: ANA, ..numbered(sequence) };
+        tell(&places, &other(2));
+        assert!(ana.inbox().resumed.is_some() && payloads(&ana).is_empty());
+        tell(&places, &other(3));
+        assert!(ana.inbox().resumed.is_none(), "nothing that was shown can be told any more");
+        assert_eq!(payloads(&ana), ["3"]);
+    }
+
+    #[test]
+    fn what_may_not_have_happened_ends_the_sessions_it_would_be_for() {
+        let places = Places::default();
+        let [ana, bob, cy] = [ANA, BOB, CY].map(|user| enter(&places, user, "1"));
+        places.seat(&ana, &SEATED, false);
+        for session in [&bob, &cy] {
+            places.seat(session, &[], false);
+        }
+        places.doubt(&joined(BOB, "joined"));
+        assert_eq!([&ana, &bob].map(|session| ending(session)), [Some(Close::INTERNAL); 2]);
+        assert_eq!((ending(&cy), payloads(&ana).len()), (None, 0));
     }
 
     #[test]
     fn a_late_event_of_a_place_that_is_taken_is_told_once() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED);
-        places.tell(&joined(ANA, "joined"));
-        places.tell(&message("hello"));
+        places.seat(&ana, &SEATED, false);
+        tell(&places, &joined(ANA, "joined"));
+        tell(&places, &message("hello"));
         assert_eq!(payloads(&ana), ["joined", "hello"]);
     }
 
@@ -448,9 +596,9 @@ mod tests {
     fn hidden_members_are_told_of_messages_and_not_of_others() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &[Subscription { sub_channel: LOBBY, hidden: true }]);
-        places.tell(&joined(BOB, "joined"));
-        places.tell(&message("hello"));
+        places.seat(&ana, &[Subscription { sub_channel: LOBBY, hidden: true }], false);
+        tell(&places, &joined(BOB, "joined"));
+        tell(&places, &message("hello"));
         assert_eq!(payloads(&ana), ["hello"]);
     }
 
@@ -459,10 +607,10 @@ mod tests {
         let places = Places::default();
         let slow = enter(&places, ANA, "1");
         let fast = enter(&places, BOB, "1");
-        places.seat(&slow, &SEATED);
-        places.seat(&fast, &SEATED);
+        places.seat(&slow, &SEATED, false);
+        places.seat(&fast, &SEATED, false);
         for number in 0..=SESSION_QUEUE_LEN_MAX {
-            places.tell(&message(&number.to_string()));
+            tell(&places, &message(&number.to_string()));
             assert_eq!(payloads(&fast).len(), 1);
         }
         assert_eq!(ending(&slow), Some(Close::TOO_SLOW));
@@ -490,12 +638,12 @@ mod tests {
         let [phone, laptop] = ["1", "2"].map(|client| enter(&places, ANA, client));
         let bob = enter(&places, BOB, "1");
         for session in [&phone, &laptop, &bob] {
-            places.seat(session, &SEATED);
+            places.seat(session, &SEATED, false);
         }
-        places.tell(&Event::delete_app_instance_user(ANA, Timestamp::from_ms(0)));
+        tell(&places, &Event::delete_app_instance_user(ANA, Timestamp::from_ms(0)));
         assert_eq!([&phone, &laptop].map(|session| ending(session)), [Some(Close::GONE); 2]);
         assert_eq!((ending(&bob), payloads(&bob).len()), (None, 0));
-        places.tell(&left(ANA, "left"));
+        tell(&places, &left(ANA, "left"));
         assert_eq!(payloads(&bob), ["left"]);
     }
 
@@ -503,10 +651,10 @@ mod tests {
     fn a_session_that_left_leaves_nothing_behind() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED);
+        places.seat(&ana, &SEATED, false);
         places.leave(&ana);
-        places.tell(&joined(ANA, "joined"));
-        places.tell(&message("hello"));
+        tell(&places, &joined(ANA, "joined"));
+        tell(&places, &message("hello"));
         assert!(payloads(&ana).is_empty());
         assert!(places.listeners.is_empty() && places.sessions.is_empty());
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use carillon_model::event::session_established;
+use carillon_model::Key;
+use carillon_model::event::{EventId, session_established};
 use carillon_store::membership::Subscription;
 use carillon_store::{self as store, Error, Store, Tx};
 use futures_util::SinkExt;
@@ -33,9 +34,22 @@ const SLOW_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one that is told to come back later is held, to damp clients that come back at once.
 const HOLD: Duration = Duration::from_secs(1);
 
-/// What a session is told after SESSION_ESTABLISHED and before any event: frame by frame, each made when it is
-/// wanted. The first is asked for once the session is told of events, so what they show is never too old.
-pub type Opening = BoxStream<'static, Result<String, Close>>;
+/// What a session is shown after SESSION_ESTABLISHED and before any event.
+pub struct Opening {
+    /// Frame by frame, each made when it is wanted. The first is asked for once the session is told of events, so
+    /// what they show is never too old.
+    pub frames: BoxStream<'static, Result<Shown, Close>>,
+    /// The id that the client resumes from, if it does.
+    pub resumes: Option<String>,
+}
+
+/// A frame that a session is shown.
+pub struct Shown {
+    /// The frame.
+    pub frame: String,
+    /// The event that it tells again, by its channel and its number there.
+    pub event: Option<(Key, i64)>,
+}
 
 /// Ends when the credentials that opened a socket do.
 pub type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -77,14 +91,21 @@ async fn begin(
     session: &Arc<Session>,
     opening: Option<Opening>,
 ) -> Result<(), Option<Close>> {
-    places.seat(session, &subscriptions(&store, session).await?);
+    let resumes = opening.as_ref().and_then(|opening| opening.resumes.clone());
+    // What is told from here on is told to this session; what it tells its client to resume from is before.
+    let id = resumes.clone().unwrap_or_else(|| EventId { told: store.told(), last: None }.to_string());
+    places.seat(session, &subscriptions(&store, session).await?, resumes.is_some());
     drop(store);
-    let established = Message::Text(session_established().into());
+    let established = Message::Text(session_established(Some(&id)).into());
     within_limits(session, socket.send(established)).await?;
     let Some(mut opening) = opening else { return Ok(()) };
-    while let Some(frame) = opening.next().await {
-        within_limits(session, socket.send(Message::Text(frame?.into()))).await?;
+    while let Some(shown) = opening.frames.next().await {
+        let Shown { frame, event } = shown?;
+        if event.is_none_or(|(channel, sequence)| session.show(channel, sequence)) {
+            within_limits(session, socket.send(Message::Text(frame.into()))).await?;
+        }
     }
+    session.end_showing();
     Ok(())
 }
 

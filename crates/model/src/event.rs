@@ -4,10 +4,12 @@
 //! commit. Its payload is serialized once; [`Event::frame`] is the one place that makes its wire form.
 
 mod details;
+mod id;
 
 pub use details::ChannelDetails;
+pub use id::EventId;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +139,9 @@ pub enum Change {
         member: Key,
         /// Where.
         sub_channel: Key,
+        /// As a hidden member.
+        #[serde(default)]
+        hidden: bool,
     },
     /// From here on nobody is told: the place is no more.
     Ended {
@@ -303,8 +308,7 @@ impl Event {
     pub fn delete_channel_membership(channel: &Channel, membership: &Membership, moderating: &[Key]) -> Self {
         let mut event =
             Self::about_membership(channel, EventType::DeleteChannelMembership, membership, moderating);
-        event.changes =
-            vec![Change::Left { member: membership.member.key, sub_channel: membership.sub_channel }];
+        event.changes = vec![left(membership, membership.sub_channel)];
         event
     }
 
@@ -341,7 +345,7 @@ impl Event {
         let member = membership.member.key;
         Self {
             audience: Audience::only([member]),
-            changes: vec![Change::Left { member, sub_channel: from }, joined(membership)],
+            changes: vec![left(membership, from), joined(membership)],
             ..Self::about_membership(channel, kind, membership, &[])
         }
     }
@@ -408,15 +412,30 @@ impl Event {
         }
     }
 
-    /// The frame that goes to a socket.
-    pub fn frame(&self) -> String {
-        frame(self.kind.as_str(), self.message_type, self.reason, Some(&self.payload))
+    /// The frame that goes to a socket, with what its client resumes from: `told` is the time before which nothing
+    /// is left to tell.
+    pub fn frame(&self, told: Timestamp) -> String {
+        let id = EventId { told, last: Some((self.channel, self.sequence)) }.to_string();
+        frame(self.kind.as_str(), self.message_type, self.reason, Some(&id), Some(&self.payload))
+    }
+
+    /// Whether this tells someone who sits in `places`, each with whether they are hidden there.
+    pub fn tells(&self, user: Key, places: &HashMap<Key, bool>) -> bool {
+        let sees = |place| places.get(place).is_some_and(|hidden| !(self.audience.but_hidden && *hidden));
+        self.audience.users.contains(&user) || self.audience.sub_channels.iter().any(sees)
     }
 }
 
-/// The first frame of a session: from here on it is told of every event.
-pub fn session_established() -> String {
-    frame("SESSION_ESTABLISHED", EventMessageType::System, None, None)
+/// The first frame of a session: from here on it is told of every event. `id` is what its client resumes from before
+/// any other came.
+pub fn session_established(id: Option<&str>) -> String {
+    frame("SESSION_ESTABLISHED", EventMessageType::System, None, id, None)
+}
+
+/// What a session is told whose client asked for what it missed, and cannot be given it.
+pub fn reload_required(told: Timestamp) -> String {
+    let id = EventId { told, last: None }.to_string();
+    frame("RELOAD_REQUIRED", EventMessageType::System, None, Some(&id), None)
 }
 
 /// A frame is an object of two members: headers, and the payload as a *string* of JSON.
@@ -424,6 +443,7 @@ fn frame(
     kind: &str,
     message_type: EventMessageType,
     reason: Option<EventReason>,
+    id: Option<&str>,
     payload: Option<&str>,
 ) -> String {
     #[derive(Serialize)]
@@ -441,9 +461,11 @@ fn frame(
         message_type: &'a str,
         #[serde(rename = "x-amz-chime-event-reason", skip_serializing_if = "Option::is_none")]
         reason: Option<&'static str>,
+        #[serde(rename = "x-carillon-event-id", skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
     }
     let reason = reason.map(|reason| reason.as_str());
-    serialize(&Frame { headers: Headers { kind, message_type: message_type.as_str(), reason }, payload })
+    serialize(&Frame { headers: Headers { kind, message_type: message_type.as_str(), reason, id }, payload })
 }
 
 fn serialize(value: &impl Serialize) -> String {
@@ -664,6 +686,11 @@ fn joined(membership: &Membership) -> Change {
     }
 }
 
+fn left(membership: &Membership, sub_channel: Key) -> Change {
+    let hidden = membership.kind == ChannelMembershipType::Hidden;
+    Change::Left { member: membership.member.key, sub_channel, hidden }
+}
+
 /// The `SubChannelId` of a sub-channel: its key. An ordinary channel, its own only sub-channel, shows none.
 fn sub_channel_id(channel: Key, sub_channel: Key) -> Option<String> {
     (sub_channel != channel).then(|| sub_channel.to_string())
@@ -676,12 +703,13 @@ mod tests {
     #[test]
     fn the_payload_of_a_frame_is_a_string() {
         assert_eq!(
-            session_established(),
+            session_established(None),
             r#"{"Headers":{"x-amz-chime-event-type":"SESSION_ESTABLISHED","x-amz-chime-message-type":"SYSTEM"}}"#
         );
         let text = frame(
             "CREATE_CHANNEL_MESSAGE",
             EventMessageType::Control,
+            None,
             None,
             Some(r#"{"Content":"\u0000\"hi\""}"#),
         );

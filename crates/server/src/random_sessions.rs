@@ -3,14 +3,14 @@
 //!
 //! For each session and channel, what came must be a run without gaps, in order, of the events that were for its user,
 //! with every one from after it was told that it is established, up to its end. A session that was open to the
-//! last must have come to the last one.
+//! last must have come to the last one. One that resumed must have gone on where the one before it ended.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carillon_model::event::{Change, Event};
+use carillon_model::event::{Change, Event, EventId};
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, IdentityArn, Key};
 use carillon_service::Service;
@@ -49,9 +49,20 @@ struct Record {
     user: Key,
     /// The number of the last event of each channel, once it knew that it was established.
     established: HashMap<Key, i64>,
-    frames: Vec<(String, String)>,
+    frames: Vec<Frame>,
     /// Whether it was open when all was over, and should have come to the end.
     open: bool,
+    /// Whether it resumed from where the user's session before it ended, and was not told to reload.
+    resumed: bool,
+}
+
+/// What a session was told of one event.
+struct Frame {
+    /// As the client sends it back.
+    id: String,
+    event: EventId,
+    kind: String,
+    payload: String,
 }
 
 /// Everything that users and sessions share.
@@ -192,15 +203,33 @@ impl Play {
     async fn sessions(self: Arc<Self>, user: usize) {
         let mut random = StdRng::seed_from_u64(SEED + 1_000 + user as u64);
         let (arn, key) = self.people[user].clone();
+        let mut last: Option<String> = None;
         while !self.over.load(Ordering::Acquire) {
-            let mut socket = Crowd::stalled(&self.door, &arn).await.unwrap();
+            let from = last.take().filter(|_| random.random_bool(0.6));
+            let (mut socket, first) = Crowd::resumed(&self.door, &arn, from.as_deref()).await.unwrap();
             let established = self.numbers().await;
+            let mut resumed = from.is_some();
             let stalls = random.random_bool(0.05);
             let frames_max = if random.random_bool(0.3) { usize::MAX } else { random.random_range(0..150) };
             let mut frames = Vec::new();
             let whose = (key, &established);
             let open = self.read(&mut socket, whose, stalls, frames_max, &mut frames).await;
-            self.records.lock().unwrap().push(Record { user: key, established, frames, open });
+            last = Some(frames.last().map_or_else(|| header(&first, ID), |frame: &Frame| frame.id.clone()));
+            if let Some(at) = frames.iter().position(|frame| frame.kind == "RELOAD_REQUIRED") {
+                // What it was shown before, it was shown; from here on it is as one that did not resume.
+                let rest = frames.split_off(at + 1);
+                frames.pop();
+                let established = established.clone();
+                self.records.lock().unwrap().push(Record {
+                    user: key,
+                    established,
+                    frames,
+                    open: false,
+                    resumed,
+                });
+                (resumed, frames) = (false, rest);
+            }
+            self.records.lock().unwrap().push(Record { user: key, established, frames, open, resumed });
             // Half of them vanish without a word: the next one has the same name, and replaces what is left.
             if random.random_bool(0.5) {
                 tokio::spawn(socket.close_code());
@@ -215,7 +244,7 @@ impl Play {
         whose: (Key, &HashMap<Key, i64>),
         stalls: bool,
         frames_max: usize,
-        frames: &mut Vec<(String, String)>,
+        frames: &mut Vec<Frame>,
     ) -> bool {
         while stalls && !self.over.load(Ordering::Acquire) {
             tokio::task::yield_now().await;
@@ -249,7 +278,7 @@ impl Play {
         &self,
         socket: &mut Socket,
         (user, established): (Key, &HashMap<Key, i64>),
-        frames: &mut Vec<(String, String)>,
+        frames: &mut Vec<Frame>,
     ) -> bool {
         let read =
             self.service.store().read(move |tx: &mut Tx| store::membership::list_subscriptions(tx, user));
@@ -258,9 +287,8 @@ impl Play {
         let due =
             self.channels.iter().filter(|(_, key)| places.contains(key) && established[key] < last[key]);
         for (channel, _) in due {
-            let is_end = |(_, payload): &(String, String)| {
-                payload.contains(THE_END) && payload.contains(channel.as_str())
-            };
+            let is_end =
+                |frame: &Frame| frame.payload.contains(THE_END) && frame.payload.contains(channel.as_str());
             while !frames.iter().any(is_end) {
                 let frame = socket.frame().await;
                 if !take(frame, frames) {
@@ -371,22 +399,24 @@ impl Play {
         });
         let committed = read.await.unwrap();
         let records = self.records.lock().unwrap();
-        let (mut checked, mut open) = (0, 0);
-        for record in records.iter() {
-            let mut left = record.frames.len();
+        let (mut checked, mut open, mut resumed) = (0, 0, 0);
+        for (_, user) in &self.people {
+            let sessions: Vec<&Record> = records.iter().filter(|record| record.user == *user).collect();
             for events in &committed {
-                left -= check(record, events);
+                checked += check(&sessions, events);
             }
-            assert_eq!(left, 0, "frames that nothing committed explains");
-            checked += record.frames.len();
-            open += usize::from(record.open);
+            open += sessions.iter().filter(|record| record.open).count();
+            resumed += sessions.iter().filter(|record| record.resumed).count();
         }
+        let frames: usize = records.iter().map(|record| record.frames.len()).sum();
+        assert_eq!(checked, frames, "frames that nothing committed explains");
         println!(
-            "{} sessions × {checked} events checked, {} committed; {open} sessions were open to the end",
+            "{} sessions × {checked} events checked, {} committed; {open} sessions were open to the end, {resumed} resumed",
             records.len(),
             committed.iter().map(Vec::len).sum::<usize>(),
         );
         assert!(USERS / 3 < open, "too few sessions came to the end to show anything");
+        assert!(USERS < resumed, "too few sessions resumed to show anything");
     }
 }
 
@@ -411,13 +441,22 @@ fn message_of(
     }
 }
 
+/// The header with what a client resumes from.
+const ID: &str = "x-carillon-event-id";
+
+fn header(frame: &[u8], name: &str) -> String {
+    let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
+    frame["Headers"][name].as_str().unwrap().to_owned()
+}
+
 /// Keeps a frame; false where the session has ended.
-fn take(frame: std::io::Result<(u8, Vec<u8>)>, frames: &mut Vec<(String, String)>) -> bool {
+fn take(frame: std::io::Result<(u8, Vec<u8>)>, frames: &mut Vec<Frame>) -> bool {
     match frame {
         Ok((TEXT, frame)) => {
+            let (id, kind) = (header(&frame, ID), header(&frame, "x-amz-chime-event-type"));
             let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
-            let kind = frame["Headers"]["x-amz-chime-event-type"].as_str().unwrap().to_owned();
-            frames.push((kind, frame["Payload"].as_str().unwrap().to_owned()));
+            let payload = frame["Payload"].as_str().unwrap_or_default().to_owned();
+            frames.push(Frame { event: id.parse().unwrap(), id, kind, payload });
             true
         }
         Ok((crate::bench::socket::PING, _)) => true,
@@ -425,39 +464,39 @@ fn take(frame: std::io::Result<(u8, Vec<u8>)>, frames: &mut Vec<(String, String)
     }
 }
 
-/// Holds what a session received of one channel against the channel's events; answers how many frames that were.
-fn check(record: &Record, events: &[Event]) -> usize {
+/// Holds what the sessions of a user, one after the other, received of one channel against the channel's events; answers
+/// how many frames that were.
+fn check(sessions: &[&Record], events: &[Event]) -> usize {
     let Some(channel) = events.first().map(|event| event.channel) else { return 0 };
-    let due = for_user(record.user, events);
-    let arn = |payload: &str| -> String {
-        let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
-        payload["ChannelArn"].as_str().unwrap().to_owned()
-    };
-    let here = arn(&events[0].payload);
-    let came: Vec<_> = record.frames.iter().filter(|(_, payload)| arn(payload) == here).collect();
-    // The first event that had to come. What was committed just before the session began may come, too: it is told
-    // after the commit.
-    let must = due.partition_point(|event| event.sequence <= record.established[&channel]);
-    let is = |event: &Event, (kind, payload): &(String, String)| {
-        event.kind.as_str() == kind && event.payload == *payload
-    };
-    let Some(first) = came.first() else {
-        assert!(!record.open || must == due.len(), "an open session missed all of a channel");
-        return 0;
-    };
-    // Two events may say the same: those of a batch have no time. So each beginning is tried.
-    let matches =
-        |start: usize| came.iter().zip(&due[start..]).take_while(|(frame, event)| is(event, frame)).count();
-    let starts = (0..due.len().min(must + 1)).filter(|at| is(due[*at], first));
-    let (run, start) = starts.map(|at| (matches(at), at)).max().expect("a session does not begin too late");
-    assert!(
-        run == came.len(),
-        "a gap, or out of order: {:?} came where {:?} was due",
-        came[run],
-        due.get(start + run)
-    );
-    assert!(!record.open || start + came.len() == due.len(), "an open session did not come to the end");
-    came.len()
+    let Some(user) = sessions.first().map(|record| record.user) else { return 0 };
+    let due = for_user(user, events);
+    let (mut count, mut reached) = (0, 0);
+    for record in sessions {
+        if !record.resumed {
+            // The first event that had to come. What was committed just before the session began may come, too: it is
+            // told after the commit.
+            reached = due.partition_point(|event| event.sequence <= record.established[&channel]);
+        }
+        let of_channel = |frame: &&Frame| frame.event.last.is_some_and(|(of, _)| of == channel);
+        let came: Vec<&Frame> = record.frames.iter().filter(of_channel).collect();
+        count += came.len();
+        let Some(first) = came.first() else {
+            assert!(!record.open || reached == due.len(), "an open session missed all of a channel");
+            continue;
+        };
+        let number = first.event.last.unwrap().1;
+        let start = due.partition_point(|event| event.sequence < number);
+        assert!(start <= reached, "a session began too late: with {number}, not {}", due[reached].sequence);
+        for (place, frame) in came.iter().enumerate() {
+            let event = due.get(start + place).expect("what comes was committed");
+            let is = (event.sequence, event.kind.as_str(), &event.payload);
+            let came = (frame.event.last.unwrap().1, frame.kind.as_str(), &frame.payload);
+            assert_eq!(came, is, "a gap, or out of order");
+        }
+        reached = reached.max(start + came.len());
+        assert!(!record.open || reached == due.len(), "an open session did not come to the end");
+    }
+    count
 }
 
 /// The events of a channel that a user is to be told of, as its memberships come and go.

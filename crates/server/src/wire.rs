@@ -247,8 +247,8 @@ pub(crate) fn with_service<T>(
 fn sink(hub: &Hub, bells: Arc<Bells>) -> Sink {
     let tell = hub.sink();
     Arc::new(move |committed: Committed| {
-        committed.work.into_iter().for_each(|work| bells.of(work).notify_one());
-        tell(committed.events);
+        committed.work.iter().for_each(|work| bells.of(*work).notify_one());
+        tell(committed);
     })
 }
 

@@ -73,6 +73,8 @@ pub struct Connection {
     pub sessions_max: usize,
     /// What the client wants to be shown first, if anything.
     pub prefetch: Option<Prefetch>,
+    /// The id of the event that the client was told of last, if it wants to be shown what came after it.
+    pub resume_from: Option<String>,
     /// When the credentials that opened it are over, by the service's clock.
     pub expires_at: Option<Timestamp>,
 }
@@ -140,6 +142,7 @@ impl Service {
             is_admin: found.is_admin,
             sessions_max: usize::try_from(sessions_max).unwrap_or(usize::MAX),
             prefetch: Prefetch::asked(find),
+            resume_from: find("resume-from").map(str::to_owned),
             expires_at,
         })
     }

@@ -34,6 +34,7 @@ pub mod prefetch;
 mod query;
 pub mod quotas;
 pub mod rates;
+pub mod resume;
 pub mod retention;
 #[cfg(test)]
 mod role_matrix;

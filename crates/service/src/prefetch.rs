@@ -12,10 +12,8 @@ use carillon_model::text::{ChannelMembershipType, SortOrder};
 use carillon_model::{AppInstanceArn, Key, MessageKey, Timestamp};
 use carillon_store::membership::Belonging;
 use carillon_store::{self as store, Tx};
-use futures_util::Stream;
-use futures_util::stream::unfold;
 
-use crate::connect::{Close, Connection};
+use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::quotas::Quotas;
 use crate::retention;
@@ -42,34 +40,8 @@ impl Prefetch {
     }
 }
 
-impl Service {
-    /// The frames of what a connection asked to be shown, each read when it is wanted. To miss nothing, the first
-    /// must be asked for once the session is told of events.
-    pub fn prefetch(
-        self: &Arc<Self>,
-        connection: &Connection,
-    ) -> Option<impl Stream<Item = std::result::Result<String, Close>> + Send + use<>> {
-        let reader = Reader {
-            service: self.clone(),
-            user: connection.user,
-            instance: connection.arn.app_instance(),
-            is_admin: connection.is_admin,
-            order: connection.prefetch?,
-            quotas: self.surroundings().quotas,
-            left: None,
-        };
-        Some(unfold(Some(reader), |reader| async move {
-            let mut reader = reader?;
-            match reader.next().await {
-                Ok(frame) => frame.map(|frame| (Ok(frame), Some(reader))),
-                Err(error) => Some((Err(Close::failed(&error)), None)),
-            }
-        }))
-    }
-}
-
 /// Where a prefetch has come to.
-struct Reader {
+pub(crate) struct Reader {
     service: Arc<Service>,
     user: Key,
     instance: AppInstanceArn,
@@ -81,7 +53,21 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Option<String>> {
+    /// Nothing where a connection did not ask for one.
+    pub(crate) fn new(service: &Arc<Service>, connection: &Connection) -> Option<Self> {
+        Some(Self {
+            service: service.clone(),
+            user: connection.user,
+            instance: connection.arn.app_instance(),
+            is_admin: connection.is_admin,
+            order: connection.prefetch?,
+            quotas: service.surroundings().quotas,
+            left: None,
+        })
+    }
+
+    /// The frame of the next channel.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>> {
         if self.left.is_none() {
             let (user, unread_first) = (self.user, self.order == Prefetch::Unread);
             let limit = self.quotas.prefetch_channels_max;

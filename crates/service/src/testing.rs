@@ -24,6 +24,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::audit::{Ledger, Record};
+use crate::balancing;
 use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
 use crate::exchange::{Exchanged, Person, Role};
@@ -50,6 +51,7 @@ use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
+use crate::resume::Shown;
 use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,
@@ -310,15 +312,27 @@ impl World {
 
     /// The payloads of what a session of this user is shown first.
     pub(crate) fn prefetch(&mut self, who: &IdentityArn, query: &str) -> Vec<serde_json::Value> {
-        let connection = self.connect_with(who, &format!("{query}&sessionId=1")).unwrap();
-        let Some(frames) = self.service.prefetch(&connection) else { return Vec::new() };
-        let payload = |frame: Result<String, Close>| {
-            let frame: serde_json::Value = serde_json::from_str(&frame.unwrap()).unwrap();
+        let payload = |(frame, _): (serde_json::Value, _)| {
             assert_eq!(frame["Headers"]["x-amz-chime-event-type"], "CHANNEL_DETAILS");
             assert_eq!(frame["Headers"]["x-amz-chime-message-type"], "SYSTEM");
             serde_json::from_str(frame["Payload"].as_str().unwrap()).unwrap()
         };
-        futures(frames.map(payload).collect())
+        self.shown(who, query).into_iter().map(payload).collect()
+    }
+
+    /// The frames that a session of this user is shown first, each with the event that it tells again.
+    pub(crate) fn shown(
+        &mut self,
+        who: &IdentityArn,
+        query: &str,
+    ) -> Vec<(serde_json::Value, Option<(Key, i64)>)> {
+        let connection = self.connect_with(who, &format!("{query}&sessionId=1")).unwrap();
+        let Some(frames) = self.service.opening(&connection) else { return Vec::new() };
+        let read = |shown: Result<Shown, Close>| {
+            let Shown { frame, event } = shown.unwrap();
+            (serde_json::from_str(&frame).unwrap(), event)
+        };
+        futures(frames.map(read).collect())
     }
 
     pub(crate) fn instance(&self) -> &AppInstanceArn {
@@ -411,15 +425,26 @@ impl World {
         by: &IdentityArn,
         member: &IdentityArn,
     ) -> Option<SubChannelId> {
-        self.join_as(channel, by, member, ChannelMembershipType::Default, None)
+        self.join_as(channel, by, member, ChannelMembershipType::Default, None).unwrap()
+    }
+
+    /// Adds a member, if that may be.
+    pub(crate) fn try_join(
+        &mut self,
+        channel: &ChannelArn,
+        by: &IdentityArn,
+        member: &IdentityArn,
+        kind: ChannelMembershipType,
+    ) -> Result<Option<SubChannelId>, Refused> {
+        self.join_as(channel, by, member, kind, None)
     }
 
     pub(crate) fn join_hidden(&mut self, channel: &ChannelArn, by: &IdentityArn, member: &IdentityArn) {
-        self.join_as(channel, by, member, ChannelMembershipType::Hidden, None);
+        self.join_as(channel, by, member, ChannelMembershipType::Hidden, None).unwrap();
     }
 
     pub(crate) fn join_sub_channel(&mut self, channel: &ChannelArn, who: &IdentityArn, place: &SubChannelId) {
-        self.join_as(channel, who, who, ChannelMembershipType::Default, Some(place.clone()));
+        self.join_as(channel, who, who, ChannelMembershipType::Default, Some(place.clone())).unwrap();
     }
 
     fn join_as(
@@ -429,7 +454,7 @@ impl World {
         member: &IdentityArn,
         kind: ChannelMembershipType,
         sub_channel_id: Option<SubChannelId>,
-    ) -> Option<SubChannelId> {
+    ) -> Result<Option<SubChannelId>, Refused> {
         let create = CreateChannelMembership {
             channel_arn: channel.clone(),
             member_arn: member.clone(),
@@ -437,42 +462,74 @@ impl World {
             chime_bearer: by.clone(),
             sub_channel_id,
         };
-        self.call(&create).unwrap().sub_channel_id
+        self.call(&create).map(|created| created.sub_channel_id)
     }
 
     /// Makes someone a moderator.
     pub(crate) fn moderate(&mut self, channel: &ChannelArn, by: &IdentityArn, who: &IdentityArn) {
+        self.try_moderate(channel, by, who).unwrap();
+    }
+
+    /// Makes someone a moderator, if that may be.
+    pub(crate) fn try_moderate(
+        &mut self,
+        channel: &ChannelArn,
+        by: &IdentityArn,
+        who: &IdentityArn,
+    ) -> Result<(), Refused> {
         let create = CreateChannelModerator {
             channel_arn: channel.clone(),
             channel_moderator_arn: who.clone(),
             chime_bearer: by.clone(),
         };
-        self.call(&create).unwrap();
+        self.call(&create).map(|_| ())
     }
 
     /// Bans someone.
     pub(crate) fn ban(&mut self, channel: &ChannelArn, by: &IdentityArn, who: &IdentityArn) {
+        self.try_ban(channel, by, who).unwrap();
+    }
+
+    /// Bans someone, if that may be.
+    pub(crate) fn try_ban(
+        &mut self,
+        channel: &ChannelArn,
+        by: &IdentityArn,
+        who: &IdentityArn,
+    ) -> Result<(), Refused> {
         let create = CreateChannelBan {
             channel_arn: channel.clone(),
             member_arn: who.clone(),
             chime_bearer: by.clone(),
         };
-        self.call(&create).unwrap();
+        self.call(&create).map(|_| ())
     }
 
     /// Deletes a channel.
     pub(crate) fn end(&mut self, channel: &ChannelArn, by: &IdentityArn) {
-        self.call(&DeleteChannel { channel_arn: channel.clone(), chime_bearer: by.clone() }).unwrap();
+        self.try_end(channel, by).unwrap();
     }
 
+    /// Deletes a channel, if it is there.
+    pub(crate) fn try_end(&mut self, channel: &ChannelArn, by: &IdentityArn) -> Result<(), Refused> {
+        let delete = DeleteChannel { channel_arn: channel.clone(), chime_bearer: by.clone() };
+        self.call(&delete).map(|_| ())
+    }
+
+    /// Takes a member of a channel out.
     pub(crate) fn leave(&mut self, channel: &ChannelArn, who: &IdentityArn) {
+        self.try_leave(channel, who).unwrap();
+    }
+
+    /// Takes someone out of a channel, if they belong to it.
+    pub(crate) fn try_leave(&mut self, channel: &ChannelArn, who: &IdentityArn) -> Result<(), Refused> {
         let delete = DeleteChannelMembership {
             channel_arn: channel.clone(),
             member_arn: who.clone(),
             chime_bearer: who.clone(),
             sub_channel_id: None,
         };
-        self.call(&delete).unwrap();
+        self.call(&delete).map(|_| ())
     }
 
     /// A channel flow of one processor.
@@ -626,6 +683,36 @@ impl World {
         while let Some(from) = next {
             next = self.step(move |tx, now| jobs::trim_tokens(tx, now, &from));
         }
+    }
+
+    /// Moves up to `limit` rows of each elastic channel that is to be balanced; false when nothing is left to do.
+    pub(crate) fn balance_once(&mut self, limit: i64) -> bool {
+        let (channels, _) =
+            self.step(|tx, _| balancing::find_channels(tx, &Self::home(), balancing::FIRST_CHANNEL));
+        let mut more = false;
+        for (arn, key) in channels {
+            more |= self.step(move |tx, now| balancing::step(tx, now, (&arn, key), limit));
+        }
+        more
+    }
+
+    /// Balances all elastic channels, row by row.
+    pub(crate) fn balance(&mut self) {
+        while self.balance_once(1) {}
+    }
+
+    /// The sub-channel that someone sits in, the first of several; nothing in an ordinary channel.
+    pub(crate) fn place_of(&mut self, channel: &ChannelArn, who: &IdentityArn) -> Option<SubChannelId> {
+        let (channel, who) = (channel.clone(), who.clone());
+        let read = self.service.store().read(move |tx| {
+            let standing = store::channel::find_standing(tx, &who, &channel)?.unwrap();
+            let Some(channel) = standing.channel else { return Ok(None) };
+            let places = store::membership::list_subscriptions_in(tx, channel.key, standing.identity.key)?;
+            Ok::<_, store::Error>(
+                places.first().map(|place| place.sub_channel).filter(|place| *place != channel.key),
+            )
+        });
+        futures(read).unwrap().map(|place: Key| text(&place.to_string()))
     }
 
     /// Deletes the channels that have expired.
@@ -817,11 +904,16 @@ impl World {
         self.told_what().into_iter().map(|(_, who)| who).collect()
     }
 
+    /// What was emitted since the last call, and whom it told.
+    pub(crate) fn tell(&mut self) -> Vec<(Event, Vec<Key>)> {
+        let events = std::mem::take(&mut *self.events.lock().unwrap());
+        events.into_iter().map(|event| (event.clone(), self.told.apply(&event))).collect()
+    }
+
     /// What was told since the last call, and to whom, by their ids.
     pub(crate) fn told_what(&mut self) -> Vec<(&'static str, Vec<String>)> {
-        let events = std::mem::take(&mut *self.events.lock().unwrap());
-        let kinds: Vec<_> = events.iter().map(|event| event.kind).collect();
-        let told: Vec<Vec<Key>> = events.iter().map(|event| self.told.apply(event)).collect();
+        let (kinds, told): (Vec<_>, Vec<_>) =
+            self.tell().into_iter().map(|(event, told)| (event.kind, told)).unzip();
         let instance = self.instance.clone();
         let names = self.service.store().read(move |tx| {
             let mut all = Vec::new();
@@ -846,7 +938,7 @@ impl Told {
     /// Who is told of an event, and what it changes for later ones.
     fn apply(&mut self, event: &Event) -> Vec<Key> {
         for change in &event.changes {
-            if let Change::Left { member, sub_channel } = change {
+            if let Change::Left { member, sub_channel, .. } = change {
                 self.subscriptions.retain(|(place, user, _)| (place, user) != (sub_channel, member));
             }
         }

@@ -22,8 +22,8 @@ pub(crate) trait Driver {
     fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
     /// Begins a transaction.
     fn begin(&mut self, kind: Kind) -> Result<()>;
-    /// Makes everything since `begin` durable.
-    fn commit(&mut self) -> Result<()>;
+    /// Makes everything since `begin` durable; after an error nothing of it is.
+    fn commit(&mut self) -> Result<Commit>;
     /// Forgets everything since `begin`; a connection that cannot even do that is opened anew.
     fn rollback(&mut self);
     /// Marks the point that `rollback_to_mark` goes back to.
@@ -34,6 +34,15 @@ pub(crate) trait Driver {
     fn unmark(&mut self) -> Result<()>;
     /// Runs the statements of a migration, rewriting the column types.
     fn define(&mut self, ddl: &str) -> Result<()>;
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// It is durable.
+    Stands,
+    /// The connection was lost while it was under way: it may be durable, or not.
+    Unknown,
 }
 
 /// What is shown each row.

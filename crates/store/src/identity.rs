@@ -191,6 +191,23 @@ pub fn add_memberships(tx: &mut Tx, key: Key, by: i64) -> Result<()> {
     tx.defer(sql, values![key, by])
 }
 
+/// Counts a channel less, which was deleted, and is being destroyed.
+pub(crate) fn bereave(tx: &mut Tx, key: Key, channel: Key) -> Result<()> {
+    tx.defer(
+        "UPDATE identity SET membership_count = membership_count - 1, bereft_at = COALESCE(
+           (SELECT c.deleted_at FROM channel c WHERE c.key = $2 AND COALESCE(identity.bereft_at, 0) < c.deleted_at),
+           bereft_at)
+         WHERE key = $1",
+        values![key, channel],
+    )
+}
+
+/// When a channel of someone's was last deleted of those that are destroyed.
+pub fn find_bereft(tx: &mut Tx, key: Key) -> Result<Option<Timestamp>> {
+    let sql = "SELECT bereft_at FROM identity WHERE key = $1";
+    Ok(tx.row(sql, values![key], |row| row.get(0))?.flatten())
+}
+
 /// Claims an identity that something is about to be given to, so that nobody deletes it meanwhile; false when it
 /// is gone.
 pub fn hold(tx: &mut Tx, key: Key) -> Result<bool> {

@@ -6,12 +6,14 @@
 //! carry out has each run alone, so that only the faulty one fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::engine::{Driver, Kind};
-use crate::{Committed, Error, Result, Sink, Tx};
+use crate::engine::{Commit, Driver, Kind};
+use crate::tx::Left;
+use crate::{Committed, Error, Horizon, Result, Sink, Ticket, Tx};
 
 /// Transactions that wait in a lane; one more is refused with [`Error::Busy`].
 const QUEUE_LEN_MAX: usize = 8_192;
@@ -19,6 +21,9 @@ const QUEUE_LEN_MAX: usize = 8_192;
 const BATCH_LEN_MAX: usize = 256;
 /// How often a transaction that the engine wants run again is run.
 const ATTEMPTS_MAX: usize = 8;
+
+/// Who is told of commits, and what has been told.
+pub(crate) type Told = (Sink, Arc<Horizon>);
 
 pub(crate) struct Lane {
     queue: Option<mpsc::Sender<Box<dyn Work>>>,
@@ -31,7 +36,7 @@ impl Lane {
         kind: Kind,
         number: usize,
         open: impl FnOnce() -> Result<Box<dyn Driver>> + Send + 'static,
-        sink: Sink,
+        told: Told,
     ) -> Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE_LEN_MAX);
         let (ready, opened) = std::sync::mpsc::channel();
@@ -41,7 +46,7 @@ impl Lane {
             .spawn(move || match open() {
                 Ok(driver) => {
                     let _ = ready.send(Ok(()));
-                    run(driver, kind, waiting, &sink);
+                    run(driver, kind, waiting, &told);
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
@@ -120,7 +125,7 @@ where
     }
 }
 
-fn run(mut driver: Box<dyn Driver>, kind: Kind, mut queue: mpsc::Receiver<Box<dyn Work>>, sink: &Sink) {
+fn run(mut driver: Box<dyn Driver>, kind: Kind, mut queue: mpsc::Receiver<Box<dyn Work>>, told: &Told) {
     while let Some(first) = queue.blocking_recv() {
         if kind == Kind::Read {
             read(driver.as_mut(), first);
@@ -132,7 +137,7 @@ fn run(mut driver: Box<dyn Driver>, kind: Kind, mut queue: mpsc::Receiver<Box<dy
         {
             batch.push(next);
         }
-        write(driver.as_mut(), batch, sink);
+        write(driver.as_mut(), batch, told);
     }
 }
 
@@ -140,7 +145,7 @@ fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) {
     let mut outcome = Err(Error::Retry);
     for _ in 0..ATTEMPTS_MAX {
         outcome = driver.begin(Kind::Read).and_then(|()| {
-            let mut tx = Tx::new(driver);
+            let mut tx = Tx::new(driver, None);
             work.run(&mut tx);
             tx.finish().failed.map_or(Ok(()), Err)
         });
@@ -153,14 +158,15 @@ fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) {
     driver.rollback(); // The answer does not wait for the end of the snapshot.
 }
 
-fn write(driver: &mut dyn Driver, mut batch: Vec<Box<dyn Work>>, sink: &Sink) {
-    let mut outcome = attempt(driver, &mut batch, Marks::None);
+fn write(driver: &mut dyn Driver, mut batch: Vec<Box<dyn Work>>, told: &Told) {
+    let (sink, horizon) = told;
+    let mut outcome = attempt(driver, &mut batch, Marks::None, horizon);
     if matches!(outcome, Outcome::Refused) {
-        outcome = attempt(driver, &mut batch, Marks::Each);
+        outcome = attempt(driver, &mut batch, Marks::Each, horizon);
     }
     let mut attempts = 1;
     while batch.len() == 1 && attempts < ATTEMPTS_MAX && matches!(outcome, Outcome::Undone(Error::Retry)) {
-        outcome = attempt(driver, &mut batch, Marks::Each);
+        outcome = attempt(driver, &mut batch, Marks::Each, horizon);
         attempts += 1;
     }
     match outcome {
@@ -173,10 +179,17 @@ fn write(driver: &mut dyn Driver, mut batch: Vec<Box<dyn Work>>, sink: &Sink) {
         Outcome::Undone(error) if 1 < batch.len() => {
             tracing::debug!(%error, len = batch.len(), "a batch was undone; running its transactions alone");
             for work in batch {
-                write(driver, vec![work], sink);
+                write(driver, vec![work], told);
             }
         }
-        Outcome::Undone(error) | Outcome::Unknown(error) => {
+        Outcome::Undone(error) => {
+            for work in batch {
+                work.answer(Err(error.clone()));
+            }
+        }
+        Outcome::Unknown(committed) => {
+            sink(committed);
+            let error = Error::broken("the connection was lost while the commit was under way");
             for work in batch {
                 work.answer(Err(error.clone()));
             }
@@ -202,12 +215,18 @@ enum Outcome {
     /// Nothing of it stands.
     Undone(Error),
     /// The connection was lost while the commit was under way: it may stand or not.
-    Unknown(Error),
+    Unknown(Committed),
 }
 
-fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -> Outcome {
-    let committed = match run_all(driver, batch, marks) {
-        Ok(Some(committed)) => committed,
+fn attempt(
+    driver: &mut dyn Driver,
+    batch: &mut [Box<dyn Work>],
+    marks: Marks,
+    horizon: &Arc<Horizon>,
+) -> Outcome {
+    let ticket = horizon.begin();
+    let Left { events, work } = match run_all(driver, batch, marks, &ticket) {
+        Ok(Some(left)) => left,
         Ok(None) => {
             driver.rollback();
             return Outcome::Refused;
@@ -217,12 +236,10 @@ fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
             return Outcome::Undone(error);
         }
     };
+    let committed = Committed { events, work, ticket, is_doubtful: false };
     match driver.commit() {
-        Ok(()) => Outcome::Committed(committed),
-        Err(Error::Retry) => {
-            driver.rollback();
-            Outcome::Unknown(Error::broken("the connection was lost while the commit was under way"))
-        }
+        Ok(Commit::Stands) => Outcome::Committed(committed),
+        Ok(Commit::Unknown) => Outcome::Unknown(Committed { is_doubtful: true, ..committed }),
         Err(error) => {
             driver.rollback();
             Outcome::Undone(error)
@@ -230,14 +247,19 @@ fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
     }
 }
 
-fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -> Result<Option<Committed>> {
+fn run_all(
+    driver: &mut dyn Driver,
+    batch: &mut [Box<dyn Work>],
+    marks: Marks,
+    ticket: &Ticket,
+) -> Result<Option<Left>> {
     driver.begin(Kind::Write)?;
-    let mut committed = Committed::default();
+    let mut left = Left::default();
     for work in batch {
         if marks == Marks::Each {
             driver.mark()?;
         }
-        let mut tx = Tx::new(driver);
+        let mut tx = Tx::new(driver, Some(ticket));
         let keep = work.run(&mut tx);
         let end = tx.finish();
         if let Some(error) = end.failed {
@@ -245,8 +267,8 @@ fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
         }
         match (keep, marks) {
             (true, _) => {
-                committed.events.extend(end.committed.events);
-                committed.work.extend(end.committed.work);
+                left.events.extend(end.left.events);
+                left.work.extend(end.left.work);
             }
             (false, Marks::Each) => driver.rollback_to_mark()?,
             (false, Marks::None) if end.wrote => return Ok(None),
@@ -256,5 +278,5 @@ fn run_all(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], marks: Marks) -
             driver.unmark()?;
         }
     }
-    Ok(Some(committed))
+    Ok(Some(left))
 }

@@ -16,6 +16,7 @@ pub mod channel_flow;
 pub mod endpoint;
 mod engine;
 mod error;
+mod horizon;
 pub mod iam;
 pub mod identity;
 pub mod in_flight;
@@ -44,8 +45,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use error::{Error, Result};
+pub use horizon::{Horizon, Ticket};
 pub use tx::Tx;
 
+use carillon_model::Timestamp;
 use carillon_model::event::Event;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
@@ -105,12 +108,16 @@ pub enum Work {
 }
 
 /// What the rest of the process learns of a commit.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Committed {
     /// What happened, in order.
     pub events: Vec<Event>,
     /// What is to be done soon.
     pub work: BTreeSet<Work>,
+    /// To be kept until all events are told.
+    pub ticket: Ticket,
+    /// The connection was lost while the commit was under way: it may stand, or not.
+    pub is_doubtful: bool,
 }
 
 /// What is told of each commit, in the order of the commits of a lane.
@@ -122,6 +129,7 @@ pub struct Store {
     writes: Vec<Lane>,
     next_read: AtomicUsize,
     checkpoints: Option<Checkpoints>,
+    horizon: Arc<Horizon>,
 }
 
 struct Checkpoints {
@@ -132,13 +140,16 @@ struct Checkpoints {
 impl Store {
     /// Opens the store, bringing its schema up to date; `now_ms` is the time that a migration is noted under.
     pub fn open(location: &Location, now_ms: i64, sink: &Sink) -> Result<Self> {
-        migration::run(location.open()?.as_mut(), now_ms)?;
+        let mut driver = location.open()?;
+        migration::run(driver.as_mut(), now_ms)?;
+        let horizon = Horizon::new(latest_event(driver.as_mut())?);
+        drop(driver);
         let write_lanes = if matches!(location, Location::Sqlite(_)) { 1 } else { POSTGRES_WRITE_LANES };
         let lanes = |count: usize, kind: Kind| -> Result<Vec<Lane>> {
             (0..count)
                 .map(|number| {
                     let location = location.clone();
-                    Lane::start(kind, number, move || location.open(), sink.clone())
+                    Lane::start(kind, number, move || location.open(), (sink.clone(), horizon.clone()))
                 })
                 .collect()
         };
@@ -147,7 +158,12 @@ impl Store {
             Location::Sqlite(path) => Some(Checkpoints::start(path.clone())?),
             Location::Postgres(_) => None,
         };
-        Ok(Self { reads, writes, next_read: AtomicUsize::new(0), checkpoints })
+        Ok(Self { reads, writes, next_read: AtomicUsize::new(0), checkpoints, horizon })
+    }
+
+    /// Everything that this process committed before this has been told to whoever listened.
+    pub fn told(&self) -> Timestamp {
+        self.horizon.told()
     }
 
     /// Runs `work` in a transaction that reads one snapshot.
@@ -181,6 +197,13 @@ impl Store {
         let lane = hasher.finish() % self.writes.len() as u64;
         self.writes[usize::try_from(lane).unwrap_or_default()].run(work).await
     }
+}
+
+fn latest_event(driver: &mut dyn Driver) -> Result<Timestamp> {
+    driver.begin(Kind::Read)?;
+    let latest = outbox::find_latest(&mut Tx::new(driver, None));
+    driver.rollback();
+    latest
 }
 
 impl Drop for Store {

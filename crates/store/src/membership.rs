@@ -297,10 +297,18 @@ pub struct Subscription {
 
 /// Every place of a member, for a session that begins. Their number has a quota.
 pub fn list_subscriptions(tx: &mut Tx, member: Key) -> Result<Vec<Subscription>> {
-    tx.rows("SELECT sub_channel, kind FROM membership WHERE member = $1", values![member], |row| {
-        let kind: ChannelMembershipType = row.get(1)?;
-        Ok(Subscription { sub_channel: row.get(0)?, hidden: kind == ChannelMembershipType::Hidden })
-    })
+    tx.rows("SELECT sub_channel, kind FROM membership WHERE member = $1", values![member], subscription)
+}
+
+/// The places of a member in one channel.
+pub fn list_subscriptions_in(tx: &mut Tx, channel: Key, member: Key) -> Result<Vec<Subscription>> {
+    let sql = "SELECT sub_channel, kind FROM membership WHERE channel = $1 AND member = $2";
+    tx.rows(sql, values![channel, member], subscription)
+}
+
+fn subscription(row: &Row<'_>) -> Result<Subscription> {
+    let kind: ChannelMembershipType = row.get(1)?;
+    Ok(Subscription { sub_channel: row.get(0)?, hidden: kind == ChannelMembershipType::Hidden })
 }
 
 /// The members of a channel who may see hidden members: its moderators, and the administrators.
@@ -385,7 +393,7 @@ pub fn delete_some(tx: &mut Tx, channel: Key, limit: i64) -> Result<u64> {
         let sql = "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3";
         // Another node may be at the same rows; whoever deletes one counts it, once.
         if tx.execute(sql, values![channel, member, sub_channel])? == 1 {
-            identity::add_memberships(tx, *member, -1)?;
+            identity::bereave(tx, *member, channel)?;
         }
     }
     Ok(places.len() as u64)

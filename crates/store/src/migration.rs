@@ -3,7 +3,7 @@
 //! One folder of DDL serves both engines; a driver rewrites the three column types. The lock is the row of
 //! version 0, so that nodes that start together wait for each other.
 
-use crate::engine::{Driver, Kind, values};
+use crate::engine::{Commit, Driver, Kind, values};
 use crate::{Error, Result, Tx};
 
 /// Every migration, in order; its number is its place, from one.
@@ -17,6 +17,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0007_bots_endpoints_deletion.sql"),
     include_str!("../migrations/0008_iam.sql"),
     include_str!("../migrations/0009_elastic.sql"),
+    include_str!("../migrations/0010_resume.sql"),
 ];
 
 const TABLE: &str =
@@ -45,7 +46,7 @@ const NEWER: &str = "the store's schema is newer than this carillon";
 fn attempt(driver: &mut dyn Driver, now_ms: i64) -> Result<()> {
     driver.begin(Kind::Write)?;
     driver.define(TABLE)?;
-    let mut tx = Tx::new(driver);
+    let mut tx = Tx::new(driver, None);
     let zero = "INSERT INTO migration (version, applied_at) VALUES (0, $1) ON CONFLICT (version) DO NOTHING";
     tx.execute(zero, values![now_ms])?;
     tx.execute("UPDATE migration SET applied_at = $1 WHERE version = 0", values![now_ms])?;
@@ -60,7 +61,10 @@ fn attempt(driver: &mut dyn Driver, now_ms: i64) -> Result<()> {
         let ddl = MIGRATIONS[usize::try_from(version - 1).expect("versions are positive")];
         driver.define(ddl)?;
         let note = "INSERT INTO migration (version, applied_at) VALUES ($1, $2)";
-        Tx::new(driver).execute(note, values![version, now_ms])?;
+        Tx::new(driver, None).execute(note, values![version, now_ms])?;
     }
-    driver.commit()
+    match driver.commit()? {
+        Commit::Stands => Ok(()),
+        Commit::Unknown => Err(Error::Retry), // The next attempt sees which.
+    }
 }

@@ -1,12 +1,12 @@
 //! The outbox: the event of every change, written in the transaction that made it.
 //!
-//! Live delivery takes a copy after the commit and does not read it; whatever must not be lost in a crash
-//! (streams, push, other nodes) will. Rows older than a named window are deleted.
+//! Live delivery takes a copy after the commit and does not read it. A session that resumes does, and whatever must
+//! not be lost in a crash (streams, push, other nodes) will. Rows older than a named window are deleted.
 
-use carillon_model::event::Event;
+use carillon_model::event::{Change, Event};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::values;
+use crate::engine::{Row, values};
 use crate::{Error, Result, Tx};
 
 /// Adds an event.
@@ -16,8 +16,8 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
         .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
     tx.defer(
         "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload, message,
-           reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+           reason, departed)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         values![
             event.channel,
             event.sequence,
@@ -28,37 +28,78 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
             changes,
             event.payload,
             event.message,
-            event.reason
+            event.reason,
+            departed(event),
         ],
+    )
+}
+
+/// Whoever an event takes out of its channel without putting them elsewhere in it.
+fn departed(event: &Event) -> Option<Key> {
+    match event.changes[..] {
+        [Change::Left { member, .. }] => Some(member),
+        _ => None,
+    }
+}
+
+/// The time of the latest event; the beginning of time where there is none.
+pub(crate) fn find_latest(tx: &mut Tx) -> Result<Timestamp> {
+    let latest = tx.row("SELECT MAX(at) FROM outbox", &[], |row| row.get::<Option<Timestamp>>(0))?;
+    Ok(latest.flatten().unwrap_or(Timestamp::from_ms(0)))
+}
+
+/// Up to `limit` channels in which something happened since `since` that concerns someone who belongs there, or
+/// belonged there until then.
+pub fn list_channels(tx: &mut Tx, member: Key, since: Timestamp, limit: i64) -> Result<Vec<Key>> {
+    tx.rows(
+        "SELECT m.channel FROM membership m JOIN channel c ON c.key = m.channel
+         WHERE m.member = $1 AND $2 <= c.clock
+         UNION
+         SELECT channel FROM outbox WHERE departed = $1 AND $2 <= at
+         LIMIT $3",
+        values![member, since, limit],
+        |row| row.get(0),
+    )
+}
+
+/// Up to `limit` events of a channel before the number `before`, the latest first, without what they say.
+pub fn list_back(tx: &mut Tx, channel: Key, before: i64, limit: i64) -> Result<Vec<Event>> {
+    tx.rows(
+        "SELECT sequence, at, kind, message_type, audience, change, '', message, reason FROM outbox
+         WHERE channel = $1 AND sequence < $2 ORDER BY sequence DESC LIMIT $3",
+        values![channel, before, limit],
+        |row| event(row, channel),
     )
 }
 
 /// Up to `limit` events of a channel after the number `after`, in their order.
 pub fn list(tx: &mut Tx, channel: Key, after: i64, limit: i64) -> Result<Vec<Event>> {
-    let json = |error: serde_json::Error| Error::broken(format!("a stored event is not JSON: {error}"));
     tx.rows(
         "SELECT sequence, at, kind, message_type, audience, change, payload, message, reason FROM outbox
          WHERE channel = $1 AND $2 < sequence ORDER BY sequence LIMIT $3",
         values![channel, after, limit],
-        |row| {
-            let (audience, changes): (String, Option<String>) = (row.get(4)?, row.get(5)?);
-            Ok(Event {
-                channel,
-                sequence: row.get(0)?,
-                at: row.get(1)?,
-                kind: row.get(2)?,
-                message_type: row.get(3)?,
-                audience: serde_json::from_str(&audience).map_err(json)?,
-                changes: changes
-                    .map(|changes| serde_json::from_str(&changes).map_err(json))
-                    .transpose()?
-                    .unwrap_or_default(),
-                payload: row.get(6)?,
-                message: row.get(7)?,
-                reason: row.get(8)?,
-            })
-        },
+        |row| event(row, channel),
     )
+}
+
+fn event(row: &Row<'_>, channel: Key) -> Result<Event> {
+    let json = |error: serde_json::Error| Error::broken(format!("a stored event is not JSON: {error}"));
+    let (audience, changes): (String, Option<String>) = (row.get(4)?, row.get(5)?);
+    Ok(Event {
+        channel,
+        sequence: row.get(0)?,
+        at: row.get(1)?,
+        kind: row.get(2)?,
+        message_type: row.get(3)?,
+        audience: serde_json::from_str(&audience).map_err(json)?,
+        changes: changes
+            .map(|changes| serde_json::from_str(&changes).map_err(json))
+            .transpose()?
+            .unwrap_or_default(),
+        payload: row.get(6)?,
+        message: row.get(7)?,
+        reason: row.get(8)?,
+    })
 }
 
 /// Puts `event` in place of what the earlier events of its message said, so that no later reader of the outbox

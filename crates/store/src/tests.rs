@@ -17,6 +17,7 @@ const NOW: i64 = 1_768_478_400_000;
 struct Place {
     location: Location,
     events: Arc<Mutex<Vec<i64>>>,
+    doubtful: Arc<Mutex<Vec<i64>>>,
     work: Arc<Mutex<Vec<crate::Work>>>,
     schema: Option<Schema>,
     _directory: Option<tempfile::TempDir>,
@@ -24,8 +25,9 @@ struct Place {
 
 impl Place {
     fn open(&self) -> Result<Arc<Store>, Error> {
-        let (events, work) = (self.events.clone(), self.work.clone());
+        let (events, doubtful, work) = (self.events.clone(), self.doubtful.clone(), self.work.clone());
         let sink: Sink = Arc::new(move |committed: Committed| {
+            let events = if committed.is_doubtful { &doubtful } else { &events };
             events.lock().unwrap().extend(committed.events.iter().map(|event| event.sequence));
             work.lock().unwrap().extend(committed.work);
         });
@@ -49,6 +51,7 @@ fn on_sqlite(test: fn(&Place)) {
     test(&Place {
         location,
         events: Arc::default(),
+        doubtful: Arc::default(),
         work: Arc::default(),
         schema: None,
         _directory: Some(directory),
@@ -60,9 +63,30 @@ fn on_postgres(test: fn(&Place)) {
     test(&Place {
         location: schema.location(),
         events: Arc::default(),
+        doubtful: Arc::default(),
         work: Arc::default(),
         schema: Some(schema),
         _directory: None,
+    });
+}
+
+/// Of PostgreSQL alone: SQLite has no connection to lose.
+#[test]
+fn a_commit_that_may_stand_is_told_as_doubtful() {
+    on_postgres(|place| {
+        let store = place.open().unwrap();
+        place.run(
+            "CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS
+               'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END';
+             CREATE CONSTRAINT TRIGGER die AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED
+               FOR EACH ROW EXECUTE FUNCTION die()",
+        );
+        let failed = wait(store.write("one", |tx| emit(tx, 1)));
+        assert!(matches!(failed, Err(Error::Broken(words)) if words.contains("the commit was under way")));
+        assert_eq!((place.events.lock().unwrap().len(), &*place.doubtful.lock().unwrap()), (0, &vec![1]));
+        place.run("DROP TRIGGER die ON outbox");
+        wait(store.write("one", |tx| emit(tx, 2))).unwrap();
+        assert_eq!((&*place.events.lock().unwrap(), store.told()), (&vec![2], event(2).at));
     });
 }
 
@@ -139,6 +163,12 @@ fn event(sequence: i64) -> Event {
     }
 }
 
+/// Emits an event, as late as it must be.
+fn emit(tx: &mut Tx, number: i64) -> Result<(), Error> {
+    let event = event(number);
+    tx.emit(Event { at: event.at.max(tx.floor()), ..event })
+}
+
 mod checks {
     use super::*;
 
@@ -149,7 +179,7 @@ mod checks {
                 Box::new(move |tx: &mut Tx| {
                     let name = if number % 10 == 3 { "refused" } else { "kept" };
                     setting::set(tx, &format!("{name} {number}"), "here")?;
-                    tx.emit(event(number))?;
+                    emit(tx, number)?;
                     if number % 10 == 3 { Err(Error::broken("no")) } else { Ok(()) }
                 })
             })
@@ -185,7 +215,7 @@ mod checks {
         // The same number twice in one outbox: the engine refuses the second, whichever that is.
         let works: Vec<Work> = [1, 2, 2, 3]
             .into_iter()
-            .map(|number| -> Work { Box::new(move |tx: &mut Tx| tx.emit(event(number))) })
+            .map(|number| -> Work { Box::new(move |tx: &mut Tx| emit(tx, number)) })
             .collect();
         let results = write_all(&store, works);
         assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 3);
@@ -197,7 +227,7 @@ mod checks {
     pub(super) fn events_are_published_after_the_commit_in_the_order_of_numbers(place: &Place) {
         let store = place.open().unwrap();
         let works: Vec<Work> =
-            (0..300).map(|number| -> Work { Box::new(move |tx: &mut Tx| tx.emit(event(number))) }).collect();
+            (0..300).map(|number| -> Work { Box::new(move |tx: &mut Tx| emit(tx, number)) }).collect();
         assert!(write_all(&store, works).iter().all(Result::is_ok));
         assert_eq!(*place.events.lock().unwrap(), (0..300).collect::<Vec<_>>());
         let stored = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), 297, 10))).unwrap();
@@ -297,7 +327,7 @@ mod checks {
 
     pub(super) fn old_events_are_deleted_in_steps(place: &Place) {
         let store = place.open().unwrap();
-        wait(store.write("one", |tx| (0..10).try_for_each(|number| tx.emit(event(number))))).unwrap();
+        wait(store.write("one", |tx| (0..10).try_for_each(|number| emit(tx, number)))).unwrap();
         let delete = || {
             let before = Timestamp::from_ms(NOW + 7);
             wait(store.write("one", move |tx| outbox::delete_old(tx, before, 5))).unwrap()

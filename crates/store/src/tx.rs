@@ -1,42 +1,67 @@
 //! A transaction, as the SQL modules see it.
 
-use carillon_model::event::Event;
+use std::collections::BTreeSet;
+
+use carillon_model::Timestamp;
+use carillon_model::event::{Audience, Event};
 
 use crate::engine::{Driver, Row, Value};
-use crate::{Committed, Error, Result, Work, outbox};
+use crate::horizon::Ticket;
+use crate::{Error, Result, Work, outbox};
 
 /// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
 pub struct Tx<'a> {
     driver: &'a mut dyn Driver,
-    committed: Committed,
+    /// Of the batch that this is a part of; a transaction that tells nobody has none.
+    ticket: Option<&'a Ticket>,
+    left: Left,
     /// Set by the first statement that failed: an engine may have given the transaction up, so nothing may
     /// follow, and nothing of it may be committed.
     failed: Option<Error>,
     wrote: bool,
 }
 
+/// What a transaction leaves to be told and to be done.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    pub(crate) events: Vec<Event>,
+    pub(crate) work: BTreeSet<Work>,
+}
+
 /// How a transaction ended.
 pub(crate) struct End {
-    pub(crate) committed: Committed,
+    pub(crate) left: Left,
     pub(crate) failed: Option<Error>,
     pub(crate) wrote: bool,
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn new(driver: &'a mut dyn Driver) -> Self {
-        Self { driver, committed: Committed::default(), failed: None, wrote: false }
+    pub(crate) fn new(driver: &'a mut dyn Driver, ticket: Option<&'a Ticket>) -> Self {
+        Self { driver, ticket, left: Left::default(), failed: None, wrote: false }
+    }
+
+    /// No event may be earlier than this: some that bear this time were told already.
+    pub fn floor(&self) -> Timestamp {
+        self.ticket.map_or(Timestamp::from_ms(0), Ticket::floor)
     }
 
     /// Stores an event in the outbox; it is published after the commit.
     pub fn emit(&mut self, event: Event) -> Result<()> {
+        debug_assert!(
+            event.audience == Audience::default() || self.floor() <= event.at,
+            "an event is earlier than what was told: its channel's clock is to be raised to the floor"
+        );
         outbox::insert(self, &event)?;
-        self.committed.events.push(event);
+        if let Some(ticket) = self.ticket {
+            ticket.made(event.at);
+        }
+        self.left.events.push(event);
         Ok(())
     }
 
     /// Says that the commit leaves something to be done soon.
     pub fn wake(&mut self, work: Work) {
-        self.committed.work.insert(work);
+        self.left.work.insert(work);
     }
 
     pub(crate) fn rows<T>(
@@ -93,6 +118,6 @@ impl<'a> Tx<'a> {
     }
 
     pub(crate) fn finish(self) -> End {
-        End { committed: self.committed, failed: self.failed, wrote: self.wrote }
+        End { left: self.left, failed: self.failed, wrote: self.wrote }
     }
 }

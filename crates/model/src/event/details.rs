@@ -36,7 +36,7 @@ impl ChannelDetails {
             channel_memberships: self.members.iter().map(MemberPayload::from).collect(),
             read_marker_timestamp: self.read_at.map(|time| time.to_string()),
         });
-        frame("CHANNEL_DETAILS", EventMessageType::System, None, Some(&payload))
+        frame("CHANNEL_DETAILS", EventMessageType::System, None, None, Some(&payload))
     }
 }
 

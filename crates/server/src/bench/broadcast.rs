@@ -49,7 +49,7 @@ async fn listen(mut socket: WebSocket, sockets: Arc<Sockets>) {
     let (queue, mut frames) = mpsc::channel(QUEUE_LEN_MAX);
     sockets.0.lock().unwrap_or_else(PoisonError::into_inner).push(queue);
     drop(sockets);
-    let _ = socket.send(Message::Text(session_established().into())).await;
+    let _ = socket.send(Message::Text(session_established(None).into())).await;
     loop {
         tokio::select! {
             frame = frames.recv() => {

@@ -113,8 +113,13 @@ impl Door {
         Ok(Self { address, root: root.clone(), tls: Some(TlsConnector::from(Arc::new(config))) })
     }
 
-    /// Opens the socket of a user, and reads its first frame.
-    async fn open(&self, user: &IdentityArn, stalled: bool) -> io::Result<Socket> {
+    /// Opens the socket of a user, who resumes from an event if they were told of one, and reads its first frame.
+    async fn open(
+        &self,
+        user: &IdentityArn,
+        stalled: bool,
+        resume_from: Option<&str>,
+    ) -> io::Result<(Socket, Vec<u8>)> {
         let socket = TcpSocket::new_v4()?;
         if stalled {
             socket.set_recv_buffer_size(STALLED_BUFFER_BYTES)?;
@@ -130,11 +135,11 @@ impl Door {
             }
         };
         let mut socket = Socket { stream, received: Vec::new() };
-        socket.write_all(upgrade_request(&host, &self.root, user).as_bytes()).await?;
+        socket.write_all(upgrade_request(&host, &self.root, user, resume_from).as_bytes()).await?;
         socket.upgraded().await?;
         // The first frame says that from here on nothing is missed.
-        socket.frame().await?;
-        Ok(socket)
+        let (_, first) = socket.frame().await?;
+        Ok((socket, first))
     }
 }
 
@@ -256,7 +261,7 @@ impl Crowd {
                 && let Some(user) = left.next()
             {
                 let (door, user) = (door.clone(), user.clone());
-                opening.spawn(async move { door.open(&user, false).await });
+                opening.spawn(async move { Ok(door.open(&user, false, None).await?.0) });
             }
             let Some(opened) = opening.join_next().await else { return Ok(Self { sockets }) };
             let opened = opened.map_err(|error| Error::failure(format!("a socket ended badly: {error}")))?;
@@ -267,7 +272,16 @@ impl Crowd {
 
     /// Opens one socket more, which is not read.
     pub(crate) async fn stalled(door: &Door, user: &IdentityArn) -> Result<Socket> {
-        door.open(user, true).await.map_err(|error| lost(&error))
+        Ok(Self::resumed(door, user, None).await?.0)
+    }
+
+    /// Opens one socket more, which is read slowly if at all, and resumes from an event; answers with its first frame.
+    pub(crate) async fn resumed(
+        door: &Door,
+        user: &IdentityArn,
+        from: Option<&str>,
+    ) -> Result<(Socket, Vec<u8>)> {
+        door.open(user, true, from).await.map_err(|error| lost(&error))
     }
 
     /// How many sockets have ended, which none should.

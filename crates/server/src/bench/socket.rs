@@ -42,7 +42,7 @@ impl Member {
         scene: &Scene,
         board: Arc<Board>,
     ) -> Result<Self> {
-        let request = upgrade_request(&address.to_string(), root, &scene.member);
+        let request = upgrade_request(&address.to_string(), root, &scene.member, None);
         let connection = Connection::open(address).await.map_err(|error| lost(&error))?;
         let (status, stream, rest) =
             connection.upgrade(request.as_bytes()).await.map_err(|error| lost(&error))?;
@@ -86,10 +86,16 @@ async fn listen(mut frames: Frames, board: &Board) -> io::Result<()> {
     }
 }
 
-/// The request of a user for a socket.
-pub(crate) fn upgrade_request(host: &str, root: &RootKey, user: &IdentityArn) -> String {
+/// The request of a user for a socket, who resumes from an event if they were told of one.
+pub(crate) fn upgrade_request(
+    host: &str,
+    root: &RootKey,
+    user: &IdentityArn,
+    resume_from: Option<&str>,
+) -> String {
     let user = user.as_str().replace(':', "%3A").replace('/', "%2F");
-    let query = format!("sessionId=bench&userArn={user}");
+    let resume = resume_from.map(|id| format!("resume-from={id}&")).unwrap_or_default();
+    let query = format!("{resume}sessionId=bench&userArn={user}");
     let headers = [("host", host)];
     let request =
         SignedRequest { method: "GET", path: "/connect", query: &query, headers: &headers, body: b"" };

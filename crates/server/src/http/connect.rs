@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
-use carillon_delivery::{Close, Entrance, Expiry, Opening};
+use carillon_delivery::{Close, Entrance, Expiry, Opening, Shown};
 use carillon_service::connect::{self as service, Connection};
+use carillon_service::resume;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, StatusCode, header};
 
@@ -59,9 +60,13 @@ pub(crate) fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
 async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, service::Close>) {
     match verdict {
         Ok(connection) => {
-            let opening = front.service.prefetch(&connection);
-            let opening = opening.map(|frames| frames.map_err(close).boxed() as Opening);
-            let Connection { user, session_id: client, sessions_max, expires_at, .. } = connection;
+            let frames = front.service.opening(&connection);
+            let Connection { user, session_id: client, sessions_max, expires_at, resume_from, .. } =
+                connection;
+            let opening = frames.map(|frames| Opening {
+                frames: frames.map_ok(shown).map_err(close).boxed(),
+                resumes: resume_from,
+            });
             // Of the front, a socket keeps only what it needs.
             let (hub, store) = (front.hub.clone(), front.service.store().clone());
             let expired = expires_at.map(|time| {
@@ -77,6 +82,11 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, s
             Box::pin(carillon_delivery::refuse(socket, close(refusal))).await;
         }
     }
+}
+
+/// The service says what, the delivery when.
+fn shown(resume::Shown { frame, event }: resume::Shown) -> Shown {
+    Shown { frame, event }
 }
 
 /// The service says why, the delivery how.

@@ -42,19 +42,6 @@ fn users(world: &mut World, count: usize) -> Vec<IdentityArn> {
 }
 
 /// One step in every channel that has something to do; false when none had.
-fn step_once(world: &mut World, limit: i64) -> bool {
-    let (channels, _) = world.step(|tx, _| find_channels(tx, &World::home(), FIRST_CHANNEL));
-    let mut more = false;
-    for (arn, key) in channels {
-        more |= world.step(move |tx, now| step(tx, now, (&arn, key), limit));
-    }
-    more
-}
-
-fn balance(world: &mut World) {
-    while step_once(world, 1) {}
-}
-
 /// The channel as the store holds it: of each sub-channel that is listed, what its count says and who is there.
 type Places = BTreeMap<Key, (i64, Vec<String>, Vec<String>)>;
 
@@ -153,7 +140,7 @@ fn the_one_too_many_opens_a_sub_channel_and_some_move_there(world: &mut World) {
     let second = world.join(&arn, &ana, &all[4]).unwrap();
     assert_ne!(first, second);
     assert_eq!(world.take_events(), ["CREATE_SUB_CHANNEL", "CREATE_CHANNEL_MEMBERSHIP"]);
-    balance(world);
+    world.balance();
     let moved = world.take_full_events();
     assert_eq!(moved.len(), 1);
     assert_eq!(moved[0].kind.as_str(), "UPDATE_CHANNEL_MEMBERSHIP");
@@ -178,7 +165,7 @@ fn the_one_too_many_opens_a_sub_channel_and_some_move_there(world: &mut World) {
     for member in &all[5..8] {
         world.join(&arn, &ana, member);
     }
-    balance(world);
+    world.balance();
     assert_eq!(sizes(&places(world, &arn)), [4, 4]);
     let refused = world.call(&add(&arn, &ana, &all[8])).unwrap_err();
     assert_eq!(refused.code, ErrorCode::ResourceLimitExceeded);
@@ -195,7 +182,7 @@ fn what_was_written_before_a_transfer_cannot_be_changed_after_it(world: &mut Wor
     }
     let said: Vec<_> = all[..4].iter().map(|who| say(world, &arn, who, &old, who.id())).collect();
     let new = world.join(&arn, &ana, &all[4]).unwrap();
-    balance(world);
+    world.balance();
     let after = places(world, &arn);
     let there = &after[&Key::from_hex(new.as_str()).unwrap()].1;
     let (mover, message_id) =
@@ -230,7 +217,7 @@ fn a_sub_channel_with_few_members_goes_with_its_messages(world: &mut World) {
     for member in &all {
         world.join(&arn, &ana, member);
     }
-    balance(world);
+    world.balance();
     let before = places(world, &arn);
     for place in before.keys() {
         world.join_sub_channel(&arn, &ana, &id(*place));
@@ -242,11 +229,11 @@ fn a_sub_channel_with_few_members_goes_with_its_messages(world: &mut World) {
     world.take_events();
     world.call(&leave(&arn, &left)).unwrap();
     world.take_events();
-    balance(world);
+    world.balance();
     let events = world.take_full_events();
     let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["UPDATE_CHANNEL_MEMBERSHIP", "DELETE_CHANNEL_MEMBERSHIP", "DELETE_SUB_CHANNEL"]);
-    let frame = events[1].frame();
+    let frame = events[1].frame(events[1].at);
     assert!(frame.contains(r#""x-amz-chime-event-reason":"subchannel_DELETED""#), "{frame}");
     assert!(events[1].audience.sub_channels.is_empty() && events[1].audience.users.len() == 1);
     let payload: serde_json::Value = serde_json::from_str(&events[2].payload).unwrap();
@@ -273,14 +260,14 @@ fn a_newcomer_who_finds_no_room_keeps_a_sub_channel_from_going(world: &mut World
     for member in &all[..11] {
         world.join(&arn, &ana, member);
     }
-    balance(world);
+    world.balance();
     assert_eq!(sizes(&places(world, &arn)), [5, 6]);
     let small = places(world, &arn).into_values().find(|(_, regulars, _)| regulars.len() == 5).unwrap().1;
     for leaving in &small[..2] {
         let leaving = world.instance().user(leaving);
         world.call(&leave(&arn, &leaving)).unwrap();
     }
-    assert!(step_once(world, 1), "one of three moves, the others are about to");
+    assert!(world.balance_once(1), "one of three moves, the others are about to");
     assert_eq!(sizes(&places(world, &arn)), [2, 7]);
     for member in &all[11..13] {
         world.join(&arn, &ana, member);
@@ -290,7 +277,7 @@ fn a_newcomer_who_finds_no_room_keeps_a_sub_channel_from_going(world: &mut World
         [3, 8],
         "one found room; no place of those to come was given away"
     );
-    balance(world);
+    world.balance();
     assert_eq!(sizes(&places(world, &arn)), [3, 8], "and together they no longer fit into one");
     for member in &all[13..] {
         world.join(&arn, &ana, member);
@@ -341,7 +328,7 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
         assert!(truth.regulars.remove(who));
     }
     truth.check(world, &arn, 5);
-    balance(world);
+    world.balance();
     truth.check(world, &arn, 5);
     truth.check_quiet(world, &arn, (6, 5, 40));
     assert_eq!(places(world, &arn).len(), 2);
@@ -572,12 +559,12 @@ fn random_histories_keep_every_promise(world: &mut World) {
         for _ in 0..ACTS {
             match random.next_u32() % 100 {
                 0..2 => world.restart(),
-                2..45 => drop(step_once(world, 1)),
+                2..45 => drop(world.balance_once(1)),
                 _ => model.act(world, &arn, capacity, &mut random),
             }
             model.check(world, &arn, usize::try_from(configuration.1).unwrap());
         }
-        balance(world);
+        world.balance();
         model.check_quiet(world, &arn, configuration);
         let places = places(world, &arn);
         model.check_messages(world, &arn, &places);

@@ -19,7 +19,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
-use super::{Column, Driver, EachRow, Kind, Row, Value};
+use super::{Column, Commit, Driver, EachRow, Kind, Row, Value};
 use crate::{Error, Result};
 
 /// How long a connection may take to come about.
@@ -81,7 +81,7 @@ impl Postgres {
 
     fn check<T>(&mut self, result: std::result::Result<T, tokio_postgres::Error>, sql: &str) -> Result<T> {
         result.map_err(|error| {
-            if error.is_closed() || error.code().is_none() {
+            if is_lost(&error) {
                 self.session = None;
             }
             classify(&error, sql)
@@ -175,8 +175,18 @@ impl Driver for Postgres {
         })
     }
 
-    fn commit(&mut self) -> Result<()> {
-        self.settle("COMMIT")
+    fn commit(&mut self) -> Result<Commit> {
+        let Some(session) = self.session.as_mut() else { return Err(Error::Retry) };
+        let client = session.client.clone();
+        let committing = session.after_deferred(async move { client.batch_execute("COMMIT").await });
+        match self.runtime.block_on(committing) {
+            Ok(()) => Ok(Commit::Stands),
+            Err(error) if is_lost(&error) => {
+                self.session = None;
+                Ok(Commit::Unknown)
+            }
+            Err(error) => Err(classify(&error, "COMMIT")),
+        }
     }
 
     fn rollback(&mut self) {
@@ -227,8 +237,17 @@ fn reason(error: &tokio_postgres::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
+/// Whether the connection is gone: it was cut, or the server said that it goes down.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    goes_down(error) || error.code().is_none()
+}
+
+fn goes_down(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error.code().is_some_and(|code| code.code().starts_with("57P"))
+}
+
 fn classify(error: &tokio_postgres::Error, sql: &str) -> Error {
-    let retry = error.is_closed()
+    let retry = goes_down(error)
         || error.code().is_some_and(|code| {
             // The second pair: a statement that was prepared before the schema changed, or on another server
             // behind a pooler.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Column, Driver, EachRow, Kind, Row, Value};
+use super::{Column, Commit, Driver, EachRow, Kind, Row, Value};
 use crate::{Error, Result};
 
 /// How long a statement waits for a lock that another connection holds.
@@ -76,8 +76,8 @@ impl Driver for Sqlite {
         self.execute(if kind == Kind::Write { "BEGIN IMMEDIATE" } else { "BEGIN" }, &[]).map(|_| ())
     }
 
-    fn commit(&mut self) -> Result<()> {
-        self.execute("COMMIT", &[]).map(|_| ())
+    fn commit(&mut self) -> Result<Commit> {
+        self.execute("COMMIT", &[]).map(|_| Commit::Stands)
     }
 
     fn rollback(&mut self) {
