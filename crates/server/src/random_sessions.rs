@@ -411,7 +411,7 @@ impl Play {
         let frames: usize = records.iter().map(|record| record.frames.len()).sum();
         assert_eq!(checked, frames, "frames that nothing committed explains");
         println!(
-            "{} sessions × {checked} events checked, {} committed; {open} sessions were open to the end, {resumed} resumed",
+            "{} sessions ({resumed} resumed, {open} open to the end) × {checked} events checked, {} committed",
             records.len(),
             committed.iter().map(Vec::len).sum::<usize>(),
         );
@@ -464,8 +464,8 @@ fn take(frame: std::io::Result<(u8, Vec<u8>)>, frames: &mut Vec<Frame>) -> bool 
     }
 }
 
-/// Holds what the sessions of a user, one after the other, received of one channel against the channel's events; answers
-/// how many frames that were.
+/// Holds what the sessions of a user, one after the other, received of one channel against the channel's events;
+/// answers how many frames that were.
 fn check(sessions: &[&Record], events: &[Event]) -> usize {
     let Some(channel) = events.first().map(|event| event.channel) else { return 0 };
     let Some(user) = sessions.first().map(|record| record.user) else { return 0 };

@@ -71,12 +71,14 @@ pub fn find_candidates(
 
 fn candidates_sql(count: usize) -> String {
     format!(
-        "SELECT i.key, i.kind, i.id, i.name, i.admin_since, i.membership_count, o.member, b.member, m.member
+        // Not joined: an engine that knows little of a channel that grows would read all of its members for each call.
+        "SELECT i.key, i.kind, i.id, i.name, i.admin_since, i.membership_count,
+           (SELECT o.member FROM moderator o WHERE o.channel = $1 AND o.member = i.key),
+           (SELECT b.member FROM ban b WHERE b.channel = $1 AND b.member = i.key),
+           (SELECT m.member FROM membership m WHERE m.channel = $1 AND m.member = i.key
+              AND (m.sub_channel = $2 OR NOT EXISTS
+                (SELECT 1 FROM moderator o WHERE o.channel = $1 AND o.member = i.key)) LIMIT 1)
          FROM identity i
-         LEFT JOIN moderator o ON o.channel = $1 AND o.member = i.key
-         LEFT JOIN ban b ON b.channel = $1 AND b.member = i.key
-         LEFT JOIN membership m ON m.channel = $1 AND m.member = i.key
-           AND (o.member IS NULL OR m.sub_channel = $2)
          WHERE i.app_instance = $3 AND i.kind = $4 AND i.deleted_at IS NULL AND i.id IN ({})",
         parameters(5, count)
     )
