@@ -6,14 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from websockets.exceptions import ConnectionClosed
 
 from harness.server import ACCOUNT, REGION, Server
+from harness.session import Event, Session
 from harness.world import World, refused, token
 from test_starting import listeners, refusal, start_and_end
 
+TRY_LATER = 1013
 THREADS = 8
 # More than the rates of the preset let through in a second, however slow the machine.
 CALLS_MAX = 2_000
+CONNECTIONS_MAX = 20
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:moderate"
 LIMITS = """
 [limits]
@@ -138,6 +142,32 @@ def test_a_quota_is_what_the_file_says(world):
     assert flow(2)
     with refused("ResourceLimitExceeded"):
         flow(3)
+
+
+def refused_session(server: Server, user: str) -> Session:
+    """Connects until refused: all connections but the first of a second are."""
+    for _ in range(CONNECTIONS_MAX):
+        session = Session(server, user)
+        try:
+            first = session.next()
+        except ConnectionClosed:
+            return session
+        assert first == Event("SESSION_ESTABLISHED", "SYSTEM", None)
+        session.close()
+    raise AssertionError(f"{CONNECTIONS_MAX} connections were let through")
+
+
+def test_a_user_connects_once_a_second(world, server):
+    ana, bob = world.users("ana", "bob")
+    early = refused_session(server, ana)
+    assert early.socket.close_code == TRY_LATER
+    early.close()
+    # It was held for as long as the next one had to wait, and did not count: who comes back at once is let in.
+    channel = world.channel(ana, bob)
+    with Session.established(server, ana) as one, Session.established(server, bob) as other:
+        world.send(channel, ana, "hi")
+        for session in (one, other):
+            assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "hi"
 
 
 def test_a_server_in_earnest_does_not_throttle_a_quick_client(own_server):

@@ -3,21 +3,41 @@
 That an event does *not* come is shown without waiting: something later is made to come, and nothing is before it.
 """
 
+import socket
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from harness.raw import Connection
-from harness.server import Credentials
-from harness.session import Session
+from harness.raw import Connection, messages_of
+from harness.server import Credentials, Server
+from harness.session import Event, Session
 from harness.world import World, token
 
+TRY_LATER = 1013
 GOING_AWAY = 1012
 FORBIDDEN = 4003
 REPLACED = 4002
 NOT_AUTHORIZED = 4401
+
+# What waits for a session, and what the kernel holds for a socket at most: 4 MB on its way out, and little on its way
+# in, once the receiver says so.
+QUEUE_LEN_MAX = 1024
+KERNEL_BYTES_MAX = 8 * 1024 * 1024
+RECEIVE_BUFFER_BYTES = 256 * 1024
+# 4 KB of what takes seven bytes each in a frame.
+LONG_CONTENT = "\x01" * 4096
+LONG_FRAME_BYTES = 7 * len(LONG_CONTENT)
+# Few enough to wait for whoever reads.
+BURST = 256
+SENDERS = 8
+# What a client that was away is told of, at most.
+RESUME_EVENTS_MAX = 1000
+# For longer than any event is kept.
+AWAY = timedelta(minutes=20)
 
 
 @pytest.fixture
@@ -288,3 +308,324 @@ def test_a_server_that_stops_says_so_and_a_new_one_takes_over(own_server):
     with Session.established(own_server, ana) as session:
         world.send(channel, ana, "again")
         assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "again"
+
+
+# Who reads too slowly.
+
+
+class Senders:
+    """Many connections that send at once: an SDK would take too long."""
+
+    def __init__(self, server: Server, channel: str, sender: str):
+        self.path, self.sender = messages_of(channel), sender
+        self.connections = [Connection(server) for _ in range(SENDERS)]
+        self.pool = ThreadPoolExecutor(SENDERS)
+
+    def __enter__(self) -> "Senders":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.pool.shutdown()
+        for connection in self.connections:
+            connection.http.close()
+
+    def send(self, count: int, content: str) -> set[str]:
+        """Answers the ids, once all are sent."""
+        counts = [len(range(number, count, SENDERS)) for number in range(SENDERS)]
+        return set().union(*self.pool.map(self.send_over, self.connections, counts, [content] * SENDERS))
+
+    def send_over(self, connection: Connection, count: int, content: str) -> set[str]:
+        body = {"Content": content, "Type": "STANDARD", "Persistence": "NON_PERSISTENT"}
+        sent = set()
+        for _ in range(count):
+            whole = body | {"ClientRequestToken": token()}
+            answer = connection.call("POST", self.path, whole, bearer=self.sender)
+            assert answer.status == 201, answer.body
+            sent.add(answer.json["MessageId"])
+        return sent
+
+
+def test_who_reads_too_slowly_finds_a_run_without_gaps_and_then_the_reason(world, established):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    stalled, other = established(bob), established(ana)
+    stalled.socket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    due = QUEUE_LEN_MAX + KERNEL_BYTES_MAX // LONG_FRAME_BYTES
+    sent: set[str] = set()
+    came: list[str] = []
+    with Senders(world.server, channel, ana) as senders:
+        while len(sent) <= due:
+            sent |= senders.send(BURST, LONG_CONTENT)
+            # The other one reads, so it is not what is overrun.
+            came += [other.next_of("CREATE_CHANNEL_MESSAGE")["MessageId"] for _ in range(BURST)]
+    assert set(came) == sent and len(came) == len(sent), "the other one got everything"
+    read: list[str] = []
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            read.append(stalled.next_of("CREATE_CHANNEL_MESSAGE")["MessageId"])
+    assert closed.value.rcvd is not None, "the connection was lost without a close frame"
+    assert closed.value.rcvd.code == TRY_LATER
+    assert 0 < len(read) < len(came)
+    assert read == came[: len(read)]
+    # What it missed is not lost.
+    with Session.established(world.server, bob) as again:
+        world.send(channel, ana, "later")
+        assert again.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "later"
+
+
+# Who comes back.
+
+
+@pytest.fixture
+def timed_server(engine, tmp_path) -> Iterator[Server]:
+    """One with a clock that can be moved."""
+    server = Server(tmp_path, engine, "--test-clock").start()
+    yield server
+    server.stop()
+
+
+def from_last(session: Session, **parameters: str) -> dict[str, str]:
+    """The parameters of a session that goes on where another ended."""
+    assert session.last is not None
+    return {"resume-from": session.last} | parameters
+
+
+def until(session: Session, content: str) -> list[Event]:
+    """What comes before the message that says this, and no other does."""
+    came: list[Event] = []
+    while True:
+        event = session.next()
+        if event.kind == "CREATE_CHANNEL_MESSAGE" and event.payload.get("Content") == content:
+            return came
+        came.append(event)
+
+
+def about(channel: str, events: list[Event]) -> list[tuple[str, str | None]]:
+    """Of the events of a channel, what each is and what it says."""
+    of_channel = [event for event in events if event.payload["ChannelArn"] == channel]
+    return [(event.kind, event.payload.get("Content")) for event in of_channel]
+
+
+def missed(world: World, user: str, channel: str, sender: str, **parameters: str) -> list[Event]:
+    """What a session is shown that resumes, up to a message that is sent to it then."""
+    with Session.established(world.server, user, parameters=parameters) as session:
+        live = token()
+        world.send(channel, sender, live)
+        return until(session, live)
+
+
+def test_a_session_that_resumes_is_told_what_it_missed(world):
+    ana, bob, cy = world.users("ana", "bob", "cy")
+    lobby, left, joined = world.channel(ana, bob, cy), world.channel(ana, bob), world.channel(ana)
+    with Session.established(world.server, bob) as session:
+        seen = world.send(lobby, ana, "seen")["MessageId"]
+        assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "seen"
+    world.send(lobby, ana, "missed")
+    world.send(lobby, ana, "for cy", Target=[{"MemberArn": cy}])
+    world.send(lobby, ana, "typing", Type="CONTROL", Persistence="NON_PERSISTENT")
+    world.messaging.update_channel_message(
+        ChannelArn=lobby, MessageId=seen, Content="edited", ChimeBearer=ana
+    )
+    world.send(joined, ana, "before bob")
+    world.add(joined, bob, by=ana)
+    world.send(joined, ana, "with bob")
+    world.send(left, ana, "still with bob")
+    world.remove(left, bob, by=ana)
+    world.send(left, ana, "without bob")
+    with Session.established(world.server, bob, parameters=from_last(session)) as again:
+        world.send(lobby, ana, "live")
+        came = until(again, "live")
+        world.send(left, ana, "not for bob")
+        world.send(joined, ana, "for bob")
+        assert again.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "for bob"
+    assert about(lobby, came) == [
+        ("CREATE_CHANNEL_MESSAGE", "missed"),
+        ("CREATE_CHANNEL_MESSAGE", "typing"),
+        ("UPDATE_CHANNEL_MESSAGE", "edited"),
+    ]
+    assert about(joined, came) == [
+        ("CREATE_CHANNEL_MEMBERSHIP", None),
+        ("CREATE_CHANNEL_MESSAGE", "with bob"),
+    ]
+    # Of other channels than that of the event, what came with it may come again.
+    assert about(left, came)[-2:] == [
+        ("CREATE_CHANNEL_MESSAGE", "still with bob"),
+        ("DELETE_CHANNEL_MEMBERSHIP", None),
+    ]
+    assert {event.payload["ChannelArn"] for event in came} == {lobby, left, joined}
+    # And so from there on.
+    events = missed(world, bob, lobby, ana, **from_last(again))
+    assert about(lobby, events) == about(left, events) == []
+
+
+def test_a_session_resumes_from_its_beginning_and_where_nothing_was_missed(world):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    with Session.established(world.server, bob) as session:
+        pass
+    sent: list[str] = []
+    for content in ("one", "two", "three"):
+        events = missed(world, bob, channel, ana, **from_last(session))
+        told = [content for _, content in about(channel, events)]
+        assert [content for content in told if content in sent] == sent
+        world.send(channel, ana, content)
+        sent.append(content)
+
+
+def test_a_session_that_comes_back_again_and_again_misses_nothing(world):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    count, at_once = 200, 7
+    came: list[str] = []
+    session = Session.established(world.server, bob)
+
+    def send() -> None:
+        for number in range(count):
+            world.send(channel, ana, str(number))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    while len(came) < count:
+        for _ in range(min(at_once, count - len(came))):
+            came.append(session.next_of("CREATE_CHANNEL_MESSAGE")["Content"])
+        session.close()
+        session = Session.established(world.server, bob, parameters=from_last(session))
+    session.close()
+    sender.join()
+    assert came == [str(number) for number in range(count)]
+
+
+def test_what_was_erased_meanwhile_is_not_shown_to_who_resumes(world):
+    ana, bob = world.users("ana", "bob")
+    admin = world.admin("eve")
+    channel = world.channel(ana, bob)
+    with Session.established(world.server, bob) as session:
+        world.send(channel, ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+    redacted, deleted = (world.send(channel, ana, "secret", Metadata="secret")["MessageId"] for _ in range(2))
+    world.messaging.redact_channel_message(ChannelArn=channel, MessageId=redacted, ChimeBearer=ana)
+    world.messaging.delete_channel_message(ChannelArn=channel, MessageId=deleted, ChimeBearer=admin)
+    came = missed(world, bob, channel, ana, **from_last(session))
+    assert [(event.kind, event.payload["MessageId"]) for event in came] == [
+        ("CREATE_CHANNEL_MESSAGE", redacted),
+        ("CREATE_CHANNEL_MESSAGE", deleted),
+        ("REDACT_CHANNEL_MESSAGE", redacted),
+        ("DELETE_CHANNEL_MESSAGE", deleted),
+    ]
+    assert all("secret" not in event.payload.values() for event in came)
+
+
+def test_a_channel_that_ended_meanwhile_is_told_of_or_makes_a_reload(world):
+    ana, bob = world.users("ana", "bob")
+    lobby, ended = world.channel(ana, bob), world.channel(ana, bob)
+    with Session.established(world.server, bob) as session:
+        world.send(ended, ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+    world.send(ended, ana, "last words")
+    world.messaging.delete_channel(ChannelArn=ended, ChimeBearer=ana)
+    came = missed(world, bob, lobby, ana, **from_last(session))
+    # A job destroys it soon, with all that could be told of it.
+    if [event.kind for event in came] != ["RELOAD_REQUIRED"]:
+        assert about(ended, came) == [("CREATE_CHANNEL_MESSAGE", "last words"), ("DELETE_CHANNEL", None)]
+
+
+def test_who_is_no_more_does_not_resume(world):
+    ana, bob = world.users("ana", "bob")
+    world.channel(ana, bob)
+    with Session.established(world.server, bob) as session:
+        pass
+    world.identity.delete_app_instance_user(AppInstanceUserArn=bob)
+    with Session(world.server, bob, parameters=from_last(session)) as again:
+        assert again.close_code() == FORBIDDEN
+
+
+@pytest.mark.parametrize("wrong", ["", "yesterday", "1.2", "-1", "1..2", "0", '"}', "\n\u2028", "9" * 400])
+def test_an_id_that_was_never_given_makes_a_reload(world, wrong):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    world.send(channel, ana, "before")
+    with Session.established(world.server, bob, parameters={"resume-from": wrong}) as session:
+        assert session.next() == Event("RELOAD_REQUIRED", "SYSTEM", None)
+        reloaded = from_last(session)
+        world.send(channel, ana, "live")
+        assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "live"
+    came = missed(world, bob, channel, ana, **reloaded)
+    assert about(channel, came)[-1:] == [("CREATE_CHANNEL_MESSAGE", "live")]
+
+
+def test_who_was_away_for_too_long_reloads_and_resumes_from_there(timed_server):
+    world = World(timed_server)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    with Session.established(timed_server, bob) as session:
+        world.send(channel, ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+    world.send(channel, ana, "missed")
+    timed_server.advance(AWAY)
+    world.send(channel, ana, "late")
+    with Session.established(timed_server, bob, parameters=from_last(session)) as away:
+        assert away.next() == Event("RELOAD_REQUIRED", "SYSTEM", None)
+    assert away.last not in (None, session.last)
+    world.send(channel, ana, "after")
+    came = missed(world, bob, channel, ana, **from_last(away))
+    # What came with it may come again, and nothing of what was before.
+    assert [content for _, content in about(channel, came)][-1:] == ["after"]
+    assert {content for _, content in about(channel, came)} <= {"late", "after"}
+
+
+def test_who_missed_too_much_reloads(world):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    with Session.established(world.server, bob) as session:
+        world.send(channel, ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+    with Senders(world.server, channel, ana) as senders:
+        senders.send(RESUME_EVENTS_MAX, "missed")
+        with Session.established(world.server, bob, parameters=from_last(session)) as again:
+            world.send(channel, ana, "live")
+            assert len(until(again, "live")) == RESUME_EVENTS_MAX
+    came = missed(world, bob, channel, ana, **from_last(session))
+    assert [event.kind for event in came] == ["RELOAD_REQUIRED"]
+
+
+def test_only_who_reloads_gets_the_prefetch_that_it_asked_for(world):
+    ana, bob = world.users("ana", "bob")
+    channels = [world.channel(ana, bob) for _ in range(2)]
+    prefetch = {"prefetch-on": "connect"}
+    with Session.established(world.server, bob) as session:
+        world.send(channels[0], ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+    world.send(channels[0], ana, "missed")
+    came = missed(world, bob, channels[0], ana, **from_last(session, **prefetch))
+    assert about(channels[0], came) == [("CREATE_CHANNEL_MESSAGE", "missed")]
+    assert "CHANNEL_DETAILS" not in {event.kind for event in came}
+    wrong = {"resume-from": "yesterday"} | prefetch
+    with Session.established(world.server, bob, parameters=wrong) as session:
+        assert session.next().kind == "RELOAD_REQUIRED"
+        details = [session.next_of("CHANNEL_DETAILS") for _ in channels]
+        assert {each["Channel"]["ChannelArn"] for each in details} == set(channels)
+        world.send(channels[1], ana, "live")
+        assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "live"
+
+
+def test_a_session_resumes_on_the_server_that_comes_after(own_server):
+    world = World(own_server)
+    ana, bob = world.users("ana", "bob")
+    channel, left = world.channel(ana, bob), world.channel(ana, bob)
+    with Session.established(own_server, bob) as session:
+        world.send(channel, ana, "seen")
+        session.next_of("CREATE_CHANNEL_MESSAGE")
+        away = from_last(session)
+        world.send(channel, ana, "told, perhaps")
+        own_server.stop()
+    own_server.start()
+    world.send(channel, ana, "missed")
+    world.remove(left, bob, by=ana)
+    for tls in (False, True):
+        with Session.established(own_server, bob, parameters=away, tls=tls) as again:
+            live = token()
+            world.send(channel, ana, live)
+            came = until(again, live)
+        contents = [content for _, content in about(channel, came)]
+        assert contents[:2] == ["told, perhaps", "missed"]
+        assert about(left, came)[-1:] == [("DELETE_CHANNEL_MEMBERSHIP", None)]

@@ -53,9 +53,11 @@ class World:
         )
         return created["ChannelArn"]
 
-    def add(self, channel: str, member: str, by: str, kind: str = "DEFAULT") -> dict[str, Any]:
+    def add(
+        self, channel: str, member: str, by: str, kind: str = "DEFAULT", **options: Any
+    ) -> dict[str, Any]:
         return self.messaging.create_channel_membership(
-            ChannelArn=channel, MemberArn=member, Type=kind, ChimeBearer=by
+            ChannelArn=channel, MemberArn=member, Type=kind, ChimeBearer=by, **options
         )
 
     def remove(self, channel: str, member: str, by: str) -> None:
@@ -85,9 +87,9 @@ class World:
         )
         return [message["Content"] for message in messages]
 
-    def status(self, channel: str, message_id: str, asker: str) -> dict[str, Any]:
+    def status(self, channel: str, message_id: str, asker: str, **options: Any) -> dict[str, Any]:
         answer = self.messaging.get_channel_message_status(
-            ChannelArn=channel, MessageId=message_id, ChimeBearer=asker
+            ChannelArn=channel, MessageId=message_id, ChimeBearer=asker, **options
         )
         return answer["Status"]
 

@@ -308,13 +308,16 @@ impl Places {
         // Made for the first who is told, and then shared: of most channels nobody listens.
         let frame = LazyCell::new(|| Utf8Bytes::from(event.frame(told())));
         let audience = &event.audience;
+        // A moderator may sit in several places of an elastic channel.
+        let mut told_already = (1 < audience.sub_channels.len()).then(HashSet::new);
         for place in &audience.sub_channels {
             let Some(listeners) = self.listeners.get(place) else { continue };
-            for listener in listeners.values() {
+            for (number, listener) in listeners.iter() {
                 // Those who are named are told below, once, wherever they sit.
                 let named = audience.users.contains(&listener.session.user);
                 let left_out = named || (audience.but_hidden && listener.hidden);
-                if !left_out {
+                let told_already = told_already.as_mut().is_some_and(|all| !all.insert(*number));
+                if !left_out && !told_already {
                     listener.session.tell(event, &frame);
                 }
             }
@@ -567,6 +570,16 @@ mod tests {
         tell(&places, &other(3));
         assert!(ana.inbox().resumed.is_none(), "nothing that was shown can be told any more");
         assert_eq!(payloads(&ana), ["3"]);
+    }
+
+    #[test]
+    fn who_sits_in_several_places_is_told_once() {
+        let places = Places::default();
+        let ana = enter(&places, ANA, "1");
+        let both = [LOBBY, BOB].map(|sub_channel| Subscription { sub_channel, hidden: false });
+        places.seat(&ana, &both, false);
+        tell(&places, &event(Audience::channel(&[LOBBY, BOB]), None, "renamed"));
+        assert_eq!(payloads(&ana), ["renamed"]);
     }
 
     #[test]

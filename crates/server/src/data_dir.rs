@@ -6,8 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use carillon_model::Key;
+
 use crate::error::{Error, Result};
-use crate::private_file::PRIVATE;
+use crate::private_file::{self, PRIVATE};
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
@@ -56,6 +58,26 @@ impl DataDir {
         OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path.join("lock"))
     }
 
+    /// The key of the node that lives here, `new` where none did. It outlives a crash, so that the next process takes
+    /// over at once what the one before had leased.
+    pub(crate) fn node(&self, new: Key) -> Result<Key> {
+        let path = self.path.join("node");
+        let failed = |words: String| {
+            Error::failure(format!("{} cannot be used: {words}", path.display())).hint(
+                "It names this node among those that share a store. Without the file, a new name is made.",
+            )
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Key::from_hex(text.trim()).ok_or_else(|| failed("it holds no key".to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private_file::write(&path, &format!("{new}\n"), PRIVATE)
+                    .map_err(|error| failed(error.to_string()))?;
+                Ok(new)
+            }
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+
     /// Where it is, from the root of the file system.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -77,6 +99,17 @@ mod tests {
         assert!(DataDir::open(&path).unwrap_err().to_string().contains("in use"));
         drop(first);
         assert!(DataDir::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_node_keeps_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = [1, 2].map(|byte| Key([byte; 16]));
+        assert_eq!(DataDir::open(folder.path()).unwrap().node(one).unwrap(), one);
+        assert_eq!(DataDir::open(folder.path()).unwrap().node(other).unwrap(), one);
+        std::fs::write(folder.path().join("node"), "nobody").unwrap();
+        let error = DataDir::open(folder.path()).unwrap().node(other).unwrap_err();
+        assert!(error.to_string().contains("node cannot be used"), "{error}");
     }
 
     #[test]

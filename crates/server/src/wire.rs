@@ -94,7 +94,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let (ledger, audit) = audit::start(&settings.audit)?;
 
     let clock = start_clock(settings, &store).await?;
-    let node = Key::random(random.random());
+    let node = data_dir.node(Key::random(random.random()))?;
     let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
     let service = Arc::new(Service::new(carillon_service::Settings {
         store,

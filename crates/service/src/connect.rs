@@ -4,6 +4,7 @@
 //! the upgrade itself takes that for a lost network and tries for ever. Nothing here knows what a socket is.
 
 use carillon_model::arn::IdentityKind;
+use carillon_model::event::EventId;
 use carillon_model::{IdentityArn, Key, Timestamp};
 use carillon_store as store;
 use http::request::Parts;
@@ -73,8 +74,8 @@ pub struct Connection {
     pub sessions_max: usize,
     /// What the client wants to be shown first, if anything.
     pub prefetch: Option<Prefetch>,
-    /// The id of the event that the client was told of last, if it wants to be shown what came after it.
-    pub resume_from: Option<String>,
+    /// What the client was told of last, if it wants to be shown what came after it.
+    pub resume_from: Option<EventId>,
     /// When the credentials that opened it are over, by the service's clock.
     pub expires_at: Option<Timestamp>,
 }
@@ -142,7 +143,8 @@ impl Service {
             is_admin: found.is_admin,
             sessions_max: usize::try_from(sessions_max).unwrap_or(usize::MAX),
             prefetch: Prefetch::asked(find),
-            resume_from: find("resume-from").map(str::to_owned),
+            // What is no id says nothing of what was told.
+            resume_from: find("resume-from").map(|id| id.parse().unwrap_or(EventId::BEGINNING)),
             expires_at,
         })
     }

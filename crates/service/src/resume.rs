@@ -46,15 +46,15 @@ impl Service {
         self: &Arc<Self>,
         connection: &Connection,
     ) -> Option<impl Stream<Item = std::result::Result<Shown, Close>> + Send + use<>> {
-        let from = connection.resume_from.as_ref();
+        let from = connection.resume_from;
         let prefetch = Prefetch::new(self, connection);
         if from.is_none() && prefetch.is_none() {
             return None;
         }
-        let missed = from.map(|id| Reader {
+        let missed = from.map(|from| Reader {
             service: self.clone(),
             user: connection.user,
-            from: id.parse().ok(),
+            from,
             channels: None,
             seen: 0,
             due: VecDeque::new(),
@@ -103,8 +103,8 @@ enum Next {
 struct Reader {
     service: Arc<Service>,
     user: Key,
-    /// What the client resumes from, if that was an id.
-    from: Option<EventId>,
+    /// What the client resumes from.
+    from: EventId,
     /// The channels that are still to be read; nothing before they were looked for.
     channels: Option<Vec<Key>>,
     /// Events that were looked at.
@@ -115,10 +115,12 @@ struct Reader {
 
 impl Reader {
     async fn next(&mut self) -> Result<Next> {
-        let Some(from) = self.from else { return Ok(Next::Reload) };
-        let user = self.user;
+        let Self { user, from, .. } = *self;
         if self.channels.is_none() {
             let now = self.service.surroundings().clock.now();
+            if now.max(self.service.store().told()) < from.told {
+                return Ok(Next::Reload); // Nobody was told that by this server.
+            }
             let find = move |tx: &mut Tx| find_channels(tx, user, from.told, now);
             let Some(channels) = self.service.store().read(find).await? else { return Ok(Next::Reload) };
             self.channels = Some(channels);

@@ -19,6 +19,11 @@ pub struct EventId {
     pub last: Option<(Key, i64)>,
 }
 
+impl EventId {
+    /// Before everything.
+    pub const BEGINNING: Self = Self { told: Timestamp::from_ms(0), last: None };
+}
+
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.told.ms())?;

@@ -65,7 +65,7 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, s
                 connection;
             let opening = frames.map(|frames| Opening {
                 frames: frames.map_ok(shown).map_err(close).boxed(),
-                resumes: resume_from,
+                resumes: resume_from.map(|id| id.to_string()),
             });
             // Of the front, a socket keeps only what it needs.
             let (hub, store) = (front.hub.clone(), front.service.store().clone());

@@ -91,7 +91,7 @@ fn who_cannot_be_shown_all_is_told_to_reload(world: &mut World) {
     let lobby = open_channel(world, &ana);
     world.join(&lobby, &ana, &bob);
     let reload = ["RELOAD_REQUIRED"];
-    for wrong in ["", "yesterday", "1.2", "-1"] {
+    for wrong in ["", "yesterday", "1.2", "-1", "9999999999999"] {
         assert_eq!(kinds(world, &bob, wrong), reload, "{wrong}");
     }
     // Too long ago, if anything happened since.
