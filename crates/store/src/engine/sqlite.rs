@@ -20,9 +20,13 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS_MAX: usize = 256;
 /// How often the log is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
-/// How long the log may become. Under a load that never pauses a passive checkpoint finds no moment to begin the
-/// log anew; past this the writer is held up for one that does.
-const LOG_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Pages that the log may hold. Under a load that never pauses a passive checkpoint finds no moment to begin the log
+/// anew; past this the writer is held up for one that does.
+const LOG_PAGES_MAX: i64 = 32 * 1024;
+/// Pages that may be left to be moved while the writer is held up.
+const HELD_UP_PAGES_MAX: i64 = 512;
+/// How often it is tried to leave no more than that.
+const PASSES_MAX: usize = 8;
 
 pub(crate) struct Sqlite {
     connection: Connection,
@@ -123,25 +127,40 @@ fn connect(path: &Path) -> Result<Connection> {
 pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
     let connection = connect(path)?;
     while stop.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
-        run_checkpoint(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
-        if LOG_BYTES_MAX < log_bytes(path) {
-            run_checkpoint(&connection, path, "PRAGMA wal_checkpoint(TRUNCATE)");
+        let mut log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
+        if log.pages <= LOG_PAGES_MAX {
+            continue;
         }
+        // What was written during a pass is less than what the pass moved, so the next one is shorter.
+        for _ in 0..PASSES_MAX {
+            if log.pages - log.moved <= HELD_UP_PAGES_MAX {
+                break;
+            }
+            log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        // The file stays as long as it is, to be written over: cutting it off would hold the writer up, too.
+        move_log(&connection, path, "PRAGMA wal_checkpoint(RESTART)");
     }
-    run_checkpoint(&connection, path, "PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE)");
+    if let Err(error) = connection.execute_batch("PRAGMA optimize") {
+        tracing::warn!(path = %path.display(), %error, "the statistics could not be brought up to date");
+    }
+    move_log(&connection, path, "PRAGMA wal_checkpoint(TRUNCATE)");
     Ok(())
 }
 
-fn log_bytes(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    std::fs::metadata(log).map_or(0, |log| log.len())
+/// How much the log holds, and how much of it is in the database file.
+#[derive(Default)]
+struct Log {
+    pages: i64,
+    moved: i64,
 }
 
-fn run_checkpoint(connection: &Connection, path: &Path, pragma: &str) {
-    if let Err(error) = connection.execute_batch(pragma) {
+fn move_log(connection: &Connection, path: &Path, pragma: &str) -> Log {
+    let row = |row: &rusqlite::Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+    connection.query_row(pragma, [], row).unwrap_or_else(|error| {
         tracing::warn!(path = %path.display(), %error, "the log could not be moved into the database file");
-    }
+        Log::default()
+    })
 }
 
 fn numbered(sql: &str) -> String {
