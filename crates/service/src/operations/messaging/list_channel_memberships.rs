@@ -62,12 +62,18 @@ impl Read for ListChannelMemberships {
 }
 
 impl ListChannelMemberships {
-    /// The sub-channel to list; nothing for all: of an ordinary channel, and for whoever moderates.
+    /// The sub-channel to list; nothing for all: of an ordinary channel, and for whoever moderates. An outsider of a
+    /// public elastic channel has no sub-channel to see, and must not see more than its members do.
     fn sub_channel(&self, tx: &mut Tx, view: &View) -> Result<Option<Key>> {
         match (view.channel.elastic, &self.sub_channel_id) {
             (None, None) => Ok(None),
             (Some(_), None) if view.is_moderating() => Ok(None),
-            (Some(_), None) => Ok(view.memberships.first().map(|place| place.sub_channel)),
+            (Some(_), None) => {
+                let own = view.memberships.first().map(|place| Some(place.sub_channel));
+                own.ok_or_else(|| {
+                    Error::forbidden("The bearer belongs to no sub-channel of the elastic channel")
+                })
+            }
             (_, named) => view.readable_sub_channel(tx, named.as_ref()).map(Some),
         }
     }
@@ -75,6 +81,7 @@ impl ListChannelMemberships {
 
 #[cfg(test)]
 mod tests {
+    use super::super::create_channel::CreateChannel;
     use super::*;
     use crate::testing::*;
 
@@ -87,6 +94,19 @@ mod tests {
             chime_bearer: who.clone(),
             sub_channel_id: None,
         }
+    }
+
+    #[engine_test]
+    fn an_outsider_sees_nobody_of_a_public_elastic_channel(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        let stadium = CreateChannel { privacy: Some(ChannelPrivacy::Public), ..elastic_request(world, &ana) };
+        let channel = world.call(&stadium).unwrap().channel_arn;
+        let place = world.join(&channel, &ana, &bob);
+        for sub_channel_id in [None, place] {
+            let request = ListChannelMemberships { sub_channel_id, ..list(&channel, &cy) };
+            assert_eq!(world.refusal(&request), ErrorCode::Forbidden);
+        }
+        assert_eq!(world.members(&channel, &bob), ["bob"]);
     }
 
     #[engine_test]
