@@ -1,26 +1,43 @@
 """Two people in one channel, each in a page of a real browser over TLS: one with AWS SDK v3, one with v2.
 
+They sign in through the credential exchange, from another origin than the server's.
+
 The screenshots of each step stay in `target/screenshots`.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from harness.browser import Browser
+from harness.exchange import SECRET
+from harness.server import free_ports
 from harness.world import World
 
 SCREENSHOTS = Path(__file__).parent.parent / "target" / "screenshots"
 
 
 @pytest.fixture
-def browser(own_server):
-    browser = Browser(own_server, SCREENSHOTS / own_server.engine.name)
+def port():
+    """Where the pages come from."""
+    return free_ports(1)[0]
+
+
+@pytest.fixture
+def own_server(exchanging, port):
+    """One that gives credentials to the pages, and whose clock can be moved."""
+    return exchanging("--test-clock", mode="secret", secret=SECRET, origins=f"http://localhost:{port}")
+
+
+@pytest.fixture
+def browser(own_server, port):
+    browser = Browser(own_server, port, SCREENSHOTS / own_server.engine.name)
     yield browser
     browser.stop()
 
 
-def test_two_pages_chat_through_edits_members_and_a_restart(own_server, browser):
+def test_two_pages_chat_through_edits_members_and_a_restart_and_an_expiry(own_server, browser):
     world = World(own_server)
     ana, bob, cy = world.users("ana", "bob", "cy")
     channel = world.channel(ana, bob)
@@ -37,6 +54,8 @@ def test_two_pages_chat_through_edits_members_and_a_restart(own_server, browser)
 
     for page in pages:
         page.shows("status", "connected 1")
+        page.shows("user", page.name)
+        page.shows("exchanges", "1")
         page.shows("prefetched", "Lobby of Ana and Bob: Welcome")
         page.shows("name", "Lobby")
         page.shows_members("Ana", "Bob")
@@ -81,6 +100,21 @@ def test_two_pages_chat_through_edits_members_and_a_restart(own_server, browser)
     all_show("Ana: Welcome", "redacted", "redacted", "Bob: Back", "Ana: I, too")
     picture("5-after-a-restart")
 
+    for page in pages:
+        page.shows("exchanges", "1")
+    own_server.advance(timedelta(hours=1, seconds=1))
+    for page in pages:
+        page.shows("status", "connected 3")
+        page.shows("exchanges", "2")
+        page.shows("prefetched", "Canteen of Ana and Bob: I, too")
+    on_v3.say("Still here")
+    all_show("Ana: Welcome", "redacted", "redacted", "Bob: Back", "Ana: I, too", "Ana: Still here")
+    on_v2.edit(4, "Back again")
+    all_show(
+        "Ana: Welcome", "redacted", "redacted", "Bob: Back again (edited)", "Ana: I, too", "Ana: Still here"
+    )
+    picture("6-with-fresh-credentials")
+
 
 def test_an_error_has_its_name_in_a_page(own_server, browser):
     world = World(own_server)
@@ -89,3 +123,11 @@ def test_an_error_has_its_name_in_a_page(own_server, browser):
     on_v3, on_v2 = (browser.page("sdk3", bob, "Bob3", channel), browser.page("sdk2", bob, "Bob2", channel))
     names = [page.error().split()[0] for page in (on_v3, on_v2)]
     assert names == ["ForbiddenException", "Forbidden"]
+
+
+def test_a_page_of_an_origin_that_is_not_listed_cannot_sign_in(own_server, browser):
+    world = World(own_server)
+    ana = world.user("ana")
+    page = browser.page("sdk3", ana, "Ana", world.channel(ana), host="127.0.0.1")
+    assert page.error().split()[0] == "TypeError"
+    page.shows("status", "signing in")

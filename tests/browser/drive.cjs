@@ -1,9 +1,9 @@
 // Drives headless Chromium as told on standard input, one JSON array a line: [id, command, ...arguments]. Each is
 // answered by one JSON line: {id, value} or {id, error}. It ends when its standard input ends.
 //
-// usage: node drive.cjs CHROMIUM FOLDER     (the folder is for the bundles)
+// usage: node drive.cjs CHROMIUM FOLDER PORT     (the folder is for the bundles)
 //
-// The bundles are served from http://localhost, another origin than the server's, as an application's own would be.
+// The bundles are served from http://localhost:PORT, another origin than the server's, as an application's would be.
 // The browser trusts what the NSS database of its HOME trusts, and nothing is ignored.
 "use strict";
 
@@ -15,7 +15,7 @@ const readline = require("node:readline");
 const esbuild = require("esbuild");
 const { chromium } = require("playwright-core");
 
-const [executablePath, folder] = process.argv.slice(2);
+const [executablePath, folder, port] = process.argv.slice(2);
 const TIMEOUT_MS = 30_000;
 const pages = new Map();
 
@@ -43,22 +43,22 @@ function serve() {
     response.writeHead(found ? 200 : 404, { "content-type": types[path.extname(file)] ?? "text/plain" });
     response.end(found ? fs.readFileSync(file) : "");
   });
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server.address().port)));
+  return new Promise((resolve) => server.listen(Number(port), "127.0.0.1", resolve));
 }
 
 async function main() {
   await Promise.all(["sdk2", "sdk3"].map(bundle));
-  const port = await serve();
+  await serve();
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   const commands = {
-    /** Opens a page of one SDK with a query, in a profile of its own. */
-    async open(name, sdk, query) {
+    /** Opens a page of one SDK with a query, in a profile of its own. The host is a name of this machine. */
+    async open(name, host, sdk, query) {
       const context = await browser.newContext({ viewport: { width: 800, height: 900 } });
       const page = await context.newPage();
       page.setDefaultTimeout(TIMEOUT_MS);
       page.on("console", (message) => process.stderr.write(`${name}: ${message.text()}\n`));
       page.on("pageerror", (error) => process.stderr.write(`${name}: ${error.stack}\n`));
-      await page.goto(`http://localhost:${port}/${sdk}/index.html?${new URLSearchParams(query)}`);
+      await page.goto(`http://${host}:${port}/${sdk}/index.html?${new URLSearchParams(query)}`);
       pages.set(name, page);
     },
     /** Waits until an element has exactly this text. */

@@ -1,23 +1,38 @@
-// A small chat, as an application would write it: it signs in, lists, sends, edits and redacts through an AWS SDK,
-// and shows what the unmodified DefaultMessagingSession of amazon-chime-sdk-js tells it. A sent message is shown
-// only once its own event arrives.
+// A small chat, as an application would write it: it signs in through the credential exchange, lists, sends, edits and
+// redacts through an AWS SDK, and shows what the unmodified DefaultMessagingSession of amazon-chime-sdk-js tells it.
+// A sent message is shown only once its own event arrives.
 //
-// Bundled twice: SDK is sdk2.mjs or sdk3.mjs. What it is to do stands in the query: endpoint, region, credentials,
-// user, channel.
+// Bundled twice: SDK is sdk2.mjs or sdk3.mjs. What it is to do stands in the query: endpoint, region, channel, and the
+// application's own token for who is signed in there.
 import { ConsoleLogger, DefaultMessagingSession, LogLevel, MessagingSessionConfiguration, PrefetchOn } from "amazon-chime-sdk-js";
 import { makeClient, version } from "SDK";
 
 const query = Object.fromEntries(new URLSearchParams(location.search));
-const { client, call } = makeClient({
-  endpoint: query.endpoint,
-  region: query.region,
-  credentials: { accessKeyId: query.accessKeyId, secretAccessKey: query.secretAccessKey },
-});
-const ChimeBearer = query.user;
+const { client, signIn, call } = makeClient({ endpoint: query.endpoint, region: query.region }, exchange);
 const ChannelArn = query.channel;
 const messages = new Map();
 const members = new Map();
 const element = (id) => document.getElementById(id);
+let ChimeBearer;
+let exchanges = 0;
+let connects = 0;
+
+/** Asks as the web chat sample of the Chime SDK does. Answers the credentials; whose they are, the page remembers. */
+async function exchange() {
+  const answer = await fetch(`${query.endpoint}/_carillon/creds`, {
+    method: "POST",
+    credentials: "include",
+    headers: { Authorization: `Bearer ${btoa(query.token)}` },
+  });
+  if (!answer.ok) {
+    throw new Error(`${answer.status} ${await answer.text()}`);
+  }
+  const given = await answer.json();
+  ChimeBearer = given.ChimeAppInstanceUserArn;
+  element("user").textContent = given.ChimeDisplayName;
+  element("exchanges").textContent = exchanges += 1;
+  return given.ChimeCredentials;
+}
 
 function show() {
   element("members").replaceChildren(
@@ -92,17 +107,19 @@ function receive({ type, payload }) {
   show();
 }
 
-const configuration = new MessagingSessionConfiguration(query.user, null, undefined, client);
-configuration.prefetchOn = PrefetchOn.Connect;
-const session = new DefaultMessagingSession(configuration, new ConsoleLogger("session", LogLevel.WARN));
-let connects = 0;
-session.addObserver({
-  messagingSessionDidStartConnecting: () => (element("status").textContent = "connecting"),
-  messagingSessionDidStart: () => (element("status").textContent = `connected ${(connects += 1)}`),
-  messagingSessionDidReceiveMessage: receive,
-  messagingSessionDidStop: ({ code }) => (element("status").textContent = `stopped by ${code}`),
-});
-element("user").textContent = query.name;
+async function connect() {
+  const configuration = new MessagingSessionConfiguration(ChimeBearer, null, undefined, client);
+  configuration.prefetchOn = PrefetchOn.Connect;
+  const session = new DefaultMessagingSession(configuration, new ConsoleLogger("session", LogLevel.WARN));
+  session.addObserver({
+    messagingSessionDidStartConnecting: () => (element("status").textContent = "connecting"),
+    messagingSessionDidStart: () => (element("status").textContent = `connected ${(connects += 1)}`),
+    messagingSessionDidReceiveMessage: receive,
+    messagingSessionDidStop: ({ code }) => (element("status").textContent = `stopped by ${code}`),
+  });
+  await session.start();
+}
+
 element("sdk").textContent = version;
 element("form").onsubmit = (event) => {
   event.preventDefault();
@@ -112,7 +129,8 @@ element("form").onsubmit = (event) => {
   });
 };
 attempt(async () => {
-  await session.start();
+  await signIn();
+  await connect();
   await load();
   await call("ListChannelMembershipsForAppInstanceUser", { ChimeBearer });
 });

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from harness.exchange import token_of
 from harness.server import REGION, Server, environment
 
 DRIVER = Path(__file__).parent.parent / "browser" / "drive.cjs"
@@ -14,9 +15,9 @@ MISSING = "Chromium is missing: `cargo xtask setup` installs it, or says how"
 
 
 class Browser:
-    """Trusts the CA of one server, and takes screenshots into one folder."""
+    """Trusts the CA of one server, and takes screenshots into one folder. Its pages come from this port."""
 
-    def __init__(self, server: Server, screenshots: Path):
+    def __init__(self, server: Server, port: int, screenshots: Path):
         chromium = os.environ.get("CARILLON_TEST_CHROMIUM") or shutil.which("chromium")
         assert chromium, MISSING
         self.server = server
@@ -26,7 +27,7 @@ class Browser:
         trust(home, server.ca)
         self.log = home / "log"
         self.process = subprocess.Popen(
-            ["node", str(DRIVER), chromium, str(home)],
+            ["node", str(DRIVER), chromium, str(home), str(port)],
             env=environment(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -45,19 +46,16 @@ class Browser:
         assert answer["id"] == self.asked
         return answer
 
-    def page(self, sdk: str, user: str, name: str, channel: str) -> "Page":
-        credentials = self.server.credentials
+    def page(self, sdk: str, user: str, name: str, channel: str, host: str = "localhost") -> "Page":
+        """What an application has shown to a user who is signed in there: its own token is all that the page has."""
         query = {
             "endpoint": self.server.https_url,
             "region": REGION,
-            "accessKeyId": credentials.access_key_id,
-            "secretAccessKey": credentials.secret_access_key,
-            "user": user,
-            "name": name,
+            "token": token_of(user.rsplit("/", 1)[1]),
             "channel": channel,
         }
         page = Page(self, name)
-        page.do("open", sdk, query)
+        page.do("open", host, sdk, query)
         return page
 
     def stop(self) -> None:
