@@ -629,3 +629,24 @@ def test_a_session_resumes_on_the_server_that_comes_after(own_server):
         contents = [content for _, content in about(channel, came)]
         assert contents[:2] == ["told, perhaps", "missed"]
         assert about(left, came)[-1:] == [("DELETE_CHANNEL_MEMBERSHIP", None)]
+
+
+def test_a_clock_that_was_wrong_is_not_followed_by_the_server_that_comes_after(timed_server):
+    world = World(timed_server)
+    ana, bob = world.users("ana", "bob")
+    ahead, other = world.channel(ana, bob), world.channel(ana, bob)
+    timed_server.advance(AWAY)
+    with Session.established(timed_server, bob) as session:
+        world.send(ahead, ana, "seen")
+        later = session.next_of("CREATE_CHANNEL_MESSAGE")["CreatedTimestamp"]
+    timed_server.stop()
+    timed_server.flags = ()
+    timed_server.start()
+    # What the session was told last is still to come.
+    with Session.established(timed_server, bob, parameters=from_last(session)) as again:
+        assert again.next().kind == "RELOAD_REQUIRED"
+        # Within its channel time does not run backwards, and no other is carried along.
+        world.send(ahead, ana, "after it")
+        assert again.next_of("CREATE_CHANNEL_MESSAGE")["CreatedTimestamp"] >= later
+        world.send(other, ana, "now")
+        assert again.next_of("CREATE_CHANNEL_MESSAGE")["CreatedTimestamp"] < later

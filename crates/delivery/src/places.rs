@@ -172,9 +172,9 @@ impl Session {
         }
     }
 
-    /// From here on the session is told of its events, all of them. What came before it had its places happened before
-    /// it is established, and is in the store: there one that resumes is shown it.
-    fn begin(&self, resumes: bool) {
+    /// From here on the session is told of its events, all of them. What it was told before happened before it is
+    /// established, and is in the store: there one that resumes is shown it.
+    pub(crate) fn begin(&self, resumes: bool) {
         let mut inbox = self.inbox();
         inbox.frames = VecDeque::new();
         inbox.resumed = resumes.then(|| Box::new(Resumed { is_being_shown: true, channels: HashMap::new() }));
@@ -267,8 +267,9 @@ impl Places {
         session
     }
 
-    /// Gives a session its places, as the store was read to hold them after it was entered. From here on it is told.
-    pub(crate) fn seat(&self, session: &Arc<Session>, stored: &[Subscription], resumes: bool) {
+    /// Gives a session its places, as the store was read to hold them after it was entered. It is told from
+    /// [`Session::begin`] on.
+    pub(crate) fn seat(&self, session: &Arc<Session>, stored: &[Subscription]) {
         let mut seats = session.seats();
         let newer = seats.newer.take().unwrap_or_default();
         if seats.gone {
@@ -280,7 +281,6 @@ impl Places {
         for place in places {
             self.listen(session, place.sub_channel, place.hidden);
         }
-        session.begin(resumes);
     }
 
     /// Takes a session out.
@@ -473,6 +473,11 @@ mod tests {
         places.tell(event, || Timestamp::from_ms(0));
     }
 
+    fn seat(places: &Places, session: &Arc<Session>, stored: &[Subscription], resumes: bool) {
+        places.seat(session, stored);
+        session.begin(resumes);
+    }
+
     /// What waits for a session.
     fn payloads(session: &Session) -> Vec<String> {
         let frames = std::mem::take(&mut session.inbox().frames);
@@ -492,8 +497,8 @@ mod tests {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
         let bob = enter(&places, BOB, "1");
-        places.seat(&ana, &SEATED, false);
-        places.seat(&bob, &[], false);
+        seat(&places, &ana, &SEATED, false);
+        seat(&places, &bob, &[], false);
         tell(&places, &message("before"));
         tell(&places, &joined(BOB, "joined"));
         tell(&places, &message("with bob"));
@@ -507,7 +512,7 @@ mod tests {
     fn the_end_of_a_place_is_told_and_nothing_after_it() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED, false);
+        seat(&places, &ana, &SEATED, false);
         let ended = Change::Ended { sub_channel: LOBBY };
         tell(&places, &event(Audience::members(LOBBY), Some(ended), "ended"));
         tell(&places, &message("after"));
@@ -534,14 +539,14 @@ mod tests {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
         tell(&places, &left(ANA, "left"));
-        places.seat(&ana, &SEATED, false); // As it was before she left.
+        seat(&places, &ana, &SEATED, false); // As it was before she left.
         tell(&places, &message("missed"));
         assert!(payloads(&ana).is_empty());
 
         let bob = enter(&places, BOB, "1");
         tell(&places, &joined(BOB, "joined"));
         tell(&places, &message("early"));
-        places.seat(&bob, &[], false); // As it was before he joined.
+        seat(&places, &bob, &[], false); // As it was before he joined.
         tell(&places, &message("late"));
         assert_eq!(payloads(&bob), ["late"], "what was told before is in the store");
     }
@@ -553,7 +558,7 @@ mod tests {
         let numbered = |sequence| Event { sequence, ..message(&sequence.to_string()) };
         tell(&places, &joined(ANA, "joined"));
         tell(&places, &numbered(1));
-        places.seat(&ana, &SEATED, true);
+        seat(&places, &ana, &SEATED, true);
         assert!(payloads(&ana).is_empty(), "what came before is in the store");
         assert!(ana.show(LOBBY, 0) && ana.show(LOBBY, 1));
         tell(&places, &numbered(1));
@@ -577,7 +582,7 @@ mod tests {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
         let both = [LOBBY, BOB].map(|sub_channel| Subscription { sub_channel, hidden: false });
-        places.seat(&ana, &both, false);
+        seat(&places, &ana, &both, false);
         tell(&places, &event(Audience::channel(&[LOBBY, BOB]), None, "renamed"));
         assert_eq!(payloads(&ana), ["renamed"]);
     }
@@ -586,9 +591,9 @@ mod tests {
     fn what_may_not_have_happened_ends_the_sessions_it_would_be_for() {
         let places = Places::default();
         let [ana, bob, cy] = [ANA, BOB, CY].map(|user| enter(&places, user, "1"));
-        places.seat(&ana, &SEATED, false);
+        seat(&places, &ana, &SEATED, false);
         for session in [&bob, &cy] {
-            places.seat(session, &[], false);
+            seat(&places, session, &[], false);
         }
         places.doubt(&joined(BOB, "joined"));
         assert_eq!([&ana, &bob].map(|session| ending(session)), [Some(Close::INTERNAL); 2]);
@@ -599,7 +604,7 @@ mod tests {
     fn a_late_event_of_a_place_that_is_taken_is_told_once() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED, false);
+        seat(&places, &ana, &SEATED, false);
         tell(&places, &joined(ANA, "joined"));
         tell(&places, &message("hello"));
         assert_eq!(payloads(&ana), ["joined", "hello"]);
@@ -609,7 +614,7 @@ mod tests {
     fn hidden_members_are_told_of_messages_and_not_of_others() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &[Subscription { sub_channel: LOBBY, hidden: true }], false);
+        seat(&places, &ana, &[Subscription { sub_channel: LOBBY, hidden: true }], false);
         tell(&places, &joined(BOB, "joined"));
         tell(&places, &message("hello"));
         assert_eq!(payloads(&ana), ["hello"]);
@@ -620,8 +625,8 @@ mod tests {
         let places = Places::default();
         let slow = enter(&places, ANA, "1");
         let fast = enter(&places, BOB, "1");
-        places.seat(&slow, &SEATED, false);
-        places.seat(&fast, &SEATED, false);
+        seat(&places, &slow, &SEATED, false);
+        seat(&places, &fast, &SEATED, false);
         for number in 0..=SESSION_QUEUE_LEN_MAX {
             tell(&places, &message(&number.to_string()));
             assert_eq!(payloads(&fast).len(), 1);
@@ -651,7 +656,7 @@ mod tests {
         let [phone, laptop] = ["1", "2"].map(|client| enter(&places, ANA, client));
         let bob = enter(&places, BOB, "1");
         for session in [&phone, &laptop, &bob] {
-            places.seat(session, &SEATED, false);
+            seat(&places, session, &SEATED, false);
         }
         tell(&places, &Event::delete_app_instance_user(ANA, Timestamp::from_ms(0)));
         assert_eq!([&phone, &laptop].map(|session| ending(session)), [Some(Close::GONE); 2]);
@@ -664,7 +669,7 @@ mod tests {
     fn a_session_that_left_leaves_nothing_behind() {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
-        places.seat(&ana, &SEATED, false);
+        seat(&places, &ana, &SEATED, false);
         places.leave(&ana);
         tell(&places, &joined(ANA, "joined"));
         tell(&places, &message("hello"));

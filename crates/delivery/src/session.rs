@@ -94,7 +94,10 @@ async fn begin(
     let resumes = opening.as_ref().and_then(|opening| opening.resumes.clone());
     // What is told from here on is told to this session; what it tells its client to resume from is before.
     let id = resumes.clone().unwrap_or_else(|| EventId { told: store.told(), last: None }.to_string());
-    places.seat(session, &subscriptions(&store, session).await?, resumes.is_some());
+    places.seat(session, &subscriptions(&store, session).await?);
+    // What was committed before that and is told late happened before this user belonged there, perhaps.
+    store.caught_up().await;
+    session.begin(resumes.is_some());
     drop(store);
     let established = Message::Text(session_established(Some(&id)).into());
     within_limits(session, socket.send(established)).await?;

@@ -94,6 +94,9 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
     let (ledger, audit) = audit::start(&settings.audit)?;
 
     let clock = start_clock(settings, &store).await?;
+    if store.set_clock(clock.now()) {
+        tracing::warn!(now = %clock.now(), "the store holds events of a later time: was the clock wrong?");
+    }
     let node = data_dir.node(Key::random(random.random()))?;
     let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
     let service = Arc::new(Service::new(carillon_service::Settings {

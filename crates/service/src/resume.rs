@@ -118,8 +118,11 @@ impl Reader {
         let Self { user, from, .. } = *self;
         if self.channels.is_none() {
             let now = self.service.surroundings().clock.now();
-            if now.max(self.service.store().told()) < from.told {
-                return Ok(Next::Reload); // Nobody was told that by this server.
+            let store = self.service.store();
+            // A time that has not come was told by nobody; one that was told while the clock was wrong says nothing.
+            let is_unknown = now.max(store.told()) < from.told;
+            if is_unknown || now.plus_ms(-RESUME_WINDOW_MS) <= store.doubtful_until() {
+                return Ok(Next::Reload);
             }
             let find = move |tx: &mut Tx| find_channels(tx, user, from.told, now);
             let Some(channels) = self.service.store().read(find).await? else { return Ok(Next::Reload) };

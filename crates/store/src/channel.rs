@@ -126,7 +126,7 @@ pub fn exists(tx: &mut Tx, arn: &ChannelArn) -> Result<bool> {
 /// is of this instant. False when something happened in the channel since it was read: read it again.
 pub fn claim(tx: &mut Tx, channel: &mut Channel, events: i64, now: Timestamp, message: bool) -> Result<bool> {
     let seen = channel.sequence;
-    let now = now.max(tx.floor());
+    let now = tx.instant(now);
     let claimed = tx.change(
         "UPDATE channel SET sequence = sequence + $2, clock = CASE WHEN clock < $3 THEN $3 ELSE clock END,
            last_message_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN last_message_at

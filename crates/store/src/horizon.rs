@@ -1,14 +1,20 @@
 //! The horizon of a process: up to which time everything that it committed has been told.
 //!
 //! A session that resumes must be given all that it was not told, and lanes commit beside each other: what one of
-//! them commits later may bear an earlier time than what another told already. So no event is earlier than the
-//! latest that was made before its batch began ([`Ticket::floor`], which claims raise their time to), and a batch
-//! holds its floor until all of it is told. Nothing before the lowest floor that is held can still come.
+//! them commits later may bear an earlier time than what another told already. So no event is earlier than the latest
+//! instant of what was done before its batch began ([`Ticket::floor`], which claims raise theirs to), and a batch
+//! holds its floor until all of it is told. Nothing before the lowest floor that is held can still come. A channel's own
+//! clock may be ahead of all that; its events are later than they need to be, and no other channel's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carillon_model::Timestamp;
+use tokio::sync::oneshot;
+
+/// How far the latest event may be ahead of the clock of a process that begins. Up to here time stands still for all
+/// channels; further, the clock was wrong when it was made, and they must not be wrong with it.
+const AHEAD_MAX_MS: i64 = 60_000;
 
 /// What has been told.
 #[derive(Debug)]
@@ -16,11 +22,15 @@ pub struct Horizon(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The latest event that was made.
+    /// The latest instant at which something was done.
     latest: Timestamp,
     next: u64,
     /// The floors of batches that are not told yet. A later batch has none that is lower.
     held: BTreeMap<u64, Timestamp>,
+    /// Those who wait until the batches before this one are told; a later one waits for no fewer.
+    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Until then, times may say less than they should: events of an earlier process bear later ones.
+    doubtful_until: Timestamp,
 }
 
 /// A batch that is being written or told. Dropped when all of it is told, or when it does not stand.
@@ -34,13 +44,47 @@ pub struct Ticket {
 impl Horizon {
     /// Nothing before `latest` will come.
     pub(crate) fn new(latest: Timestamp) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State { latest, next: 0, held: BTreeMap::new() })))
+        Arc::new(Self(Mutex::new(State {
+            latest,
+            next: 0,
+            held: BTreeMap::new(),
+            waiting: VecDeque::new(),
+            doubtful_until: Timestamp::from_ms(0),
+        })))
     }
 
     /// Everything before this has been told to whoever listened.
     pub fn told(&self) -> Timestamp {
         let state = self.state();
         state.held.first_key_value().map_or(state.latest, |(_, floor)| *floor)
+    }
+
+    /// Waits until everything that is committed now has been told to whoever listened.
+    pub(crate) async fn caught_up(&self) {
+        let (bell, rung) = oneshot::channel();
+        {
+            let mut state = self.state();
+            let next = state.next;
+            state.waiting.push_back((next, bell));
+            state.wake();
+        }
+        // It fails only where the horizon is gone, and nothing is told any more.
+        let _ = rung.await;
+    }
+
+    /// Goes back to `now`, before anything is told, where the clock was set back since the latest event.
+    pub(crate) fn set_back(&self, now: Timestamp) -> bool {
+        let mut state = self.state();
+        let is_ahead = now.plus_ms(AHEAD_MAX_MS) < state.latest;
+        if is_ahead {
+            (state.doubtful_until, state.latest) = (state.latest, now);
+        }
+        is_ahead
+    }
+
+    /// Until when a time that a client was told may not be before all that it missed.
+    pub(crate) fn doubtful_until(&self) -> Timestamp {
+        self.state().doubtful_until
     }
 
     /// A batch begins.
@@ -57,16 +101,28 @@ impl Horizon {
     }
 }
 
+impl State {
+    /// Rings for those who need not wait any more.
+    fn wake(&mut self) {
+        let first_held = self.held.first_key_value().map_or(self.next, |(number, _)| *number);
+        while let Some((_, bell)) = self.waiting.pop_front_if(|(until, _)| *until <= first_held) {
+            let _ = bell.send(()); // Whoever waited may have gone.
+        }
+    }
+}
+
 impl Ticket {
     /// No event of the batch is earlier.
     pub(crate) fn floor(&self) -> Timestamp {
         self.floor
     }
 
-    /// An event was made at `at`.
-    pub(crate) fn made(&self, at: Timestamp) {
+    /// The instant of what is done now: not before the floor.
+    pub(crate) fn instant(&self, now: Timestamp) -> Timestamp {
+        let instant = now.max(self.floor);
         let mut state = self.horizon.state();
-        state.latest = state.latest.max(at);
+        state.latest = state.latest.max(instant);
+        instant
     }
 
     /// Everything before this has been told to whoever listened.
@@ -77,16 +133,45 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.horizon.state().held.remove(&self.number);
+        let mut state = self.horizon.state();
+        state.held.remove(&self.number);
+        state.wake();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp::from_ms(ms)
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_is_not_followed() {
+        let horizon = Horizon::new(at(AHEAD_MAX_MS + 10));
+        assert!(!horizon.set_back(at(10)));
+        assert_eq!((horizon.told(), horizon.doubtful_until()), (at(AHEAD_MAX_MS + 10), at(0)));
+        assert!(horizon.set_back(at(9)));
+        assert_eq!((horizon.told(), horizon.doubtful_until()), (at(9), at(AHEAD_MAX_MS + 10)));
+    }
+
+    #[test]
+    fn whoever_waits_is_rung_once_all_before_is_told() {
+        let horizon = Horizon::new(at(0));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(pin!(horizon.caught_up()).poll(&mut context).is_ready());
+        let (slow, fast) = (horizon.begin(), horizon.begin());
+        let mut waiting = pin!(horizon.caught_up());
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        let _later = horizon.begin();
+        drop(fast);
+        assert!(waiting.as_mut().poll(&mut context).is_pending());
+        drop(slow);
+        assert!(waiting.as_mut().poll(&mut context).is_ready());
     }
 
     #[test]
@@ -95,16 +180,16 @@ mod tests {
         assert_eq!(horizon.told(), at(10));
         let slow = horizon.begin();
         let fast = horizon.begin();
-        fast.made(at(20));
+        assert_eq!(fast.instant(at(20)), at(20));
         drop(fast);
         // The slow one may still make one at ten.
         assert_eq!((slow.floor(), horizon.told()), (at(10), at(10)));
         let next = horizon.begin();
         assert_eq!(next.floor(), at(20));
-        slow.made(at(15));
+        assert_eq!(slow.instant(at(5)), at(10));
         drop(slow);
         assert_eq!(horizon.told(), at(20));
-        next.made(at(30));
+        assert_eq!(next.instant(at(30)), at(30));
         assert_eq!(next.told(), at(20));
         drop(next);
         assert_eq!(horizon.told(), at(30));

@@ -161,6 +161,22 @@ impl Store {
         Ok(Self { reads, writes, next_read: AtomicUsize::new(0), checkpoints, horizon })
     }
 
+    /// Waits until everything that is committed now has been told to whoever listened.
+    pub async fn caught_up(&self) {
+        self.horizon.caught_up().await;
+    }
+
+    /// Says what time it is, before anything is written: where the store holds events of a much later one, a clock was
+    /// wrong, and new events are not to follow it. True then.
+    pub fn set_clock(&self, now: Timestamp) -> bool {
+        self.horizon.set_back(now)
+    }
+
+    /// Until when no time that a client was told is sure to be before all that it missed.
+    pub fn doubtful_until(&self) -> Timestamp {
+        self.horizon.doubtful_until()
+    }
+
     /// Everything that this process committed before this has been told to whoever listened.
     pub fn told(&self) -> Timestamp {
         self.horizon.told()

@@ -166,7 +166,7 @@ fn event(sequence: i64) -> Event {
 /// Emits an event, as late as it must be.
 fn emit(tx: &mut Tx, number: i64) -> Result<(), Error> {
     let event = event(number);
-    tx.emit(Event { at: event.at.max(tx.floor()), ..event })
+    tx.emit(Event { at: tx.instant(event.at), ..event })
 }
 
 mod checks {

@@ -40,21 +40,20 @@ impl<'a> Tx<'a> {
         Self { driver, ticket, left: Left::default(), failed: None, wrote: false }
     }
 
-    /// No event may be earlier than this: some that bear this time were told already.
-    pub fn floor(&self) -> Timestamp {
-        self.ticket.map_or(Timestamp::from_ms(0), Ticket::floor)
+    /// The instant of what this transaction does at `now`: later where something that was done later was told already.
+    /// No event may be earlier.
+    pub fn instant(&self, now: Timestamp) -> Timestamp {
+        self.ticket.map_or(now, |ticket| ticket.instant(now))
     }
 
     /// Stores an event in the outbox; it is published after the commit.
     pub fn emit(&mut self, event: Event) -> Result<()> {
         debug_assert!(
-            event.audience == Audience::default() || self.floor() <= event.at,
-            "an event is earlier than what was told: its channel's clock is to be raised to the floor"
+            event.audience == Audience::default()
+                || self.ticket.is_none_or(|ticket| ticket.floor() <= event.at),
+            "an event is earlier than what was told: its channel's clock must not be behind Tx::instant"
         );
         outbox::insert(self, &event)?;
-        if let Some(ticket) = self.ticket {
-            ticket.made(event.at);
-        }
         self.left.events.push(event);
         Ok(())
     }

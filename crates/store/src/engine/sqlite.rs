@@ -23,10 +23,10 @@ const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
 /// Pages that the log may hold. Under a load that never pauses a passive checkpoint finds no moment to begin the log
 /// anew; past this the writer is held up for one that does.
 const LOG_PAGES_MAX: i64 = 32 * 1024;
+/// How long the file of a log stays that was longer.
+const LOG_BYTES_MAX: i64 = LOG_PAGES_MAX * 4_096;
 /// Pages that may be left to be moved while the writer is held up.
 const HELD_UP_PAGES_MAX: i64 = 512;
-/// How often it is tried to leave no more than that.
-const PASSES_MAX: usize = 8;
 
 pub(crate) struct Sqlite {
     connection: Connection,
@@ -117,6 +117,7 @@ fn connect(path: &Path) -> Result<Connection> {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
         connection.pragma_update(None, "cache_size", -65_536)?;
         Ok(connection)
     };
@@ -131,11 +132,10 @@ pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
         if log.pages <= LOG_PAGES_MAX {
             continue;
         }
-        // What was written during a pass is less than what the pass moved, so the next one is shorter.
-        for _ in 0..PASSES_MAX {
-            if log.pages - log.moved <= HELD_UP_PAGES_MAX {
-                break;
-            }
+        // Where less is written during a pass than it moves, the next one is shorter.
+        let mut left = i64::MAX;
+        while HELD_UP_PAGES_MAX < log.left() && log.left() < left / 2 {
+            left = log.left();
             log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
         }
         // The file stays as long as it is, to be written over: cutting it off would hold the writer up, too.
@@ -153,6 +153,12 @@ pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
 struct Log {
     pages: i64,
     moved: i64,
+}
+
+impl Log {
+    fn left(&self) -> i64 {
+        self.pages - self.moved
+    }
 }
 
 fn move_log(connection: &Connection, path: &Path, pragma: &str) -> Log {

@@ -114,7 +114,7 @@ impl CreateChannel {
         };
         let moderators = self.resolve(tx, call, creator, self.moderator_arns.as_deref())?;
         let instance = self.claim_instance(tx, call)?;
-        let mut channel = self.channel(call, creator, tx.floor());
+        let mut channel = self.channel(call, creator, tx.instant(call.now));
         // The numbers of the first events are taken with the row.
         let events = if channel.elastic.is_some() { 1 } else { members.len() };
         channel.sequence = i64::try_from(events).expect("at most eleven");
@@ -187,7 +187,7 @@ impl CreateChannel {
         Ok(instance)
     }
 
-    fn channel(&self, call: &Call, creator: &Found, floor: Timestamp) -> StoredChannel {
+    fn channel(&self, call: &Call, creator: &Found, clock: Timestamp) -> StoredChannel {
         let key = call.new_key();
         let id = self.channel_id.as_ref().map_or_else(|| key.uuid(), |id| id.as_str().to_owned());
         let expiration = self.expiration_settings.as_ref();
@@ -203,7 +203,7 @@ impl CreateChannel {
             updated_at: call.now,
             last_message_at: None,
             sequence: 0,
-            clock: call.now.max(floor),
+            clock,
             member_count: 0,
             elastic: self.elastic_channel_configuration.as_ref().map(Into::into),
             expiration: expiration.map(|settings| (settings.expiration_days, settings.expiration_criterion)),
