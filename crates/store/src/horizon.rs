@@ -1,10 +1,10 @@
 //! The horizon of a process: up to which time everything that it committed has been told.
 //!
 //! A session that resumes must be given all that it was not told, and lanes commit beside each other: what one of
-//! them commits later may bear an earlier time than what another told already. So no event is earlier than the latest
-//! instant of what was done before its batch began ([`Ticket::floor`], which claims raise theirs to), and a batch
-//! holds its floor until all of it is told. Nothing before the lowest floor that is held can still come. A channel's own
-//! clock may be ahead of all that; its events are later than they need to be, and no other channel's.
+//! them commits later may bear an earlier time than what another told already. So no event is earlier than the
+//! latest instant of what was done before its batch began ([`Ticket::floor`], which claims raise theirs to), and a
+//! batch holds its floor until all of it is told. Nothing before the lowest floor that is held can still come. A
+//! channel's own clock may be ahead of all that: its events are then later than they need to be, and no other's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
