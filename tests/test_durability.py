@@ -2,6 +2,7 @@
 
 import http.client
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.raw import Connection, messages_of
@@ -70,7 +71,7 @@ def test_a_kill_loses_no_acknowledged_message_and_doubles_none(own_server):
         senders.append(Sender(own_server, channel, user))
 
     for _ in range(ROUNDS):
-        kill_amid(own_server, senders)
+        kill_amid(own_server, senders, ACKNOWLEDGED_PER_ROUND)
         unanswered = sum(sender.unanswered is not None for sender in senders)
         assert unanswered > 0, "the kill hit no request under way"
         own_server.start()
@@ -91,16 +92,19 @@ def test_a_kill_loses_no_acknowledged_message_and_doubles_none(own_server):
     assert len(stored) == len(set(contents.values())), "there twice, under two ids"
 
 
-def kill_amid(server: Server, senders: list[Sender]) -> None:
-    """Kills once enough was acknowledged, while every sender is still at it."""
+def kill_amid(
+    server: Server, senders: list[Sender], acknowledged: int, *beside: Callable[[], None]
+) -> None:
+    """Kills once so much was acknowledged, while every sender is still at it, and what runs beside them."""
     enough = threading.Semaphore(0)
-    threads = [
+    threads = [threading.Thread(target=work) for work in beside]
+    threads += [
         threading.Thread(target=sender.send_until_the_end, args=(enough.release,)) for sender in senders
     ]
     for thread in threads:
         thread.start()
     try:
-        for _ in range(ACKNOWLEDGED_PER_ROUND):
+        for _ in range(acknowledged):
             assert enough.acquire(timeout=ROUND_TIMEOUT_S), "the senders came to a halt"
     finally:
         server.kill()

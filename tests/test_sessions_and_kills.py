@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from harness.server import Server
 from harness.session import Session
 from harness.world import World, pages
-from test_durability import Sender
+from test_durability import Sender, kill_amid
 
 CHANNELS = 3
 SENDERS = 12
@@ -101,19 +101,6 @@ def await_all(listener: Listener, channel: str, listed: list[str]) -> None:
 def play_a_round(server: Server, moderator: str, listeners: list[Listener], channels: list[str]) -> None:
     for listener in listeners:
         listener.connect(server)
-    enough = threading.Semaphore(0)
     senders = [Sender(server, channels[number % CHANNELS], moderator) for number in range(SENDERS)]
-    threads = [threading.Thread(target=listener.listen) for listener in listeners]
-    threads += [
-        threading.Thread(target=sender.send_until_the_end, args=(enough.release,)) for sender in senders
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(ACKNOWLEDGED_PER_ROUND):
-            assert enough.acquire(timeout=ROUND_TIMEOUT_S), "the senders came to a halt"
-    finally:
-        server.kill()
-        for thread in threads:
-            thread.join()
+    kill_amid(server, senders, ACKNOWLEDGED_PER_ROUND, *(listener.listen for listener in listeners))
     assert not [refusal for sender in senders for refusal in sender.refusals]

@@ -18,7 +18,7 @@ const AHEAD_MAX_MS: i64 = 60_000;
 
 /// What has been told.
 #[derive(Debug)]
-pub struct Horizon(Mutex<State>);
+pub(crate) struct Horizon(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -54,7 +54,7 @@ impl Horizon {
     }
 
     /// Everything before this has been told to whoever listened.
-    pub fn told(&self) -> Timestamp {
+    pub(crate) fn told(&self) -> Timestamp {
         let state = self.state();
         state.held.first_key_value().map_or(state.latest, |(_, floor)| *floor)
     }

@@ -12,8 +12,9 @@ use std::thread::JoinHandle;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Commit, Driver, Kind};
+use crate::horizon::Horizon;
 use crate::tx::Left;
-use crate::{Committed, Error, Horizon, Result, Sink, Ticket, Tx};
+use crate::{Committed, Error, Result, Sink, Ticket, Tx};
 
 /// Transactions that wait in a lane; one more is refused with [`Error::Busy`].
 const QUEUE_LEN_MAX: usize = 8_192;

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use error::{Error, Result};
-pub use horizon::{Horizon, Ticket};
+pub use horizon::Ticket;
 pub use tx::Tx;
 
 use carillon_model::Timestamp;
@@ -53,6 +53,7 @@ use carillon_model::event::Event;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 use engine::{Driver, Kind};
+use horizon::Horizon;
 use lane::Lane;
 
 /// The most values that a function of this crate takes in a list.
