@@ -1,10 +1,12 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler knows.
 //!
 //! It looks at every file that git tracks or would track. Each rule is a function from text to findings, in one of
-//! the modules below; to add one, write the function and its test, and name it in [`inspect`].
+//! the modules below; to add one, write the function and its test, and name it in [`inspect`]. `rooms` looks at a
+//! crate as a whole.
 
 mod edges;
 mod files;
+mod rooms;
 mod rust;
 mod source;
 
@@ -15,6 +17,7 @@ use std::process::Command;
 
 use crate::repository::Repository;
 use crate::shell::{self, Failure, Result};
+use rooms::Room;
 use source::Source;
 
 /// A rule broken at a line; line 0 is the file as a whole.
@@ -40,15 +43,23 @@ impl Display for Finding {
 }
 
 pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
-    let mut count = 0;
+    let mut broken = Vec::new();
+    let mut rooms = Vec::new();
     for path in tracked(repository)? {
         // A file that was deleted and not yet committed is listed too.
         let Ok(bytes) = fs::read(repository.root.join(&path)) else { continue };
-        for finding in inspect(Path::new(&path), &bytes) {
-            println!("{path}:{finding}");
-            count += 1;
+        if path.ends_with(".rs")
+            && let Ok(text) = str::from_utf8(&bytes)
+        {
+            rooms.extend(Room::parse(&path, &Source::parse(text)));
         }
+        broken.extend(inspect(Path::new(&path), &bytes).into_iter().map(|finding| (path.clone(), finding)));
     }
+    broken.extend(rooms::check(&rooms));
+    for (path, finding) in &broken {
+        println!("{path}:{finding}");
+    }
+    let count = broken.len();
     if count == 0 { Ok(()) } else { Err(Failure::new(format!("tidy found {count} broken rules"))) }
 }
 
