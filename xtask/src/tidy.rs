@@ -48,7 +48,7 @@ pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
     for path in tracked(repository)? {
         // A file that was deleted and not yet committed is listed too.
         let Ok(bytes) = fs::read(repository.root.join(&path)) else { continue };
-        if path.ends_with(".rs")
+        if is_rust(Path::new(&path))
             && let Ok(text) = str::from_utf8(&bytes)
         {
             rooms.extend(Room::parse(&path, &Source::parse(text)));
@@ -79,7 +79,7 @@ fn inspect(path: &Path, bytes: &[u8]) -> Vec<Finding> {
     if path.file_name().is_some_and(|name| name == "Cargo.toml") {
         findings.extend(edges::check(text));
     }
-    if path.extension().is_some_and(|extension| extension == "rs") {
+    if is_rust(path) {
         let source = Source::parse(text);
         findings.extend(rust::module_file(path));
         findings.extend(rust::long_lines(text));
@@ -89,4 +89,8 @@ fn inspect(path: &Path, bytes: &[u8]) -> Vec<Finding> {
         findings.extend(rust::engine_names(path, &source));
     }
     findings
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
 }

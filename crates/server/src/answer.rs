@@ -35,7 +35,7 @@ impl Refusal {
 }
 
 /// An answer of JSON.
-pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
+pub fn json(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -13,7 +13,7 @@ const SETTING: &str = "clock_offset_ms";
 
 /// Real time, and the service's, which is as far ahead of it as tests have moved it.
 #[derive(Debug)]
-pub(crate) struct SystemClock {
+pub struct SystemClock {
     ahead_ms: AtomicI64,
     began: Instant,
     moved: Notify,
@@ -28,18 +28,18 @@ impl Default for SystemClock {
 
 impl SystemClock {
     /// How far it was moved.
-    pub(crate) fn ahead_ms(&self) -> i64 {
+    pub fn ahead_ms(&self) -> i64 {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
     /// Moves it to this far ahead.
-    pub(crate) fn set_ahead_ms(&self, ms: i64) {
+    pub fn set_ahead_ms(&self, ms: i64) {
         self.ahead_ms.store(ms, Ordering::Relaxed);
         self.moved.notify_waiters();
     }
 
     /// Waits until the service's time is there, by itself or because it is moved.
-    pub(crate) async fn reached(&self, time: Timestamp) {
+    pub async fn reached(&self, time: Timestamp) {
         loop {
             let moved = self.moved.notified();
             let left_ms = time.ms() - self.now().ms();
@@ -68,19 +68,19 @@ impl Clock for SystemClock {
 
 /// Real time.
 #[expect(clippy::disallowed_methods, reason = "this is the one place where the process reads the time")]
-pub(crate) fn real() -> Timestamp {
+pub fn real() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// How far the clock was moved in an earlier life.
-pub(crate) fn find_ahead_ms(tx: &mut Tx) -> Result<i64> {
+pub fn find_ahead_ms(tx: &mut Tx) -> Result<i64> {
     let text = store::setting::find(tx, SETTING)?;
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
 /// Remembers how far the clock was moved.
-pub(crate) fn keep_ahead_ms(tx: &mut Tx, ms: i64) -> Result<()> {
+pub fn keep_ahead_ms(tx: &mut Tx, ms: i64) -> Result<()> {
     store::setting::set(tx, SETTING, &ms.to_string())
 }
 

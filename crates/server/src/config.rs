@@ -10,5 +10,5 @@ mod limits;
 mod meaning;
 mod written;
 
-pub(crate) use meaning::{Certificate, LogFormat, PublicHost, Settings, StoreAddress};
-pub(crate) use written::Written;
+pub use meaning::{Certificate, LogFormat, PublicHost, Settings, StoreAddress};
+pub use written::Written;

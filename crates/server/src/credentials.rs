@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 use crate::private_file::{self, PRIVATE};
 
 /// The variable of the id.
-pub(crate) const ACCESS_KEY_VARIABLE: &str = "CARILLON_ROOT_ACCESS_KEY_ID";
+pub const ACCESS_KEY_VARIABLE: &str = "CARILLON_ROOT_ACCESS_KEY_ID";
 /// The variable of the secret.
-pub(crate) const SECRET_VARIABLE: &str = "CARILLON_ROOT_SECRET_ACCESS_KEY";
+pub const SECRET_VARIABLE: &str = "CARILLON_ROOT_SECRET_ACCESS_KEY";
 /// Four letters that say what it is and sixteen that are random, as AWS writes the id of a lasting key.
 const ACCESS_KEY_RANDOM_LENGTH: usize = 16;
 /// As long as AWS's; of letters and digits only, so that no shell needs quotes.
@@ -26,15 +26,15 @@ const LENGTH_MAX: usize = 128;
 
 /// The root access key.
 #[derive(Clone)]
-pub(crate) struct RootKey {
+pub struct RootKey {
     /// Its id.
-    pub(crate) access_key_id: String,
+    pub access_key_id: String,
     secret: Zeroizing<String>,
 }
 
 impl RootKey {
     /// From the environment, or from the data folder, where it is made if it is not there.
-    pub(crate) fn open(data_dir: &Path, random: &mut impl Rng) -> Result<Self> {
+    pub fn open(data_dir: &Path, random: &mut impl Rng) -> Result<Self> {
         match Self::from_environment()? {
             Some(key) => Ok(key),
             None => match Self::find(data_dir)? {
@@ -45,7 +45,7 @@ impl RootKey {
     }
 
     /// From the environment, if it has both.
-    pub(crate) fn from_environment() -> Result<Option<Self>> {
+    pub fn from_environment() -> Result<Option<Self>> {
         let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self::from_pair(read(ACCESS_KEY_VARIABLE), read(SECRET_VARIABLE))
     }
@@ -64,7 +64,7 @@ impl RootKey {
     }
 
     /// From the data folder, if it has one.
-    pub(crate) fn find(data_dir: &Path) -> Result<Option<Self>> {
+    pub fn find(data_dir: &Path) -> Result<Option<Self>> {
         let path = path(data_dir);
         let refuse = |reason: &str| {
             Error::failure(format!("the root credentials {} cannot be used: {reason}", path.display())).hint(
@@ -107,7 +107,7 @@ impl RootKey {
     }
 
     /// A key of these two texts.
-    pub(crate) fn new(access_key_id: String, secret: String) -> std::result::Result<Self, &'static str> {
+    pub fn new(access_key_id: String, secret: String) -> std::result::Result<Self, &'static str> {
         let in_id = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if !(1..=LENGTH_MAX).contains(&access_key_id.len()) || !access_key_id.bytes().all(in_id) {
             return Err("the access key id must be 1 to 128 letters, digits, - or _");
@@ -119,7 +119,7 @@ impl RootKey {
     }
 
     /// A new key.
-    pub(crate) fn random(random: &mut impl Rng) -> Self {
+    pub fn random(random: &mut impl Rng) -> Self {
         let id = random_text(random, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", ACCESS_KEY_RANDOM_LENGTH);
         let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
         let secret = Zeroizing::new(random_text(random, letters, SECRET_LENGTH));
@@ -141,23 +141,23 @@ impl RootKey {
     }
 
     /// For whoever signs with it.
-    pub(crate) fn secret(&self) -> Secret {
+    pub fn secret(&self) -> Secret {
         Secret::new(self.secret.as_str().to_owned())
     }
 
     /// For `dev`, which shows it, and for a child process.
-    pub(crate) fn expose_secret(&self) -> &str {
+    pub fn expose_secret(&self) -> &str {
         &self.secret
     }
 
     /// For the service.
-    pub(crate) fn to_root(&self) -> RootCredentials {
+    pub fn to_root(&self) -> RootCredentials {
         RootCredentials { access_key_id: self.access_key_id.clone(), secret: self.secret() }
     }
 }
 
 /// Where the credentials are kept.
-pub(crate) fn path(data_dir: &Path) -> PathBuf {
+pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("root-credentials")
 }
 

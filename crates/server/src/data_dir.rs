@@ -13,7 +13,7 @@ use crate::private_file::{self, PRIVATE};
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
-pub(crate) struct DataDir {
+pub struct DataDir {
     path: PathBuf,
     /// Two servers on one SQLite file would not tell each other's sessions anything. The lock ends with the
     /// process, however that ends.
@@ -22,7 +22,7 @@ pub(crate) struct DataDir {
 
 impl DataDir {
     /// Makes the folder, if it is not there, and takes it.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let unusable = |error: &io::Error| {
             Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
                 .hint("Name another one with --data-dir, or let this user write to it.")
@@ -44,7 +44,7 @@ impl DataDir {
     }
 
     /// The folder, for a command that may work beside a server: it is made if it is not there, and not taken.
-    pub(crate) fn share(path: &Path) -> Result<PathBuf> {
+    pub fn share(path: &Path) -> Result<PathBuf> {
         match Self::open(path) {
             Ok(data_dir) => Ok(data_dir.path),
             Err(_) if path.join("lock").exists() => std::path::absolute(path).map_err(|error| {
@@ -60,7 +60,7 @@ impl DataDir {
 
     /// The key of the node that lives here, `new` where none did. It outlives a crash, so that the next process takes
     /// over at once what the one before had leased.
-    pub(crate) fn node(&self, new: Key) -> Result<Key> {
+    pub fn node(&self, new: Key) -> Result<Key> {
         let path = self.path.join("node");
         let failed = |words: String| {
             Error::failure(format!("{} cannot be used: {words}", path.display())).hint(
@@ -79,7 +79,7 @@ impl DataDir {
     }
 
     /// Where it is, from the root of the file system.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -8,11 +8,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 /// A result of the server.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// How a command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
+pub enum ExitStatus {
     /// It did what was asked.
     Success,
     /// It could not.
@@ -33,33 +33,33 @@ impl From<ExitStatus> for ExitCode {
 
 /// Why a command cannot go on.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Error {
+pub struct Error {
     /// How the command ends.
-    pub(crate) status: ExitStatus,
+    pub status: ExitStatus,
     sentence: String,
     hint: Option<String>,
 }
 
 impl Error {
     /// Something outside is not as it must be.
-    pub(crate) fn failure(sentence: impl Into<String>) -> Self {
+    pub fn failure(sentence: impl Into<String>) -> Self {
         Self { status: ExitStatus::Failure, sentence: sentence.into(), hint: None }
     }
 
     /// Something was asked that cannot be understood.
-    pub(crate) fn usage(sentence: impl Into<String>) -> Self {
+    pub fn usage(sentence: impl Into<String>) -> Self {
         Self { status: ExitStatus::Usage, sentence: sentence.into(), hint: None }
     }
 
     /// What to do about it.
     #[must_use]
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Says so on stderr.
-    pub(crate) fn report(&self) {
+    pub fn report(&self) {
         let mut stderr = std::io::stderr().lock();
         // Where stderr is closed there is nobody to tell.
         let _ = writeln!(stderr, "error: {}", self.sentence);
@@ -68,7 +68,7 @@ impl Error {
     }
 
     /// Says on stderr only what to do about it, where stdout has said the rest.
-    pub(crate) fn report_hint(&self) {
+    pub fn report_hint(&self) {
         if let Some(hint) = &self.hint {
             let _ = writeln!(std::io::stderr(), "hint: {hint}");
         }

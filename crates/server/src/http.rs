@@ -3,7 +3,7 @@
 //! Paths stay as they were sent, because the signature covers them so. Nothing here knows an operation: what is
 //! not a socket and not Carillon's own goes whole to the service.
 
-pub(crate) mod body;
+pub mod body;
 mod connect;
 mod exchange;
 mod listener;
@@ -30,11 +30,11 @@ use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use body::Fault;
-pub(crate) use connect::with_limits;
-pub(crate) use listener::{Listening, bind, serve};
+pub use connect::with_limits;
+pub use listener::{Listening, bind, serve};
 
 /// What requests meet.
-pub(crate) struct Front {
+pub struct Front {
     service: Arc<Service>,
     hub: Arc<Hub>,
     clock: Arc<SystemClock>,

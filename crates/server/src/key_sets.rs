@@ -35,7 +35,7 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const SOURCES_MAX: usize = 128;
 
 /// The keys of all providers.
-pub(crate) struct FetchedKeySets {
+pub struct FetchedKeySets {
     clock: Arc<dyn Clock>,
     /// For the outside: HTTPS only.
     outside: Client,
@@ -69,7 +69,7 @@ struct Discovered {
 
 impl FetchedKeySets {
     /// Knows none yet.
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self> {
         let client = || Client::builder().redirect(Policy::none()).timeout(ANSWER_TIMEOUT);
         let fault = |error| Error::failure(format!("there can be no HTTP client: {error}"));
         Ok(Self {

@@ -9,7 +9,7 @@ use crate::config::{LogFormat, Settings};
 use crate::error::{Error, Result};
 
 /// Begins to log.
-pub(crate) fn start(settings: &Settings) -> Result<()> {
+pub fn start(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| Error::usage(format!("log is {}, which is not a filter: {error}", settings.log)))?;
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -39,13 +39,13 @@ pub(crate) fn open(data_dir: &Path, origin: &Origin<'_>, random: &mut impl Rng) 
 }
 
 /// From the environment and the data folder, if either has one.
-pub(crate) fn find(data_dir: &Path) -> Result<Option<KeyRing>> {
+pub fn find(data_dir: &Path) -> Result<Option<KeyRing>> {
     let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
     combine(given.as_ref().map(|text| text.as_str()), data_dir)
 }
 
 /// Where the key that was made is kept.
-pub(crate) fn path(data_dir: &Path) -> PathBuf {
+pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("master-key")
 }
 

@@ -9,21 +9,21 @@ use http::Request;
 use crate::credentials::RootKey;
 
 /// The signing name of both interfaces.
-pub(crate) const SIGNING_NAME: &str = "chime";
+pub const SIGNING_NAME: &str = "chime";
 
 /// Who signs, and for which region.
-pub(crate) struct Author<'a> {
+pub struct Author<'a> {
     /// With which key.
-    pub(crate) key: &'a RootKey,
+    pub key: &'a RootKey,
     /// For which region.
-    pub(crate) region: &'a str,
+    pub region: &'a str,
     /// To which host.
-    pub(crate) host: &'a str,
+    pub host: &'a str,
 }
 
 impl Author<'_> {
     /// The request, signed at this time.
-    pub(crate) fn sign(&self, outgoing: &Outgoing, now: Timestamp) -> Request<Bytes> {
+    pub fn sign(&self, outgoing: &Outgoing, now: Timestamp) -> Request<Bytes> {
         let (body, date) = (outgoing.body(), basic_date(now));
         let mut headers = vec![("host", self.host), ("x-amz-date", date.as_str())];
         headers.extend(outgoing.headers.iter().map(|(name, value)| (*name, value.as_str())));
@@ -49,7 +49,7 @@ impl Author<'_> {
 }
 
 /// `20260115T120000Z`, as a signature dates itself.
-pub(crate) fn basic_date(time: Timestamp) -> String {
+pub fn basic_date(time: Timestamp) -> String {
     let iso = time.to_string();
     let seconds = iso.split('.').next().unwrap_or_default();
     seconds.chars().filter(char::is_ascii_alphanumeric).chain(['Z']).collect()

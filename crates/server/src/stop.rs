@@ -5,14 +5,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::error::{Error, Result};
 
 /// Hears the signals from the moment it is made, so that one that comes during the start is not lost.
-pub(crate) struct StopSignal {
+pub struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignal {
     /// Begins to listen.
-    pub(crate) fn listen() -> Result<Self> {
+    pub fn listen() -> Result<Self> {
         let hear = |kind| {
             signal(kind).map_err(|error| Error::failure(format!("signals cannot be received: {error}")))
         };
@@ -20,7 +20,7 @@ impl StopSignal {
     }
 
     /// Waits for one, and says which.
-    pub(crate) async fn received(&mut self) -> &'static str {
+    pub async fn received(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

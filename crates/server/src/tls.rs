@@ -14,10 +14,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::{Certificate, PublicHost};
 use crate::error::{Error, Result};
-pub(crate) use development::Development;
+pub use development::Development;
 
 /// What a listener needs, and what its clients must trust.
-pub(crate) struct Tls {
+pub struct Tls {
     /// The listener's side.
     pub(crate) config: Arc<ServerConfig>,
     /// The CA to trust, where it is our own.
@@ -26,7 +26,7 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// Reads the certificate, or makes one.
-    pub(crate) fn open(
+    pub fn open(
         certificate: &Certificate,
         data_dir: &Path,
         public_host: &PublicHost,

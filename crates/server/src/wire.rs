@@ -40,19 +40,19 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A server that runs.
-pub(crate) struct Running {
+pub struct Running {
     /// The service.
-    pub(crate) service: Arc<Service>,
+    pub service: Arc<Service>,
     /// The clock.
-    pub(crate) clock: Arc<SystemClock>,
+    pub clock: Arc<SystemClock>,
     /// The root access key.
-    pub(crate) root: RootKey,
+    pub root: RootKey,
     /// Where it listens for plain HTTP.
-    pub(crate) http: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
     /// Where it listens for HTTPS.
-    pub(crate) https: Option<SocketAddr>,
+    pub https: Option<SocketAddr>,
     /// The CA that clients must be told to trust.
-    pub(crate) ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     front: Arc<Front>,
     hub: Arc<Hub>,
     listening: Vec<Listening>,
@@ -68,7 +68,7 @@ pub(crate) struct Running {
 
 /// Puts the server together.
 #[expect(clippy::too_many_lines, reason = "one linear function, which reads as the log of a start")]
-pub(crate) async fn start(settings: &Settings) -> Result<Running> {
+pub async fn start(settings: &Settings) -> Result<Running> {
     let stop = StopSignal::listen()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let mut random = StdRng::try_from_rng(&mut SysRng)
@@ -154,7 +154,7 @@ pub(crate) async fn start(settings: &Settings) -> Result<Running> {
 
 impl Running {
     /// The exchange is for this app instance, where no other is named.
-    pub(crate) fn prefer(&self, demo: &AppInstanceArn) {
+    pub fn prefer(&self, demo: &AppInstanceArn) {
         if let Some(exchange) = &self.exchange {
             exchange.prefer(demo.clone());
         }
@@ -190,7 +190,7 @@ impl Running {
 }
 
 /// Runs a server on a runtime of its own, and `with` it whatever a command adds.
-pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
+pub fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -206,10 +206,7 @@ pub(crate) fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Resul
 }
 
 /// Gives a command the service, on the store itself: no listeners, no jobs, and nobody who is told of anything.
-pub(crate) fn with_service<T>(
-    settings: &Settings,
-    with: impl AsyncFnOnce(&Arc<Service>) -> Result<T>,
-) -> Result<T> {
+pub fn with_service<T>(settings: &Settings, with: impl AsyncFnOnce(&Arc<Service>) -> Result<T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -294,7 +291,7 @@ async fn open_access(service: &Service) -> Result<()> {
 }
 
 /// Opens the store, on a thread that may wait.
-pub(crate) async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc<Store>> {
+pub async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc<Store>> {
     let location = address.location.clone();
     let opening = tokio::task::spawn_blocking(move || Store::open(&location, clock::real().ms(), &sink));
     let opened = opening.await.map_err(|error| Error::failure(format!("the store cannot open: {error}")))?;

@@ -12,7 +12,8 @@ use super::source::Source;
 
 /// The modules directly below `src`, in the order of the plan: each may import those that stand after it.
 const PLANS: [(&str, &[&str]); 0] = [];
-/// The crates without an order of their own are looked at for circles alone.
+/// The folders whose modules still import each other in circles. It may only shrink.
+const CIRCULAR: [&str; 5] = ["service", "service/query", "service/query/iam", "auth/policy", "auth/sigv4"];
 const SOURCE_FOLDER: &str = "src";
 
 /// A file of a crate: where it is, which module it is, and what its product code imports from its own crate.
@@ -72,7 +73,9 @@ fn check_crate(krate: &str, rooms: &[&Room]) -> Vec<(String, Finding)> {
             }
         }
     }
-    let mut findings: Vec<_> = folders.values().flat_map(|edges| circles(edges)).collect();
+    let folder_name = |folder: &[String]| [&[krate.to_owned()], folder].concat().join("/");
+    let held = folders.iter().filter(|(folder, _)| !CIRCULAR.contains(&folder_name(folder).as_str()));
+    let mut findings: Vec<_> = held.flat_map(|(_, edges)| circles(edges)).collect();
     if let Some((_, plan)) = PLANS.iter().find(|(planned, _)| *planned == krate) {
         let above = folders.get([].as_slice()).map(Vec::as_slice).unwrap_or_default();
         findings.extend(against(plan, above));
@@ -216,17 +219,14 @@ fn tree<'a>(text: &'a str, base: &[String], paths: &mut Vec<Vec<String>>) -> &'a
     }
     let mut path = base.to_vec();
     path.push(text[..length].to_owned());
-    match text[length..].strip_prefix("::") {
-        Some(rest) => tree(rest, &path, paths),
-        None => {
-            paths.push(path);
-            let rest = &text[length..];
-            let alias = rest
-                .strip_prefix(" as ")
-                .map(|alias| alias.trim_start_matches(|next: char| next.is_alphanumeric() || next == '_'));
-            alias.unwrap_or(rest)
-        }
+    if let Some(rest) = text[length..].strip_prefix("::") {
+        return tree(rest, &path, paths);
     }
+    paths.push(path);
+    let rest = &text[length..];
+    // What it is called here says nothing of where it is.
+    let alias = rest.strip_prefix(" as ");
+    alias.map_or(rest, |alias| alias.trim_start_matches(|next: char| next.is_alphanumeric() || next == '_'))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(crate) struct Flows {
 /// `[targets."<ARN>"]`: a function that is behind plain HTTP, not Lambda.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Target {
+pub struct Target {
     /// Where the call is posted.
     url: String,
     /// What both sides know, to sign and to check the call.
@@ -45,7 +45,7 @@ impl fmt::Debug for Target {
 /// `[processors."<ARN>"]`: a processor that is built in, under the ARN of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Processor {
+pub enum Processor {
     /// Looks for whole words, in any case.
     Wordlist {
         /// The words.
@@ -77,7 +77,7 @@ pub(crate) enum Processor {
 /// What is done with what a processor found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum WrittenAction {
+pub enum WrittenAction {
     /// The message is denied.
     Deny,
     /// Each character of it becomes an asterisk.

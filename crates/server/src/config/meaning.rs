@@ -22,21 +22,21 @@ use crate::exchange;
 
 /// How the server is to run.
 #[derive(Debug)]
-pub(crate) struct Settings {
+pub struct Settings {
     /// The folder of credentials, certificates and the SQLite file.
-    pub(crate) data_dir: PathBuf,
+    pub data_dir: PathBuf,
     /// Where to listen for plain HTTP.
-    pub(crate) http: Option<SocketAddr>,
+    pub http: Option<SocketAddr>,
     /// Where to listen for HTTPS.
-    pub(crate) https: Option<SocketAddr>,
+    pub https: Option<SocketAddr>,
     /// The certificate.
-    pub(crate) certificate: Certificate,
+    pub certificate: Certificate,
     /// Where clients open sockets; unset, it is this machine, at the port of the HTTPS listener.
     pub(crate) public_host: Option<PublicHost>,
     /// Where the data lives.
-    pub(crate) store: StoreAddress,
+    pub store: StoreAddress,
     /// Region and account.
-    pub(crate) home: Home,
+    pub home: Home,
     /// How much of each thing there may be.
     pub(crate) quotas: Quotas,
     /// How often each operation may be called.
@@ -54,14 +54,14 @@ pub(crate) struct Settings {
     /// Where the audit log is kept.
     pub(crate) audit: AuditLog,
     /// What to log.
-    pub(crate) log: String,
+    pub log: String,
     /// How to write logs.
     pub(crate) log_format: LogFormat,
 }
 
 /// Where the certificate comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Certificate {
+pub enum Certificate {
     /// From a development CA of our own.
     Development,
     /// From these files.
@@ -75,7 +75,7 @@ pub(crate) enum Certificate {
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// For people.
     Text,
     /// One object a line.
@@ -84,30 +84,30 @@ pub(crate) enum LogFormat {
 
 /// Where the data lives, and how to say so without a password.
 #[derive(Debug, Clone)]
-pub(crate) struct StoreAddress {
+pub struct StoreAddress {
     /// Where.
-    pub(crate) location: Location,
+    pub location: Location,
     /// For people.
-    pub(crate) shown: String,
+    pub shown: String,
 }
 
 /// A bare authority: host, and port unless it is 443. Clients sign it as it stands, so it is in lower case, and
 /// without a port that browsers would leave out of `Host`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PublicHost {
+pub struct PublicHost {
     authority: String,
     host: String,
 }
 
 impl Settings {
     /// Reads what was written for a server in earnest.
-    pub(crate) fn read(written: Written) -> Result<Self> {
+    pub fn read(written: Written) -> Result<Self> {
         Self::read_from(written, Preset::Generous, "off")
     }
 
     /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
     /// may have credentials.
-    pub(crate) fn read_for_dev(written: Written) -> Result<Self> {
+    pub fn read_for_dev(written: Written) -> Result<Self> {
         Self::read_from(written, Preset::Off, "anonymous")
     }
 
@@ -157,7 +157,7 @@ impl Settings {
     }
 
     /// Where clients open sockets, once it is known where the server listens.
-    pub(crate) fn public_host(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> PublicHost {
+    pub fn public_host(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> PublicHost {
         let port = https.or(http).map_or(443, |address| address.port());
         let here = || PublicHost::new("localhost".to_owned(), port);
         self.public_host.clone().unwrap_or_else(here)
@@ -166,7 +166,7 @@ impl Settings {
 
 impl StoreAddress {
     /// Reads `sqlite:<path>` or `postgres://…`.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let shown = without_secrets(text);
         match Location::parse(text) {
             Ok(location) => Ok(Self { location, shown }),
@@ -226,7 +226,7 @@ impl PublicHost {
     }
 
     /// The name that a certificate must have: an address stands without its brackets.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 }

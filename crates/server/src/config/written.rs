@@ -26,13 +26,13 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(clippy::doc_markdown, reason = "the help shows these words as they stand")]
-pub(crate) struct Written {
+pub struct Written {
     /// The folder of credentials, certificates and the SQLite file [default: ./carillon-data].
     #[arg(long, env = "CARILLON_DATA_DIR", value_name = "FOLDER")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Where to listen for plain HTTP, or off [default: 127.0.0.1:8480].
     #[arg(long, env = "CARILLON_HTTP", value_name = "ADDRESS:PORT")]
-    pub(crate) http: Option<String>,
+    pub http: Option<String>,
     /// Where to listen for HTTPS, or off [default: 127.0.0.1:8443].
     #[arg(long, env = "CARILLON_HTTPS", value_name = "ADDRESS:PORT")]
     pub(crate) https: Option<String>,
@@ -67,7 +67,7 @@ pub(crate) struct Written {
     #[arg(long, env = "CARILLON_TEST_CLOCK", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_possible_values = true,
         value_parser = clap::builder::BoolishValueParser::new())]
-    pub(crate) test_clock: Option<bool>,
+    pub test_clock: Option<bool>,
     /// What to log, such as info or warn,carillon_store=debug [default: info].
     #[arg(long, env = "CARILLON_LOG", value_name = "FILTER")]
     pub(crate) log: Option<String>,
@@ -76,10 +76,10 @@ pub(crate) struct Written {
     pub(crate) log_format: Option<String>,
     /// Functions behind plain HTTP.
     #[arg(skip)]
-    pub(crate) targets: BTreeMap<String, Target>,
+    pub targets: BTreeMap<String, Target>,
     /// Processors that are built in.
     #[arg(skip)]
-    pub(crate) processors: BTreeMap<String, Processor>,
+    pub processors: BTreeMap<String, Processor>,
     /// How long processors are tried.
     #[arg(skip)]
     pub(crate) flows: Flows,
@@ -99,6 +99,12 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// Only where the data lies and where to listen, as a program says it that starts a server in itself.
+    pub fn in_folder(data_dir: &Path, http: &str, https: &str) -> Self {
+        let (http, https) = (Some(http.to_owned()), Some(https.to_owned()));
+        Self { data_dir: Some(data_dir.to_owned()), http, https, ..Self::default() }
+    }
+
     /// All that was written, with the file that it names.
     pub(crate) fn with_file(self) -> Result<Self> {
         let exchange = Exchange::from_environment().or(self.exchange.clone());

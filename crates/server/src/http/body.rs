@@ -18,7 +18,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why there is no body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It has more than [`BODY_BYTES_MAX`].
     TooLarge,
     /// It took too long.
@@ -28,7 +28,7 @@ pub(crate) enum Fault {
 }
 
 /// Reads a body. One that says that it is too large is not read at all, any other no further than the limit.
-pub(crate) async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Fault> {
+pub async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Fault> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let announced: Option<usize> = announced;
     if announced.is_some_and(|length| BODY_BYTES_MAX < length) {

@@ -48,7 +48,7 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
 }
 
 /// An upgrade to a socket that holds little memory.
-pub(crate) fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+pub fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)

@@ -23,7 +23,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A listener that answers.
-pub(crate) struct Listening {
+pub struct Listening {
     handle: Handle<SocketAddr>,
     task: JoinHandle<io::Result<()>>,
 }
@@ -41,14 +41,14 @@ impl Listening {
 }
 
 /// A port that is ours, and does not answer yet.
-pub(crate) struct Port {
+pub struct Port {
     /// Where it is.
-    pub(crate) address: SocketAddr,
+    pub address: SocketAddr,
     listener: TcpListener,
 }
 
 /// Takes a port.
-pub(crate) fn bind(address: SocketAddr) -> Result<Port> {
+pub fn bind(address: SocketAddr) -> Result<Port> {
     let bound = TcpListener::bind(address).and_then(|listener| {
         // Port 0 has become another.
         Ok(Port { address: listener.local_addr()?, listener })
@@ -63,7 +63,7 @@ pub(crate) fn bind(address: SocketAddr) -> Result<Port> {
 }
 
 /// Answers what comes to a port.
-pub(crate) fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Result<Listening> {
+pub fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Result<Listening> {
     let started = axum_server::from_tcp(port.listener);
     let mut server = started.map_err(|error| Error::failure(format!("cannot listen: {error}")))?;
     // HTTP/1.1 only, also in clear text: browsers open sockets on nothing else.

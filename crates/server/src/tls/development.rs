@@ -34,18 +34,18 @@ const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// The files of the development CA.
-pub(crate) struct Development {
+pub struct Development {
     folder: PathBuf,
 }
 
 impl Development {
     /// Those in this data folder.
-    pub(crate) fn in_folder(data_dir: &Path) -> Self {
+    pub fn in_folder(data_dir: &Path) -> Self {
         Self { folder: data_dir.join("tls") }
     }
 
     /// The certificate to trust.
-    pub(crate) fn ca(&self) -> PathBuf {
+    pub fn ca(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
@@ -62,7 +62,7 @@ impl Development {
     }
 
     /// The listener's side, with whatever is missing made.
-    pub(crate) fn open(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>> {
+    pub fn open(&self, host: &str, now: Timestamp) -> Result<Arc<ServerConfig>> {
         let make = || -> std::result::Result<Arc<ServerConfig>, Reason> {
             std::fs::create_dir_all(&self.folder)?;
             if !self.ca().exists() {
@@ -81,7 +81,7 @@ impl Development {
     }
 
     /// The listener's side, if there is a leaf that its clients will accept for a while yet.
-    pub(crate) fn find(&self, host: &str, now: Timestamp) -> std::result::Result<Arc<ServerConfig>, Reason> {
+    pub fn find(&self, host: &str, now: Timestamp) -> std::result::Result<Arc<ServerConfig>, Reason> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.ca())?)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build()?;

@@ -1,0 +1,118 @@
+//! `carillon check`: looks at everything that the configuration names, and says of each thing how it stands. It
+//! makes nothing; a store that is there is opened as the server would open it, which brings its schema up to
+//! date.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use carillon_store::Location;
+
+use carillon_server::config::{Certificate, Settings, Written};
+use carillon_server::credentials::{self, RootKey};
+use carillon_server::data_dir::DataDir;
+use carillon_server::error::{Error, ExitStatus, Result};
+use carillon_server::tls::{Development, Tls};
+use carillon_server::{clock, log, master_key, wire};
+
+/// What was found of one thing.
+type Finding = std::result::Result<String, Error>;
+
+/// Checks each thing; a failure of one does not keep the others from being looked at.
+pub(crate) fn run(written: Written) -> Result<ExitStatus> {
+    let settings = Settings::read(written)?;
+    log::start(&settings)?;
+    let findings: [(&str, Finding); 7] = [
+        ("data folder", check_data_dir(&settings)),
+        ("root credentials", check_credentials(&settings)),
+        ("master key", check_master_key(&settings)),
+        ("certificate", check_certificate(&settings)),
+        ("store", check_store(&settings)),
+        ("http", check_listener(settings.http)),
+        ("https", check_listener(settings.https)),
+    ];
+    let mut status = ExitStatus::Success;
+    let mut stdout = std::io::stdout().lock();
+    for (thing, finding) in findings {
+        let (word, words) = match &finding {
+            Ok(words) => ("ok", words.clone()),
+            Err(error) => ("FAILED", error.to_string()),
+        };
+        // Where stdout is closed, the exit code still says it.
+        let _ = writeln!(stdout, "{word:6}  {thing}: {words}");
+        if let Err(error) = finding {
+            error.report_hint();
+            status = ExitStatus::Failure;
+        }
+    }
+    Ok(status)
+}
+
+fn check_data_dir(settings: &Settings) -> Finding {
+    let path = settings.data_dir.display();
+    if !settings.data_dir.exists() {
+        return Ok(format!("{path} will be made at the first start"));
+    }
+    DataDir::open(&settings.data_dir)?;
+    Ok(format!("{path} can be written"))
+}
+
+fn check_credentials(settings: &Settings) -> Finding {
+    if let Some(key) = RootKey::from_environment()? {
+        return Ok(format!("{}, from the environment", key.access_key_id));
+    }
+    let path = credentials::path(&settings.data_dir);
+    Ok(match RootKey::find(&settings.data_dir)? {
+        Some(key) => format!("{}, from {}", key.access_key_id, path.display()),
+        None => format!("{} will be made at the first start", path.display()),
+    })
+}
+
+fn check_master_key(settings: &Settings) -> Finding {
+    let path = master_key::path(&settings.data_dir);
+    Ok(match master_key::find(&settings.data_dir)? {
+        Some(ring) => format!("{} to open with, the first to seal with", ring.len()),
+        None => format!("{} will be made at the first start", path.display()),
+    })
+}
+
+fn check_certificate(settings: &Settings) -> Finding {
+    let public_host = settings.public_host(settings.http, settings.https);
+    match &settings.certificate {
+        Certificate::Files { cert, .. } => {
+            Tls::open(&settings.certificate, &settings.data_dir, &public_host, clock::real())?;
+            Ok(format!("{} and its key belong together", cert.display()))
+        }
+        Certificate::Development => {
+            let development = Development::in_folder(&settings.data_dir);
+            let ca = development.ca();
+            Ok(match development.find(public_host.name(), clock::real()) {
+                Ok(_) => format!("for {}, to be trusted by {}", public_host.name(), ca.display()),
+                Err(_) => format!("for {}, will be made at the first start", public_host.name()),
+            })
+        }
+    }
+}
+
+fn check_store(settings: &Settings) -> Finding {
+    if let Location::Sqlite(path) = &settings.store.location
+        && path.starts_with(&settings.data_dir)
+        && !path.exists()
+    {
+        return Ok(format!("{} will be made at the first start", settings.store));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    let store = runtime.block_on(wire::open_store(&settings.store, Arc::new(|_| {})))?;
+    // What it has open may end only where waiting is allowed.
+    drop(runtime);
+    drop(store);
+    Ok(format!("{} can be reached, and its schema is up to date", settings.store))
+}
+
+fn check_listener(address: Option<SocketAddr>) -> Finding {
+    let Some(address) = address else { return Ok("off".to_owned()) };
+    carillon_server::http::bind(address).map(|port| format!("{} is free", port.address))
+}

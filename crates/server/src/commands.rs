@@ -1,8 +1,0 @@
-//! The commands, one file each.
-
-pub(crate) mod bench;
-pub(crate) mod bench_sockets;
-pub(crate) mod check;
-pub(crate) mod dev;
-pub(crate) mod iam;
-pub(crate) mod serve;

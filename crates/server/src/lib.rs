@@ -1,0 +1,24 @@
+//! What stands around the service: configuration, sockets, clock and wiring. It knows no operation and no SQL; the
+//! commands that start it are the binary's.
+
+mod access;
+pub mod answer;
+mod audit;
+pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod data_dir;
+pub mod error;
+mod exchange;
+mod flows;
+pub mod http;
+mod jobs;
+pub mod key_sets;
+pub mod log;
+pub mod master_key;
+mod metrics;
+mod private_file;
+pub mod request;
+pub mod stop;
+pub mod tls;
+pub mod wire;
