@@ -2,8 +2,8 @@
 //! hashed.
 //!
 //! One request goes `query` → `header_form` or `presigned_form` (a [`claim`]) → `credential` and `time` (is
-//! it ours, is it now) → `key` → `canonical` → comparison, all in `verify`. `sign` runs the same `canonical`
-//! the other way. Nothing here knows what an operation is or what a principal may do.
+//! it ours, is it now) → `key`, and once its body is there → `canonical` → comparison, all in `verify`. `sign`
+//! runs the same `canonical` the other way. Nothing here knows what an operation is or what a principal may do.
 
 mod canonical;
 mod claim;
@@ -28,7 +28,7 @@ pub use limits::*;
 pub use refusal::Refusal;
 pub use secret::{Credentials, NoSecret, Secret};
 pub use sign::{Signer, presign, sign};
-pub use verify::{Verified, Verifier};
+pub use verify::{Head, Verified, Verifier};
 
 /// The only algorithm: the value of `X-Amz-Algorithm`, the scheme of `Authorization`, the first line to sign.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";

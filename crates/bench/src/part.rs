@@ -15,6 +15,7 @@ use bytes::Bytes;
 use carillon_auth::KeyRing;
 use carillon_model::arn::Home;
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
+use carillon_service::dispatch::BODY_BYTES_MAX;
 use carillon_service::flow::Patience;
 use carillon_service::flow::processors::Processors;
 use carillon_service::operations::identity::create_app_instance::CreateAppInstance;
@@ -35,7 +36,8 @@ use carillon_server::clock::SystemClock;
 use carillon_server::config::StoreAddress;
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
-use carillon_server::http::{bind, body, serve};
+use carillon_server::http::body::Unread;
+use carillon_server::http::{bind, serve};
 use carillon_server::key_sets::FetchedKeySets;
 use carillon_server::wire;
 
@@ -125,7 +127,7 @@ pub(crate) async fn answer(address: SocketAddr, length: usize) -> Result<()> {
 async fn created(State(fixed): State<Bytes>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // A body that does not come ends the round by its missing answer.
-    let _ = body::read(&parts.headers, body).await;
+    let _ = Unread::new(&parts.headers, body).read(BODY_BYTES_MAX).await;
     let mut response = Response::new(Body::from(fixed));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

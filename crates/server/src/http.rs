@@ -21,15 +21,14 @@ use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
 use carillon_service::Service;
 use carillon_service::dispatch::ClientAddress;
-use http::StatusCode;
 use http::request::Parts;
 
-use crate::answer::{Refusal, last};
+use crate::answer::last;
 use crate::clock::SystemClock;
 use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
-use body::Fault;
+use body::Unread;
 pub use connect::with_limits;
 pub use listener::{Listening, bind, serve};
 
@@ -93,11 +92,13 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
 async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     note_client(&mut parts);
-    match body::read(&parts.headers, body).await {
-        Ok(body) => front.service.handle(Request::from_parts(parts, body)).await.map(Body::from),
-        Err(Fault::TooLarge) => last(front.service.refuse_body().map(Body::from)),
-        Err(Fault::Slow | Fault::Broken) => last(INCOMPLETE.answer(&front.service.new_id())),
+    let mut unread = Unread::new(&parts.headers, body);
+    let response = front.service.handle_unread(parts, |most| unread.read(most)).await.map(Body::from);
+    if unread.is_left() {
+        unread.discard();
+        return last(response);
     }
+    response
 }
 
 /// Says where a request came from, in the service's words.
@@ -107,11 +108,3 @@ fn note_client(parts: &mut Parts) {
         parts.extensions.insert(address);
     }
 }
-
-/// The body did not come whole, or not in time.
-const INCOMPLETE: Refusal = Refusal {
-    status: StatusCode::REQUEST_TIMEOUT,
-    exception: "BadRequestException",
-    code: "BadRequest",
-    message: "The body did not arrive",
-};

@@ -60,13 +60,8 @@ pub struct Record {
 pub(crate) struct Draft(Option<(Record, Effect)>);
 
 impl Draft {
-    /// Of a request, as it came.
-    pub(crate) fn of_request(
-        router: &Router,
-        (parts, body): (&Parts, &[u8]),
-        request_id: &str,
-        now: Timestamp,
-    ) -> Self {
+    /// Of a request, as its head came.
+    pub(crate) fn of_request(router: &Router, parts: &Parts, request_id: &str, now: Timestamp) -> Self {
         let query = parts.uri.query().and_then(crate::dispatch::parse_query).unwrap_or_default();
         let found = router.find(&parts.method, parts.uri.path(), &query);
         let mut record = Record {
@@ -84,8 +79,14 @@ impl Draft {
         let effect = found.as_ref().map_or(Effect::Read, |found| found.route.effect);
         let labels = found.map(|found| found.labels).unwrap_or_default();
         record.note(labels.iter().chain(&query).map(|(name, value)| (name.as_str(), value.as_str())));
-        record.note_members(body);
         Self(Some((record, effect)))
+    }
+
+    /// Its body, once the signature was accepted: no stranger has JSON parsed.
+    pub(crate) fn read(&mut self, body: &[u8]) {
+        if let Some((record, _)) = &mut self.0 {
+            record.note_members(body);
+        }
     }
 
     /// Of nothing.
@@ -95,7 +96,7 @@ impl Draft {
 
     /// Of the opening of a socket, which counts as a write.
     pub(crate) fn of_socket(router: &Router, parts: &Parts, request_id: &str, now: Timestamp) -> Self {
-        let Self(draft) = Self::of_request(router, (parts, b""), request_id, now);
+        let Self(draft) = Self::of_request(router, parts, request_id, now);
         Self(draft.map(|(record, _)| {
             let bearer = record.resources.get("userArn").cloned();
             (Record { action: Some("chime:Connect".to_owned()), bearer, ..record }, Effect::Write)

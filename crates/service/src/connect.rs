@@ -100,7 +100,7 @@ impl Service {
 
     async fn judge(&self, parts: &Parts, draft: &mut Draft) -> Result<Connection, Close> {
         let query = parts.uri.query().unwrap_or_default();
-        let caller = self.verify(parts, query, b"", LATE_ALLOWANCE_MS).map_err(|refusal| {
+        let caller = self.verify_bare(parts, LATE_ALLOWANCE_MS).map_err(|refusal| {
             tracing::debug!(%refusal, "a socket was refused");
             Close::unauthenticated("the signature of the request was not accepted")
         })?;

@@ -1,12 +1,16 @@
-//! A request in, a response out: signature, route, decoding, authorization, transaction, encoding.
+//! A request in, a response out: head, body, signature, route, decoding, authorization, transaction, encoding.
+//!
+//! A stranger costs a head. What the head of a request proves wrong is refused before its body is read, and nothing of
+//! a body is parsed before its signature holds.
 
 use std::cell::RefCell;
 use std::error::Error as _;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_auth::{Expectation, NoSecret, Refusal, Secret, SignedRequest};
+use carillon_auth::{Expectation, Head, NoSecret, Refusal, Secret, SignedRequest};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
@@ -26,57 +30,152 @@ const SIGNING_NAME: &str = "chime";
 #[derive(Debug, Clone, Copy)]
 pub struct ClientAddress(pub IpAddr);
 
+/// Whether a request came over TLS, to us or to a proxy that is trusted to say so: an extension of the request, as
+/// [`ClientAddress`] is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecureTransport(pub bool);
+
+/// An extension of answers to requests whose signature was accepted, whatever became of them then.
+#[derive(Debug, Clone, Copy)]
+pub struct Signed;
+
+/// Why there is no body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoBody {
+    /// It has more bytes than it may have, which are these.
+    TooLarge(usize),
+    /// It did not come whole, or not in time.
+    Incomplete,
+    /// Too many bodies are being read.
+    Overloaded,
+}
+
+impl NoBody {
+    /// The status that tells it.
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Self::TooLarge(_) => 413,
+            Self::Incomplete => 408,
+            Self::Overloaded => 503,
+        }
+    }
+
+    /// The code that tells it.
+    pub(crate) fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge(_) | Self::Incomplete => "BadRequest",
+            Self::Overloaded => ErrorCode::ServiceUnavailable.as_str(),
+        }
+    }
+
+    fn exception(self) -> &'static str {
+        match self {
+            Self::TooLarge(_) | Self::Incomplete => "BadRequestException",
+            Self::Overloaded => ErrorCode::ServiceUnavailable.exception(),
+        }
+    }
+}
+
+impl fmt::Display for NoBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge(most) => write!(f, "The body must have at most {most} bytes"),
+            Self::Incomplete => f.write_str("The body did not arrive"),
+            Self::Overloaded => f.write_str("Too many bodies are being read: try again"),
+        }
+    }
+}
+
 /// What is wrong before an operation is known, or with it.
 enum Fault {
     FrontDoor(Refusal),
     UnknownOperation,
-    BodyTooLarge,
+    NoBody(NoBody),
     Operation(Error),
 }
 
 impl Service {
-    /// Answers a request whose body was read whole, under [`BODY_BYTES_MAX`].
+    /// Answers a request whose body is there.
     pub async fn handle(self: &Arc<Self>, request: Request<Bytes>) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
+        let read = async |most: usize| {
+            let fits = body.len() <= most;
+            fits.then_some(body).ok_or(NoBody::TooLarge(most))
+        };
+        self.handle_unread(parts, read).await
+    }
+
+    /// Answers a request whose body is `read` when, and only if, its head is believed; `read` is told how many bytes
+    /// are taken.
+    pub async fn handle_unread<B>(
+        self: &Arc<Self>,
+        parts: Parts,
+        read: impl FnOnce(usize) -> B,
+    ) -> Response<Bytes>
+    where
+        B: Future<Output = Result<Bytes, NoBody>>,
+    {
         if parts.method == Method::OPTIONS {
             return cors::preflight(&parts.headers);
         }
         let request_id = self.new_id();
-        let mut draft = self.draft(&parts, &body, &request_id);
+        let mut draft = self.draft(&parts, &request_id);
         if parts.method == Method::POST && parts.uri.path() == "/" {
-            return self.query(&parts, &body, &request_id, draft).await;
+            return self.query(&parts, read, &request_id, draft).await;
         }
-        let answer = self.answer(parts, body, &request_id, &mut draft).await;
+        let mut is_signed = false;
+        let answer = match self.admit_rest(&parts, read).await {
+            Ok((caller, body)) => {
+                is_signed = true;
+                draft.signed_by(|| caller.arn(self.home().account()));
+                draft.read(&body);
+                self.answer(parts, caller, body, &request_id).await
+            }
+            Err(fault) => Err(fault),
+        };
         let (result, status) = outcome(&answer);
         let body = answer.as_ref().ok().and_then(|(_, body)| body.as_deref());
         if let Some(record) = draft.close(result, status, body.unwrap_or_default()) {
             self.audit(record).await;
         }
-        respond(answer, &request_id)
+        let mut response = respond(answer, &request_id);
+        if is_signed {
+            response.extensions_mut().insert(Signed);
+        }
+        response
     }
 
-    fn draft(&self, parts: &Parts, body: &[u8], request_id: &str) -> Draft {
+    fn draft(&self, parts: &Parts, request_id: &str) -> Draft {
         if !self.is_audited() {
             return Draft::none();
         }
-        Draft::of_request(&self.router, (parts, body), request_id, self.surroundings().clock.real())
+        Draft::of_request(&self.router, parts, request_id, self.surroundings().clock.real())
     }
 
-    /// Refuses a request whose body is larger than [`BODY_BYTES_MAX`], without reading it.
-    pub fn refuse_body(&self) -> Response<Bytes> {
-        respond(Err(Fault::BodyTooLarge), &self.new_id())
+    /// Finds out who signed a request, and reads its body on the way.
+    async fn admit_rest<B>(
+        &self,
+        parts: &Parts,
+        read: impl FnOnce(usize) -> B,
+    ) -> Result<(Caller, Bytes), Fault>
+    where
+        B: Future<Output = Result<Bytes, NoBody>>,
+    {
+        let scope = (self.home().region(), &[SIGNING_NAME][..]);
+        let claimed = self.check_head(parts, scope, 0).map_err(Fault::FrontDoor)?;
+        let body = read(BODY_BYTES_MAX).await.map_err(Fault::NoBody)?;
+        let caller = claimed.verify(parts, &body).map_err(Fault::FrontDoor)?;
+        Ok((caller, body))
     }
 
     async fn answer(
         self: &Arc<Self>,
         parts: Parts,
+        caller: Caller,
         body: Bytes,
         request_id: &str,
-        draft: &mut Draft,
     ) -> Result<(u16, Option<Bytes>), Fault> {
         let query = parts.uri.query().unwrap_or_default();
-        let caller = self.verify(&parts, query, &body, 0).map_err(Fault::FrontDoor)?;
-        draft.signed_by(|| caller.arn(self.home().account()));
         let query = parse_query(query).ok_or(Fault::UnknownOperation)?;
         let found =
             self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
@@ -106,41 +205,18 @@ impl Service {
         }
     }
 
-    /// Checks the signature, by real time; `late_ms` is allowed beyond a presigned request's end.
-    pub(crate) fn verify(
-        &self,
-        parts: &Parts,
-        query: &str,
-        body: &[u8],
-        late_ms: i64,
-    ) -> Result<Caller, Refusal> {
-        let region = self.surroundings().home.region();
-        self.verify_for(parts, query, body, (region, &[SIGNING_NAME]), late_ms)
+    /// Checks a request without a body, by real time; `late_ms` is allowed beyond a presigned request's end.
+    pub(crate) fn verify_bare(&self, parts: &Parts, late_ms: i64) -> Result<Caller, Refusal> {
+        self.check_head(parts, (self.home().region(), &[SIGNING_NAME]), late_ms)?.verify(parts, b"")
     }
 
-    /// Checks the signature for other services than the two interfaces.
-    pub(crate) fn verify_for(
+    /// Checks all of a signature that the head of a request tells: region and service of its scope, time, key.
+    pub(crate) fn check_head(
         &self,
         parts: &Parts,
-        query: &str,
-        body: &[u8],
         (region, services): (&str, &[&str]),
         late_ms: i64,
-    ) -> Result<Caller, Refusal> {
-        let mut headers = Vec::with_capacity(parts.headers.len());
-        for (name, value) in &parts.headers {
-            // What is not text was not signed by any client; it counts as absent.
-            if let Ok(value) = value.to_str() {
-                headers.push((name.as_str(), value));
-            }
-        }
-        let signed = SignedRequest {
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            query,
-            headers: &headers,
-            body,
-        };
+    ) -> Result<Claimed, Refusal> {
         let surroundings = self.surroundings();
         let expectation = Expectation {
             region,
@@ -155,9 +231,42 @@ impl Service {
             found.replace(Some(caller));
             Ok(secret)
         };
-        self.verifier.verify(&signed, &expectation, &secret)?;
-        found.into_inner().ok_or(Refusal::UnrecognizedClient)
+        let head = as_signed(parts, b"", |signed| self.verifier.check_head(signed, &expectation, &secret))?;
+        let caller = found.into_inner().ok_or(Refusal::UnrecognizedClient)?;
+        Ok(Claimed { head, caller })
     }
+}
+
+/// Whom the head of a request claims to come from.
+pub(crate) struct Claimed {
+    head: Head,
+    caller: Caller,
+}
+
+impl Claimed {
+    /// Who signed the request, now that its body is there.
+    pub(crate) fn verify(self, parts: &Parts, body: &[u8]) -> Result<Caller, Refusal> {
+        as_signed(parts, body, |signed| self.head.verify(signed))?;
+        Ok(self.caller)
+    }
+}
+
+/// Looks at a request as a signature covers it.
+fn as_signed<T>(parts: &Parts, body: &[u8], look: impl FnOnce(&SignedRequest) -> T) -> T {
+    let mut headers = Vec::with_capacity(parts.headers.len());
+    for (name, value) in &parts.headers {
+        // What is not text was not signed by any client; it counts as absent.
+        if let Ok(value) = value.to_str() {
+            headers.push((name.as_str(), value));
+        }
+    }
+    look(&SignedRequest {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    })
 }
 
 /// What conditions may read of where a request came from.
@@ -186,7 +295,7 @@ fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) 
         Err(Fault::Operation(error)) => (error.code.as_str(), error.code.status()),
         Err(Fault::FrontDoor(refusal)) => (refusal.exception(), 403),
         Err(Fault::UnknownOperation) => ("UnknownOperationException", 404),
-        Err(Fault::BodyTooLarge) => ("BadRequest", 413),
+        Err(Fault::NoBody(why)) => (why.code(), why.status()),
     }
 }
 
@@ -211,12 +320,7 @@ fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Res
             "UnknownOperationException",
             "There is no such operation, or this server does not have it yet",
         ),
-        Err(Fault::BodyTooLarge) => failure(
-            413,
-            "BadRequestException",
-            "BadRequest",
-            &format!("The body must have at most {BODY_BYTES_MAX} bytes"),
-        ),
+        Err(Fault::NoBody(why)) => failure(why.status(), why.exception(), why.code(), &why.to_string()),
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -245,5 +349,45 @@ fn log(error: &Error, operation: &str, request_id: &str) {
         tracing::error!(request_id, operation, "{chain}");
     } else {
         tracing::debug!(request_id, operation, "{chain}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::*;
+
+    type Change = fn(&mut http::HeaderMap);
+
+    fn replace(headers: &mut http::HeaderMap, from: &str, to: &str) {
+        let text = headers["authorization"].to_str().unwrap().replace(from, to);
+        headers.insert("authorization", text.parse().unwrap());
+    }
+
+    #[engine_test]
+    fn the_body_of_a_stranger_is_not_read(world: &mut World) {
+        let strangers: [Change; 6] = [
+            |headers| drop(headers.remove("authorization")),
+            |headers| replace(headers, "Credential=ROOT", "Credential=NOBODY"),
+            |headers| replace(headers, "us-east-1", "eu-west-1"),
+            |headers| drop(headers.insert("x-amz-date", "20260115T110000Z".parse().unwrap())),
+            |headers| replace(headers, "SignedHeaders=", "SignedHeaders=a;"),
+            |headers| drop(headers.insert("x-amz-security-token", "nobody's".parse().unwrap())),
+        ];
+        for change in strangers {
+            assert_eq!(world.watched("chime", ("POST", "/channels", ""), change), (403, false));
+        }
+        for change in &strangers[1..] {
+            let (status, was_read) = world.watched("iam", ("POST", "/", ""), change);
+            assert!((400..404).contains(&status) && !was_read, "{status}");
+        }
+        let (_, was_read) = world.watched("chime", ("POST", "/channels", ""), |_| {});
+        assert!(was_read);
+        // The body decides, where the head is good.
+        let forged: Change = |headers| {
+            let head = headers["authorization"].to_str().unwrap().len() - 64;
+            let text = format!("{}{}", &headers["authorization"].to_str().unwrap()[..head], "0".repeat(64));
+            headers.insert("authorization", text.parse().unwrap());
+        };
+        assert_eq!(world.watched("chime", ("POST", "/channels", ""), forged), (403, true));
     }
 }

@@ -25,6 +25,7 @@ pub mod exchange;
 pub mod flow;
 mod identities;
 pub mod jobs;
+mod json_bounds;
 mod limiter;
 pub mod once;
 pub mod operation;

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::access::{Caller, Gate, Surrounding};
 use crate::call::Call;
 use crate::error::{Error, ErrorCode, Result};
+use crate::json_bounds;
 use crate::service::Service;
 
 /// What an operation's file needs.
@@ -223,6 +224,7 @@ impl Incoming {
     /// The body as JSON; where there is none, as an empty object.
     pub(crate) fn body<T: DeserializeOwned>(&self) -> Result<T> {
         let text: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        json_bounds::check(text)?;
         let mut reader = serde_json::Deserializer::from_slice(text);
         let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let (path, inner) = (error.path().to_string(), error.inner().to_string());

@@ -25,7 +25,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use crate::access::Caller;
 use crate::audit::Draft;
 use crate::cors;
-use crate::dispatch::surrounding;
+use crate::dispatch::{BODY_BYTES_MAX, NoBody, Signed, surrounding};
 use crate::service::Service;
 use call::QueryCall;
 pub use direct::Declined;
@@ -36,6 +36,9 @@ use xml::Element;
 
 /// The region that clients sign for when they take the two services for global ones, besides our own.
 const GLOBAL_REGION: &str = "us-east-1";
+/// The most bytes of a form that nobody signed: a token of an identity provider has 20,000 characters, and a session
+/// policy 2,048, each of which may take three bytes in a form.
+const UNSIGNED_BODY_BYTES_MAX: usize = 96 * 1024;
 
 /// The two services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,26 +64,40 @@ impl Protocol {
 }
 
 impl Service {
-    /// Answers a request on `POST /`.
-    pub(crate) async fn query(
+    /// Answers a request on `POST /`, whose body is `read` once its head is believed.
+    pub(crate) async fn query<B>(
         self: &Arc<Self>,
         parts: &Parts,
-        body: &Bytes,
+        read: impl FnOnce(usize) -> B,
         request_id: &str,
         mut draft: Draft,
-    ) -> Response<Bytes> {
-        let form = Form::parse(body);
-        let action = form.as_ref().and_then(|form| form.find("Action")).unwrap_or_default().to_owned();
+    ) -> Response<Bytes>
+    where
+        B: Future<Output = std::result::Result<Bytes, NoBody>>,
+    {
         // Who has no credentials yet asks STS for some.
         let protocol = if scope(parts).is_some_and(|(_, service)| service == "iam") {
             Protocol::Iam
         } else {
             Protocol::Sts
         };
-        if let Some(form) = &form {
-            draft.asks_for(protocol.signing_name(), &action, form.resources());
-        }
-        let answer = self.act((protocol, parts, body), form, request_id, &mut draft).await;
+        let (mut action, mut is_signed) = (String::new(), false);
+        let answer = match self.admit_query(protocol, parts, read).await {
+            Ok((caller, form)) => {
+                form.find("Action").unwrap_or_default().clone_into(&mut action);
+                draft.asks_for(protocol.signing_name(), &action, form.resources());
+                if let Some(caller) = &caller {
+                    is_signed = true;
+                    draft.signed_by(|| caller.arn(self.home().account()));
+                }
+                let call = QueryCall::new(self, caller, surrounding(parts), request_id);
+                match protocol {
+                    Protocol::Iam => iam::act(self, call, form).await,
+                    Protocol::Sts => sts::act(self, call, &form).await,
+                }
+            }
+            Err(fault) => Err(fault),
+        };
         let (code, status) = answer.as_ref().map_or_else(|fault| (fault.code, fault.status), |_| ("OK", 200));
         if let Some(record) = draft.close(code, status, b"") {
             self.audit(record).await;
@@ -88,38 +105,43 @@ impl Service {
         if let Err(fault) = &answer {
             log(fault, &action, request_id);
         }
-        respond(protocol, &action, answer, request_id)
+        let mut response = respond(protocol, &action, answer, request_id);
+        if is_signed {
+            response.extensions_mut().insert(Signed);
+        }
+        response
     }
 
-    async fn act(
-        self: &Arc<Self>,
-        (protocol, parts, body): (Protocol, &Parts, &Bytes),
-        form: Option<Form>,
-        request_id: &str,
-        draft: &mut Draft,
-    ) -> Result<Vec<Element>> {
-        let unsigned = form.as_ref().and_then(|form| form.find("Action")) == Some(sts::WEB_IDENTITY);
-        let caller = if unsigned { None } else { Some(self.query_caller(protocol, parts, body)?) };
-        if let Some(caller) = &caller {
-            draft.signed_by(|| caller.arn(self.home().account()));
-        }
-        let form = form.ok_or_else(|| Fault::new(400, "MalformedInput", "The body is not a form"))?;
-        let call = QueryCall::new(self, caller, surrounding(parts), request_id);
-        match protocol {
-            Protocol::Iam => iam::act(self, call, form).await,
-            Protocol::Sts => sts::act(self, call, &form).await,
-        }
-    }
-
-    fn query_caller(&self, protocol: Protocol, parts: &Parts, body: &[u8]) -> Result<Caller> {
-        let home = self.home().region();
+    /// Finds out who signed a request, and what it asks; nobody has signed the one action that takes no signature.
+    async fn admit_query<B>(
+        &self,
+        protocol: Protocol,
+        parts: &Parts,
+        read: impl FnOnce(usize) -> B,
+    ) -> Result<(Option<Caller>, Form)>
+    where
+        B: Future<Output = std::result::Result<Bytes, NoBody>>,
+    {
         let region = match scope(parts) {
             Some((GLOBAL_REGION, _)) => GLOBAL_REGION,
-            _ => home,
+            _ => self.home().region(),
         };
-        let query = parts.uri.query().unwrap_or_default();
-        let verified = self.verify_for(parts, query, body, (region, &[protocol.signing_name()]), 0);
-        verified.map_err(|refusal: Refusal| refusal.into())
+        let not_a_form = || Fault::new(400, "MalformedInput", "The body is not a form");
+        match self.check_head(parts, (region, &[protocol.signing_name()]), 0) {
+            Ok(claimed) => {
+                let body = read(BODY_BYTES_MAX).await?;
+                let caller = claimed.verify(parts, &body)?;
+                let form = Form::parse(&body).ok_or_else(not_a_form)?;
+                let is_unsigned = form.find("Action") == Some(sts::WEB_IDENTITY);
+                Ok(((!is_unsigned).then_some(caller), form))
+            }
+            Err(Refusal::MissingAuthenticationToken) => {
+                let body = read(UNSIGNED_BODY_BYTES_MAX).await?;
+                let form = Form::parse(&body).filter(|form| form.find("Action") == Some(sts::WEB_IDENTITY));
+                Ok((None, form.ok_or(Refusal::MissingAuthenticationToken)?))
+            }
+            Err(refusal) => Err(refusal.into()),
+        }
     }
 }
 

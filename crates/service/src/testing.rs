@@ -18,7 +18,7 @@ use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::{self as store, Location, Sink, Store};
 use futures_util::StreamExt as _;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -232,6 +232,24 @@ impl World {
             &outgoing.body(),
         );
         futures(self.service.handle(request))
+    }
+
+    /// Sends a request, changed on its way; answers its status, and whether its body was asked for.
+    pub(crate) fn watched(
+        &self,
+        service: &str,
+        target: (&str, &str, &str),
+        change: impl FnOnce(&mut HeaderMap),
+    ) -> (u16, bool) {
+        let (mut parts, body) = self.signed(service, target, &[], b"{}").into_parts();
+        change(&mut parts.headers);
+        let was_read = std::cell::Cell::new(false);
+        let read = async |_| {
+            was_read.set(true);
+            Ok(body)
+        };
+        let response = futures(self.service.handle_unread(parts, read));
+        (response.status().as_u16(), was_read.get())
     }
 
     fn signed(

@@ -76,9 +76,7 @@ impl<'a> Canonical<'a> {
             push_squeezed(value, out);
         }
         if out.len() == values_start {
-            // The name is the client's own and may be long; it helps its author, so it is told up to a bound.
-            let told: String = name.chars().take(64).collect();
-            return Err(Refusal::incomplete(format!("'{told}' is a 'SignedHeader' but was not received.")));
+            return Err(Refusal::not_received(name));
         }
         if name == "host" && host == HostReading::LowerCase {
             out[values_start..].make_ascii_lowercase();

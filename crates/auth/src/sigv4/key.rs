@@ -60,9 +60,6 @@ impl SigningKey {
 pub(super) struct Keys {
     /// By the text of the credential, which names access key, day, region and service.
     kept: Cache<Box<str>, Arc<Kept>>,
-    /// What is signed with when there is no secret, so that an unknown access key takes as long as a wrong
-    /// secret.
-    stand_in: Secret,
 }
 
 /// A key with the secret that it was derived from, by which a replaced secret is noticed.
@@ -73,31 +70,20 @@ pub(super) struct Kept {
 
 impl Keys {
     pub(super) fn new() -> Self {
-        let stand_in = Secret::new("this is nobody's secret access key, so there".to_owned());
-        Self { kept: Cache::new(KEYS_MAX), stand_in }
+        Self { kept: Cache::new(KEYS_MAX) }
     }
 
     /// The key of a credential whose scope and time were already found good, which bounds what can be asked
     /// for.
     pub(super) fn of(&self, credential: &Credential, secret: &Secret) -> Arc<Kept> {
-        self.find_or_derive(credential.text, credential, secret)
-    }
-
-    /// The key for a credential that nobody has. It is kept by the scope alone (a text that no credential can
-    /// have), so that invented access key ids do not push real keys out.
-    pub(super) fn of_nobody(&self, credential: &Credential) -> Arc<Kept> {
-        self.find_or_derive(credential.scope, credential, &self.stand_in)
-    }
-
-    fn find_or_derive(&self, name: &str, credential: &Credential, secret: &Secret) -> Arc<Kept> {
-        if let Some(kept) = self.kept.get(name)
+        if let Some(kept) = self.kept.get(credential.text)
             && kept.secret.is_same_as(secret)
         {
             return kept;
         }
         let key = SigningKey::derive(secret, credential.day, credential.region, credential.service);
         let kept = Arc::new(Kept { secret: secret.clone(), key });
-        self.kept.insert(name.into(), Arc::clone(&kept));
+        self.kept.insert(credential.text.into(), Arc::clone(&kept));
         kept
     }
 }

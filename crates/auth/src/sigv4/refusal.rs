@@ -40,6 +40,13 @@ impl Refusal {
         Self::InvalidSignature(message.into())
     }
 
+    /// A header is said to be signed, and did not come.
+    pub(super) fn not_received(name: &str) -> Self {
+        // The name is the client's own and may be long; it helps its author, so it is told up to a bound.
+        let told: String = name.chars().take(64).collect();
+        Self::incomplete(format!("'{told}' is a 'SignedHeader' but was not received."))
+    }
+
     /// The signature is not the one we compute; the sentence is AWS's, and people search for it.
     pub(super) fn mismatch() -> Self {
         Self::invalid(

@@ -1,16 +1,21 @@
 //! Verification: a request, an expectation and somebody who knows secrets in; who signed it, or a refusal,
 //! out.
 //!
-//! It does not know what the caller may do, whether the request makes sense, or what time it is.
+//! It goes in two steps. [`Verifier::check_head`] judges what stands in the head, so that a stranger's body need not be
+//! read; [`Head::verify`] judges the signature, once the body is there. It does not know what the caller may do,
+//! whether the request makes sense, or what time it is.
+
+use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
 use super::canonical::{Canonical, HostReading, QueryReading};
 use super::claim::Claim;
 use super::credential::Credential;
-use super::key::{Keys, SigningKey};
+use super::key::{Kept, Keys};
 use super::limits::{HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use super::query::Query;
+use super::time::SignedAt;
 use super::{Credentials, Expectation, NoSecret, Refusal, SignedRequest, time};
 
 /// Verifies signatures; one serves the whole process, since it keeps derived keys.
@@ -52,31 +57,92 @@ impl Verifier {
         expectation: &Expectation,
         credentials: &impl Credentials,
     ) -> Result<Verified, Refusal> {
+        self.check_head(request, expectation, credentials)?.verify(request)
+    }
+
+    /// Refuses what its head alone proves wrong: the form of the claim, its scope, its time, a key or a session that
+    /// nobody has, a signed header that did not come. The request's body is not looked at.
+    pub fn check_head(
+        &self,
+        request: &SignedRequest,
+        expectation: &Expectation,
+        credentials: &impl Credentials,
+    ) -> Result<Head, Refusal> {
         check_sizes(request)?;
         let query = Query::parse(request.query)?;
         let claim = Claim::read(request, &query)?;
         let credential = Credential::parse(&claim.credential)?;
         credential.check(&claim.signed_at, expectation)?;
         time::check(&claim.signed_at, claim.life, expectation)?;
+        check_presence(request, &claim.signed_headers)?;
         let secret = credentials.secret(credential.access_key_id, claim.session_token.as_deref());
-        let kept = match &secret {
-            Ok(secret) => self.keys.of(&credential, secret),
-            Err(_) => self.keys.of_nobody(&credential),
-        };
-        // Compared even without a secret: how long a refusal takes must not tell which access keys exist.
-        let is_genuine = is_genuine(request, &query, &claim, &credential, &kept.key)?;
-        match (secret, is_genuine) {
-            (Err(NoSecret::Unknown), _) => Err(Refusal::UnrecognizedClient),
-            (Err(NoSecret::Expired), _) => Err(Refusal::ExpiredToken),
-            (Ok(_), false) => Err(Refusal::mismatch()),
-            (Ok(_), true) => Ok(Verified {
+        // The names of these two tell already which access keys exist, so the time they take may tell it too.
+        let secret = secret.map_err(|none| match none {
+            NoSecret::Unknown => Refusal::UnrecognizedClient,
+            NoSecret::Expired => Refusal::ExpiredToken,
+        })?;
+        Ok(Head {
+            key: self.keys.of(&credential, &secret),
+            scope: credential.scope.to_owned(),
+            is_presigned: claim.is_presigned(),
+            signature: claim.signature,
+            signed_at: claim.signed_at,
+            verified: Verified {
                 access_key_id: credential.access_key_id.to_owned(),
                 region: credential.region.to_owned(),
                 service: credential.service.to_owned(),
                 signed_at_ms: claim.signed_at.ms,
-                session_token: claim.session_token.map(Into::into),
-            }),
+                session_token: claim.session_token.as_deref().map(str::to_owned),
+            },
+            signed_headers: claim.signed_headers.into_owned(),
+        })
+    }
+}
+
+/// What the head of a request claims, as far as the head can be believed. Nobody has signed until
+/// [`Head::verify`] says so.
+pub struct Head {
+    key: Arc<Kept>,
+    scope: String,
+    signed_headers: String,
+    signature: [u8; 32],
+    signed_at: SignedAt,
+    is_presigned: bool,
+    verified: Verified,
+}
+
+impl Head {
+    /// Finds out whether the request, whose head this is and whose body is there now, was signed so.
+    pub fn verify(self, request: &SignedRequest) -> Result<Verified, Refusal> {
+        let query = Query::parse(request.query)?;
+        if self.is_genuine(request, &query)? { Ok(self.verified) } else { Err(Refusal::mismatch()) }
+    }
+
+    /// Tries the readings of the request that clients are known to sign, the usual one first.
+    fn is_genuine(&self, request: &SignedRequest, query: &Query) -> Result<bool, Refusal> {
+        let queries: &[_] = if self.is_presigned {
+            &[QueryReading::Recoded, QueryReading::Raw]
+        } else {
+            &[QueryReading::Recoded]
+        };
+        let host_has_capitals =
+            request.values("host").any(|host| host.bytes().any(|byte| byte.is_ascii_uppercase()));
+        let hosts: &[_] = if host_has_capitals {
+            &[HostReading::AsSent, HostReading::LowerCase]
+        } else {
+            &[HostReading::AsSent]
+        };
+        let mut canonical = Canonical::new(request, query, &self.signed_headers);
+        for &query in queries {
+            for &host in hosts {
+                let hash = canonical.hash(query, host)?;
+                let computed = self.key.key.sign(&self.signed_at, &self.scope, &hash);
+                if computed.ct_eq(&self.signature).into() {
+                    return Ok(true);
+                }
+            }
         }
+        Ok(false)
     }
 }
 
@@ -93,34 +159,11 @@ fn check_sizes(request: &SignedRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Tries the readings of the request that clients are known to sign, the usual one first.
-fn is_genuine(
-    request: &SignedRequest,
-    query: &Query,
-    claim: &Claim,
-    credential: &Credential,
-    key: &SigningKey,
-) -> Result<bool, Refusal> {
-    let queries: &[_] = if claim.is_presigned() {
-        &[QueryReading::Recoded, QueryReading::Raw]
-    } else {
-        &[QueryReading::Recoded]
-    };
-    let host_has_capitals = request.values("host").any(|host| host.bytes().any(|b| b.is_ascii_uppercase()));
-    let hosts: &[_] = if host_has_capitals {
-        &[HostReading::AsSent, HostReading::LowerCase]
-    } else {
-        &[HostReading::AsSent]
-    };
-    let mut canonical = Canonical::new(request, query, &claim.signed_headers);
-    for &query in queries {
-        for &host in hosts {
-            let hash = canonical.hash(query, host)?;
-            let computed = key.sign(&claim.signed_at, credential.scope, &hash);
-            if computed.ct_eq(&claim.signature).into() {
-                return Ok(true);
-            }
+fn check_presence(request: &SignedRequest, signed_headers: &str) -> Result<(), Refusal> {
+    for name in signed_headers.split(';') {
+        if request.values(name).next().is_none() {
+            return Err(Refusal::not_received(name));
         }
     }
-    Ok(false)
+    Ok(())
 }

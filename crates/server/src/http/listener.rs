@@ -6,10 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use carillon_service::dispatch::SecureTransport;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
@@ -82,6 +83,7 @@ pub fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Resu
         })
         // An event that waits for the answer to the one before it is late.
         .acceptor(NoDelayAcceptor::new());
+    let router = router.layer(Extension(SecureTransport(tls.is_some())));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let task = match tls {
         None => tokio::spawn(server.serve(service)),

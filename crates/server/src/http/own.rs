@@ -13,7 +13,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Front, body};
+use super::Front;
+use super::body::Unread;
 use crate::answer::{Refusal, json as answer};
 use crate::{clock, metrics};
 
@@ -21,6 +22,9 @@ use crate::{clock, metrics};
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The furthest that the clock may be moved at once: a hundred years.
 const ADVANCE_SECONDS_MAX: f64 = 100.0 * 366.0 * 86_400.0;
+
+/// The most bytes of a step of the clock.
+const STEP_BYTES_MAX: usize = 1024;
 
 const MISSING: Refusal = Refusal {
     status: StatusCode::NOT_FOUND,
@@ -86,7 +90,7 @@ pub(super) async fn missing(State(front): State<Arc<Front>>) -> Response {
 /// Moves the service's clock forward, and runs what became due.
 pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body).await.unwrap_or_default();
+    let body = Unread::new(&parts.headers, body).read(STEP_BYTES_MAX).await.unwrap_or_default();
     let Some(step_ms) = Step::parse(&body) else {
         return NOT_A_STEP.answer(&front.service.new_id());
     };

@@ -6,6 +6,7 @@ use carillon_auth::Refusal;
 use carillon_store::Error as StoreError;
 
 use crate::access::Denied;
+use crate::dispatch::NoBody;
 
 /// A result of an action.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
@@ -106,5 +107,11 @@ impl From<Refusal> for Fault {
             Refusal::ExpiredToken => (403, "ExpiredToken"),
         };
         Self::new(status, code, refusal.to_string())
+    }
+}
+
+impl From<NoBody> for Fault {
+    fn from(why: NoBody) -> Self {
+        Self::new(why.status(), why.code(), why.to_string())
     }
 }

@@ -31,10 +31,10 @@ impl Form {
         Self(parameters)
     }
 
-    /// Reads a body.
+    /// Reads a body. One of too many parameters is not taken apart.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
-        let pairs = parse_query(str::from_utf8(body).ok()?)?;
-        (pairs.len() <= PARAMETERS_MAX).then_some(Self(pairs))
+        let is_too_long = body.iter().filter(|byte| **byte == b'&').nth(PARAMETERS_MAX).is_some();
+        if is_too_long { None } else { parse_query(str::from_utf8(body).ok()?).map(Self) }
     }
 
     /// What an action is asked of, for the audit log: names and ARNs, never documents, tags or tokens.
@@ -155,6 +155,13 @@ mod tests {
         assert_eq!(form.pairs("T", ["Key", "Value"]), [("a", "x y"), ("b", "")]);
         assert_eq!(form.list("L"), ["/p"]);
         assert_eq!(form.list("M"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_form_has_no_more_parameters_than_a_request_may_have() {
+        let form = |count| Form::parse("a=b&".repeat(count).as_bytes());
+        assert_eq!(form(PARAMETERS_MAX).unwrap().0.len(), PARAMETERS_MAX);
+        assert!(form(PARAMETERS_MAX + 1).is_none());
     }
 
     #[test]
