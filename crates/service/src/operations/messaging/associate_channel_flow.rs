@@ -1,4 +1,5 @@
-//! `AssociateChannelFlow`: gives a channel the flow that its messages pass. A channel has one at most.
+//! `AssociateChannelFlow`: gives a channel the flow that its messages pass from now on. A channel has one at most:
+//! another takes its place, and what is in flight keeps the processors with which it was accepted.
 
 use super::flows::claim_channel;
 use crate::operation::prelude::*;
@@ -22,6 +23,11 @@ pub struct AssociateChannelFlow {
 pub struct Associated {}
 
 impl Write for AssociateChannelFlow {
+    /// Of two who decide at once, one learns of the other.
+    fn exclusive(&self) -> Option<&str> {
+        Some(self.channel_arn.as_str())
+    }
+
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Associated> {
         let mut channel = claim_channel(tx, call, &self.channel_arn)?.channel;
         if self.channel_flow_arn.app_instance() != self.channel_arn.app_instance() {
@@ -30,20 +36,18 @@ impl Write for AssociateChannelFlow {
         let claimed = store::channel_flow::claim(tx, &self.channel_flow_arn)?;
         let flow =
             claimed.ok_or_else(|| Error::not_found("ChannelFlowArn: the channel flow does not exist"))?;
-        match store::channel_flow::find_key_of(tx, channel.key)? {
-            Some(other) if other != flow => Err(Error::conflict("The channel has another channel flow")),
-            Some(_) => Ok(Associated {}),
-            None => {
-                crate::channels::set_flow(tx, &mut channel, Some(flow), call.now)?;
-                Ok(Associated {})
-            }
+        if store::channel_flow::find_key_of(tx, channel.key)? != Some(flow) {
+            crate::channels::set_flow(tx, &mut channel, Some(flow), call.now)?;
         }
+        Ok(Associated {})
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::delete_channel_flow::DeleteChannelFlow;
     use super::super::describe_channel::DescribeChannel;
+    use super::super::list_channels_associated_with_channel_flow::ListChannelsAssociatedWithChannelFlow;
     use super::*;
     use crate::testing::*;
 
@@ -64,12 +68,41 @@ mod tests {
         );
         world.call(&association(&channel, &flow, &ana)).unwrap();
         assert!(world.take_events().is_empty(), "nothing changed");
-        let refused = world.call(&association(&channel, &other, &ana)).unwrap_err();
-        assert_eq!(refused.code, ErrorCode::Conflict);
-        assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, Some(flow.clone()));
         world.call(&disassociation(&channel, &flow, &ana)).unwrap();
         assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, None);
         world.call(&association(&channel, &other, &ana)).unwrap();
+    }
+
+    #[engine_test]
+    fn another_flow_takes_the_place_of_the_one_before(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.join(&channel, &ana, &bob);
+        let (flow, other) = (world.flow(), world.flow());
+        world.call(&association(&channel, &flow, &ana)).unwrap();
+        world.take_events();
+        world.call(&association(&channel, &other, &ana)).unwrap();
+        let told = world.take_full_events().pop().unwrap();
+        let payload: serde_json::Value = serde_json::from_str(&told.payload).unwrap();
+        assert_eq!(
+            (told.kind.as_str(), &payload["ChannelFlowArn"]),
+            ("UPDATE_CHANNEL", &other.as_str().into())
+        );
+        let describe = DescribeChannel { channel_arn: channel.clone(), chime_bearer: bob };
+        assert_eq!(world.call(&describe).unwrap().channel.channel_flow_arn, Some(other.clone()));
+        // The first is no longer this channel's: it cannot be taken away from it, and may be deleted; the other not.
+        let refused = world.call(&disassociation(&channel, &flow, &ana)).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::NotFound);
+        world.call(&DeleteChannelFlow { channel_flow_arn: flow }).unwrap();
+        let refused = world.call(&DeleteChannelFlow { channel_flow_arn: other.clone() }).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Conflict);
+        let list = ListChannelsAssociatedWithChannelFlow {
+            channel_flow_arn: other,
+            max_results: None,
+            next_token: None,
+        };
+        let found = world.call(&list).unwrap().channels;
+        assert_eq!(found.iter().map(|one| &one.channel_arn).collect::<Vec<_>>(), [&channel]);
     }
 
     #[engine_test]

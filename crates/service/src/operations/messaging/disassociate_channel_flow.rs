@@ -20,6 +20,11 @@ pub struct DisassociateChannelFlow {
 }
 
 impl Write for DisassociateChannelFlow {
+    /// Of two who decide at once, one learns of the other.
+    fn exclusive(&self) -> Option<&str> {
+        Some(self.channel_arn.as_str())
+    }
+
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let mut channel = claim_channel(tx, call, &self.channel_arn)?.channel;
         let named = store::channel_flow::find(tx, &self.channel_flow_arn)?.map(|flow| flow.key);
