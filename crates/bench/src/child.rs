@@ -53,8 +53,12 @@ pub(crate) struct Child {
 impl Child {
     /// Starts this binary with these words and `--http` somewhere, and waits until it answers.
     pub(crate) async fn start(words: &[&str], root: &RootKey) -> Result<Self> {
+        Self::start_as(command(words, root)?).await
+    }
+
+    /// Starts a command that is a server, and waits until it answers.
+    pub(crate) async fn start_as(mut command: Command) -> Result<Self> {
         let address = free_address()?;
-        let mut command = command(words, root)?;
         command.args(["--http", &address.to_string()]).stdout(Stdio::null());
         let process = command
             .spawn()
@@ -99,6 +103,11 @@ impl Drop for Child {
 pub(crate) fn command(words: &[&str], root: &RootKey) -> Result<Command> {
     let binary = std::env::current_exe()
         .map_err(|error| Error::failure(format!("this binary cannot be found: {error}")))?;
+    Ok(command_of(&binary, words, root))
+}
+
+/// A binary with these words, configured by nothing else.
+pub(crate) fn command_of(binary: &Path, words: &[&str], root: &RootKey) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CARILLON_") {
@@ -107,7 +116,7 @@ pub(crate) fn command(words: &[&str], root: &RootKey) -> Result<Command> {
     }
     command.env(ACCESS_KEY_VARIABLE, &root.access_key_id).env(SECRET_VARIABLE, root.expose_secret());
     command.args(words).stdin(Stdio::null());
-    Ok(command)
+    command
 }
 
 /// A port that nobody has just now.

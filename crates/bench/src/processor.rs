@@ -1,8 +1,10 @@
 //! A processor behind HTTP, in this process: it takes each call with 202, and calls back with the message as it is.
 //! And one that takes connections and says nothing.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -23,9 +25,9 @@ use carillon_server::error::{Error, Result};
 use carillon_server::http::{Listening, bind, serve};
 
 /// Calls that wait for their callback; whoever calls beyond it is refused, and calls again.
-const CALLS_MAX: usize = 4_096;
+const CALLS_MAX: usize = 65_536;
 /// Connections on which is called back.
-const CONNECTIONS: usize = 16;
+const CONNECTIONS: usize = 32;
 /// Connections that a silent processor holds.
 const SILENT_MAX: usize = 1_024;
 
@@ -75,20 +77,57 @@ impl Call {
 pub(crate) struct Processor {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    taking: Taking,
     calls: Arc<Mutex<mpsc::Receiver<Call>>>,
     answering: JoinSet<Result<()>>,
-    _listening: Listening,
+    listening: Option<Listening>,
+}
+
+/// How calls are taken.
+#[derive(Clone)]
+struct Taking {
+    /// How long each takes.
+    lasting: Duration,
+    queue: mpsc::Sender<Call>,
+    /// The messages of which it was told.
+    told: Arc<std::sync::Mutex<HashSet<String>>>,
 }
 
 impl Processor {
     /// Takes calls.
     pub(crate) fn listen() -> Result<Self> {
+        Self::listen_slowly(Duration::ZERO)
+    }
+
+    /// Takes calls, each for so long.
+    pub(crate) fn listen_slowly(lasting: Duration) -> Result<Self> {
         let (queue, calls) = mpsc::channel(CALLS_MAX);
-        let (port, router) = (bind(ANY_PORT)?, Router::new().route("/", post(take)).with_state(queue));
-        let address = port.address;
-        let listening = serve(port, None, router)?;
-        let calls = Arc::new(Mutex::new(calls));
-        Ok(Self { address, calls, answering: JoinSet::new(), _listening: listening })
+        let taking = Taking { lasting, queue, told: Arc::default() };
+        let (calls, answering) = (Arc::new(Mutex::new(calls)), JoinSet::new());
+        let mut processor = Self { address: ANY_PORT, taking, calls, answering, listening: None };
+        processor.come_back()?;
+        Ok(processor)
+    }
+
+    /// Listens where it did.
+    pub(crate) fn come_back(&mut self) -> Result<()> {
+        let port = bind(self.address)?;
+        self.address = port.address;
+        let router = Router::new().route("/", post(take)).with_state(self.taking.clone());
+        self.listening = Some(serve(port, None, router)?);
+        Ok(())
+    }
+
+    /// Listens no more; what it took it still answers.
+    pub(crate) async fn go_away(&mut self) {
+        if let Some(listening) = self.listening.take() {
+            listening.stop(Duration::ZERO).await;
+        }
+    }
+
+    /// Whether it was told of a message.
+    pub(crate) fn was_told_of(&self, message_id: &str) -> bool {
+        told(&self.taking).contains(message_id)
     }
 
     /// Calls a server back, from here on.
@@ -116,10 +155,16 @@ impl Processor {
     }
 }
 
-async fn take(State(queue): State<mpsc::Sender<Call>>, body: Bytes) -> StatusCode {
-    let Ok(call) = serde_json::from_slice(&body) else { return StatusCode::BAD_REQUEST };
+fn told(taking: &Taking) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    taking.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+async fn take(State(taking): State<Taking>, body: Bytes) -> StatusCode {
+    let Ok(call) = serde_json::from_slice::<Call>(&body) else { return StatusCode::BAD_REQUEST };
+    told(&taking).insert(call.channel_message.message_id.clone());
+    tokio::time::sleep(taking.lasting).await;
     // Full: the caller tries again.
-    queue.try_send(call).map_or(StatusCode::SERVICE_UNAVAILABLE, |()| StatusCode::ACCEPTED)
+    taking.queue.try_send(call).map_or(StatusCode::SERVICE_UNAVAILABLE, |()| StatusCode::ACCEPTED)
 }
 
 /// A processor that takes connections, reads, and never answers.

@@ -5,6 +5,7 @@
 mod deletion;
 mod flows;
 mod processor_down;
+mod processors;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -70,6 +71,8 @@ enum Also {
     Flows(flows::Options),
     /// A channel whose processor is down, and what others notice of it.
     ProcessorDown(processor_down::Options),
+    /// A processor that takes its time, and one that was away: which messages went past it, and which failed.
+    Processors(processors::Options),
     /// The deletion of an app instance full of messages, and what others notice of it.
     Deletion(deletion::Options),
 }
@@ -198,6 +201,7 @@ pub fn run(options: &Options) -> Result<ExitStatus> {
         None => run_sends(options),
         Some(Also::Flows(options)) => flows::run(options),
         Some(Also::ProcessorDown(options)) => processor_down::run(options),
+        Some(Also::Processors(options)) => processors::run(options),
         Some(Also::Deletion(options)) => deletion::run(options),
     }
 }

@@ -10,11 +10,14 @@ use carillon_model::text::{FallbackAction, InvocationType};
 use carillon_service::operations::messaging::associate_channel_flow::AssociateChannelFlow;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::operations::messaging::create_channel_flow::CreateChannelFlow;
-use carillon_service::shapes::{LambdaConfiguration, Processor, ProcessorConfiguration};
+use carillon_service::operations::messaging::list_channel_messages::ListChannelMessages;
+use carillon_service::shapes::{
+    ChannelMessageSummary, LambdaConfiguration, Processor, ProcessorConfiguration,
+};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
-use super::child::Child;
+use super::child::{Child, command, command_of};
 use super::load::Board;
 use super::pace::{Load, Pace};
 use super::scene::{Remote, Scene, text};
@@ -26,6 +29,9 @@ use carillon_server::error::{Error, Result};
 pub(crate) const BUILT_IN: &str = "arn:aws:lambda:us-east-1:000000000000:function:built-in";
 /// The function of a processor behind HTTP.
 pub(crate) const BEHIND_HTTP: &str = "arn:aws:lambda:us-east-1:000000000000:function:behind-http";
+
+/// Messages of a page.
+const PAGE_LEN: i64 = 50;
 
 /// A server, and its people.
 pub(crate) struct Stage {
@@ -45,6 +51,16 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts a server on this store whose functions behind HTTP are there.
     pub(crate) async fn set(folder: &Path, store: &str, behind_http: SocketAddr) -> Result<Self> {
+        Self::set_of(None, folder, store, behind_http).await
+    }
+
+    /// Starts a server of this binary, or of the one that runs.
+    pub(crate) async fn set_of(
+        binary: Option<&Path>,
+        folder: &Path,
+        store: &str,
+        behind_http: SocketAddr,
+    ) -> Result<Self> {
         let mut random = StdRng::try_from_rng(&mut SysRng)
             .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
         let root = RootKey::random(&mut random);
@@ -59,7 +75,11 @@ impl Stage {
         if store != "sqlite" {
             words.extend(["--store", store]);
         }
-        let server = Child::start(&words, &root).await?;
+        let command = match binary {
+            Some(binary) => command_of(binary, &words, &root),
+            None => command(&words, &root)?,
+        };
+        let server = Child::start_as(command).await?;
         let mut remote = Remote::open(server.address, &root).await?;
         let scene = Scene::set(format!("bench-{}", carillon_server::clock::real().ms()), &mut remote).await?;
         drop(remote);
@@ -96,12 +116,49 @@ impl Stage {
 
     /// Another channel of the stage's people, whose messages pass this function; where it cannot be called, they fail.
     pub(crate) async fn channel_with_flow(&self, name: &str, function: &str) -> Result<Scene> {
+        self.channel_of_flow(name, function, FallbackAction::Abort).await
+    }
+
+    /// Another channel of the stage's people, whose messages pass this function, or not, if it cannot be called.
+    pub(crate) async fn channel_of_flow(
+        &self,
+        name: &str,
+        function: &str,
+        fallback: FallbackAction,
+    ) -> Result<Scene> {
         let scene = self.channel(&self.scene, name).await?;
-        self.give_flow(name, function, &scene.channel).await?;
+        self.give_flow((name, function, fallback), &scene.channel).await?;
         Ok(scene)
     }
 
-    async fn give_flow(&self, name: &str, function: &str, channel: &ChannelArn) -> Result<()> {
+    /// Every message of a channel, the newest first, as its sender is told; or the newest of them.
+    pub(crate) async fn messages(&self, scene: &Scene, most: usize) -> Result<Vec<ChannelMessageSummary>> {
+        let (mut remote, mut messages, mut next_token) = (self.remote().await?, Vec::new(), None);
+        loop {
+            let list = ListChannelMessages {
+                channel_arn: scene.channel.clone(),
+                sort_order: None,
+                not_before: None,
+                not_after: None,
+                max_results: PAGE_LEN.try_into().ok(),
+                next_token,
+                chime_bearer: scene.sender.clone(),
+                sub_channel_id: None,
+            };
+            let (listed, _) = remote.call(&list).await?;
+            messages.extend(listed.channel_messages);
+            next_token = listed.next_token;
+            if next_token.is_none() || most <= messages.len() {
+                return Ok(messages);
+            }
+        }
+    }
+
+    async fn give_flow(
+        &self,
+        (name, function, fallback_action): (&str, &str, FallbackAction),
+        channel: &ChannelArn,
+    ) -> Result<()> {
         let lambda =
             LambdaConfiguration { resource_arn: text(function), invocation_type: InvocationType::Async };
         let first = 1.try_into().map_err(|_| Error::failure("a flow has no first processor"))?;
@@ -109,7 +166,7 @@ impl Stage {
             name: text(name),
             configuration: ProcessorConfiguration { lambda },
             execution_order: first,
-            fallback_action: FallbackAction::Abort,
+            fallback_action,
         };
         let create = CreateChannelFlow {
             app_instance_arn: self.scene.sender.app_instance(),

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use carillon_model::text::ChannelMessageStatus;
-use carillon_service::operations::messaging::list_channel_messages::ListChannelMessages;
 use clap::Args;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -27,12 +26,10 @@ use carillon_server::error::{Error, ExitStatus, Result};
 const CONNECTIONS: usize = 8;
 /// How long the other channel is measured before, at most.
 const BEFORE_SECONDS_MAX: u32 = 20;
-/// How long it may take until no message is pending any more.
-const SETTLE_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long it may take until no message is pending any more: longer than a server waits for a processor.
+const SETTLE_TIMEOUT: Duration = Duration::from_mins(4);
 /// How often it is looked whether one is.
 const SETTLE_EVERY: Duration = Duration::from_secs(1);
-/// Messages of a page.
-const PAGE_LEN: i64 = 50;
 
 /// The options of `bench processor-down`.
 #[derive(Debug, Args)]
@@ -188,27 +185,11 @@ async fn settle(stage: &Stage, scene: &Scene) -> Result<(BTreeMap<String, usize>
 
 /// How far the messages of a channel have come, as their sender is told.
 async fn statuses(stage: &Stage, scene: &Scene) -> Result<BTreeMap<String, usize>> {
-    let (mut remote, mut counts, mut next_token) = (stage.remote().await?, BTreeMap::new(), None);
-    loop {
-        let list = ListChannelMessages {
-            channel_arn: scene.channel.clone(),
-            sort_order: None,
-            not_before: None,
-            not_after: None,
-            max_results: PAGE_LEN.try_into().ok(),
-            next_token,
-            chime_bearer: scene.sender.clone(),
-            sub_channel_id: None,
-        };
-        let (listed, _) = remote.call(&list).await?;
-        for message in listed.channel_messages {
-            *counts.entry(message.status.value.as_str().to_owned()).or_default() += 1;
-        }
-        next_token = listed.next_token;
-        if next_token.is_none() {
-            return Ok(counts);
-        }
+    let mut counts = BTreeMap::new();
+    for message in stage.messages(scene, usize::MAX).await? {
+        *counts.entry(message.status.value.as_str().to_owned()).or_default() += 1;
     }
+    Ok(counts)
 }
 
 fn table(options: &Options, found: &[Found]) -> String {
