@@ -1,5 +1,6 @@
 """Channel flows with processors behind HTTP and Lambda, as an application sees them."""
 
+import re
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from harness.world import World, pages, refused, token
 UNREACHABLE = "http://127.0.0.1:9/"
 PENDING_MESSAGES = 1_000
 SENDERS = 16
+# Five close a gate; some more show that it stays closed.
+OUTAGE_CALLS = 9
 
 
 def flow(world: World, function: str = FUNCTION, fallback: str = "ABORT") -> str:
@@ -158,12 +161,77 @@ def test_a_processor_that_is_not_there_has_its_fallback_decide(serve):
         world.send(continuing, ana, "let through")
         session.next_of("PENDING_CREATE_CHANNEL_MESSAGE")
         assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "let through"
-    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
-        measured = answer.read().decode()
+    measured = metrics(server)
     assert 'carillon_processor_calls_total{result="failed"} 4' in measured
     assert 'carillon_processor_gates{state="open"} 1' in measured
     # Operators are told whatever the fallback is.
     eventually(lambda: server.log.read_text().count("ProcessorInvocationFailure"), 2)
+
+
+def test_after_an_outage_nobody_fails_unasked(serve, processor):
+    server = serve(targets(processor.url))
+    world = World(server)
+    ana = world.user("ana")
+    channel = channel_with(world, flow(world), ana)
+    processor.status = 503
+    while processor.calls < OUTAGE_CALLS:
+        world.send(channel, ana)
+    assert 'carillon_processor_gates{state="closed"} 1' in metrics(server)
+    processor.decide = lambda event: callback(server.messaging, event)
+    processor.status = 202
+    after = [world.send(channel, ana)["MessageId"] for _ in range(15)]
+    for sent in after:
+        eventually(lambda sent=sent: world.status(channel, sent, ana)["Value"] != "PENDING", True)
+        assert world.status(channel, sent, ana) == {"Value": "SENT"}
+
+
+def test_what_is_never_asked_falls_back_when_its_time_is_over_and_says_so(serve):
+    server = serve("[flows]\nwaiting_seconds = 1\n" + targets(UNREACHABLE))
+    world = World(server)
+    ana = world.user("ana")
+    channel = channel_with(world, flow(world), ana)
+    sent = [world.send(channel, ana)["MessageId"] for _ in range(40)]
+    details = []
+    for message in sent:
+        eventually(lambda message=message: world.status(channel, message, ana)["Value"], "FAILED")
+        details.append(world.status(channel, message, ana)["Detail"])
+    asked = "The processor Moderate could not be called: not reachable"
+    unasked = "The processor Moderate was not asked within 1 s, because it keeps failing: not reachable"
+    assert set(details) == {asked, unasked}
+    not_made = int(re.search(r'calls_total\{result="not_made"\} (\d+)', metrics(server))[1])
+    assert details.count(unasked) <= not_made
+    eventually(lambda: server.log.read_text().count("ProcessorInvocationFailure"), len(sent))
+
+
+def test_another_flow_replaces_the_one_of_a_channel_for_messages_from_then_on(serve, processor):
+    function = "arn:aws:lambda:us-east-1:000000000000:function:no-addresses"
+    built_in = f"[processors.\"{function}\"]\nkind = 'regex'\npatterns = ['email']\naction = 'mask'\n"
+    server = serve(targets(processor.url) + built_in)
+    world = World(server)
+    ana, bob = world.users("ana", "bob")
+    first, second = flow(world), flow(world, function)
+    channel = channel_with(world, first, ana, bob)
+    before = world.send(channel, bob, "ana@example.com")["MessageId"]
+    event = processor.call_of(before)
+    with Session.established(server, bob) as session:
+        world.messaging.associate_channel_flow(
+            ChannelArn=channel, ChannelFlowArn=second, ChimeBearer=ana
+        )
+        assert session.next_of("UPDATE_CHANNEL")["ChannelFlowArn"] == second
+    world.messaging.delete_channel_flow(ChannelFlowArn=first)
+    with refused("Conflict"):
+        world.messaging.delete_channel_flow(ChannelFlowArn=second)
+    world.send(channel, bob, "bob@example.com")
+    assert world.contents(channel, ana) == ["***************"]
+    assert world.status(channel, before, bob) == {"Value": "PENDING"}
+    callback(server.messaging, event)
+    assert world.status(channel, before, bob) == {"Value": "SENT"}
+    assert sorted(world.contents(channel, ana)) == ["***************", "ana@example.com"]
+
+
+def metrics(server: Server) -> str:
+    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
+        return answer.read().decode()
 
 
 def test_silence_fails_a_message_after_48_hours_also_over_a_restart(serve, processor):

@@ -24,6 +24,7 @@ class Processor:
         self.events: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.status = 202
+        self.calls = 0
         self.changed = threading.Condition()
         processor = self
 
@@ -34,6 +35,7 @@ class Processor:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 processor.check(self.path, self.headers, body)
                 status = processor.status
+                processor.calls += 1
                 self.send_response(status)
                 self.send_header("content-length", "0")
                 self.end_headers()

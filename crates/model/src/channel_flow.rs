@@ -214,6 +214,24 @@ pub struct Failure {
     pub permanent: bool,
 }
 
+/// Why a call was not even made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unasked {
+    /// Calls of it keep failing, at last for this reason: none is made but to see whether it is back.
+    Closed(Reason),
+    /// As many calls of it as may be made at once are under way.
+    Full,
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(reason) => write!(f, "it keeps failing: {reason}"),
+            Self::Full => f.write_str("too many messages wait for it"),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

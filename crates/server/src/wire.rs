@@ -98,6 +98,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         tracing::warn!(now = %clock.now(), "the store holds events of a later time: was the clock wrong?");
     }
     let node = data_dir.node(Key::random(random.random()))?;
+    let of_targets = StdRng::from_rng(&mut random);
     let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
     let service = Arc::new(Service::new(carillon_service::Settings {
         store,
@@ -117,7 +118,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     open_access(&service).await?;
     let access = Watch::start(service.clone());
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
-    let targets = flows::targets(settings.targets.clone(), settings.patience)?;
+    let targets = flows::targets(settings.targets.clone(), settings.manner, of_targets)?;
     let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
     let metrics = Metrics::new(flows.clone());
     let exchange = start_exchange(settings, &key_sets, &clock);

@@ -16,7 +16,8 @@ pub mod processors;
 #[cfg(test)]
 mod tests;
 
-pub use invocation::{CALL_TIMEOUT_MS_MAX, Invocation, Patience};
+pub use crate::patience::Patience;
+pub use invocation::{CALL_TIMEOUT_MS_MAX, Invocation};
 
 use carillon_model::channel::Channel;
 use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};

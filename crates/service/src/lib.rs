@@ -31,6 +31,7 @@ pub mod once;
 pub mod operation;
 pub mod operations;
 pub mod page;
+pub mod patience;
 pub mod prefetch;
 mod query;
 pub mod quotas;

@@ -12,10 +12,11 @@ use bytes::Bytes;
 use carillon_auth::{KeyRing, Secret, SignedRequest, Signer, presign, sign};
 pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
-use carillon_model::channel_flow::{Failure, Reason};
+use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_model::event::{Change, Event, EventType};
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
+use carillon_store::in_flight::Waiting;
 use carillon_store::{self as store, Location, Sink, Store};
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, Response};
@@ -836,7 +837,38 @@ impl World {
 
     /// Leases the calls of processors that are due.
     pub(crate) fn invocations(&mut self) -> Vec<Invocation> {
-        futures(self.service.lease_invocations(100)).unwrap()
+        let service = self.service.clone();
+        let lease = async |function: &str| service.lease_invocations(function, 100).await.unwrap();
+        futures(self.leased(lease))
+    }
+
+    /// Gives up the calls that nobody could make in time; answers which.
+    pub(crate) fn give_up(&mut self, unasked: Unasked) -> Vec<Invocation> {
+        let service = self.service.clone();
+        let lease = async |function: &str| service.lease_overdue(function, 100).await.unwrap();
+        let overdue = futures(self.leased(lease));
+        for invocation in &overdue {
+            assert!(futures(self.service.not_asked(invocation, unasked)).unwrap());
+        }
+        overdue
+    }
+
+    /// What functions messages wait for, after one.
+    pub(crate) fn waiting(&self, after: &str) -> Vec<Waiting> {
+        futures(self.service.list_waiting(after, 100)).unwrap()
+    }
+
+    /// Leases the calls of one function that are due, up to a limit.
+    pub(crate) fn invocations_of(&mut self, function: &str, limit: i64) -> Vec<Invocation> {
+        futures(self.service.lease_invocations(function, limit)).unwrap()
+    }
+
+    async fn leased(&self, lease: impl AsyncFn(&str) -> Vec<Invocation>) -> Vec<Invocation> {
+        let mut leased = Vec::new();
+        for waiting in self.service.list_waiting("", 100).await.unwrap() {
+            leased.extend(lease(&waiting.function).await);
+        }
+        leased
     }
 
     /// Reports that a processor took its call.

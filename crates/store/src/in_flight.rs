@@ -1,7 +1,9 @@
 //! Messages in channel flows: what waits for a processor, since when, and for a while how it ended.
 //!
 //! Everything that a crash must not lose is here: the snapshot of the flow, the stage, the callback ids, the
-//! attempts and the deadline. Whoever calls a processor leases the row first, so that one node does at a time.
+//! attempts and the deadline. Whoever calls a processor leases the row first, so that one node does at a time: a lease
+//! is a name, and a `due_at` of later. What waits for its call is found by its function, in its order, and a function
+//! that nobody may call at present is not asked for: its backlog rests.
 
 use carillon_model::arn::{AppInstanceArn, ChannelArn, Home};
 use carillon_model::channel_flow::{FlowPhase, InFlight, Revision};
@@ -29,14 +31,17 @@ macro_rules! select {
     };
 }
 
+/// The function of what waited already when functions were not named; each such row is named at its first lease.
+pub const UNNAMED: &str = "?";
+
 /// Adds a message to those in flight. What an earlier edit of it left must be gone.
 pub fn insert(tx: &mut Tx, one: &InFlight) -> Result<()> {
     tx.defer(
         "INSERT INTO in_flight (channel, run, sub_channel, message, operation, persistence, sender, target, said,
            revised, processors, stage, secret, answered, phase, status, detail, accepted_at, updated_at, attempts,
-           tried_since, due_at, lease_until)
+           tried_since, due_at, function)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-           $22, 0)",
+           $22, $23)",
         values![
             one.channel,
             one.run,
@@ -60,6 +65,7 @@ pub fn insert(tx: &mut Tx, one: &InFlight) -> Result<()> {
             one.attempts,
             one.tried_since,
             one.due_at,
+            to_call(one),
         ],
     )
 }
@@ -84,7 +90,7 @@ pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
     let count = tx.execute(
         "UPDATE in_flight SET said = $3, revised = $4, stage = $5, secret = $6, answered = $7, phase = $8,
            status = $9, detail = $10, updated_at = $11, attempts = $12, tried_since = $13, due_at = $14,
-           lease = NULL, lease_until = 0
+           lease = NULL, function = $17
          WHERE channel = $1 AND run = $2 AND secret = $15 AND phase = $16",
         values![
             one.channel,
@@ -103,6 +109,7 @@ pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
             one.due_at,
             supposed.secret,
             supposed.phase,
+            to_call(one),
         ],
     )?;
     Ok(count == 1)
@@ -154,33 +161,57 @@ pub fn find_outcome(tx: &mut Tx, sub_channel: Key, message: MessageKey) -> Resul
     )
 }
 
-/// Whether anything that waits for this is due.
-pub fn is_due(tx: &mut Tx, phase: FlowPhase, now: Timestamp) -> Result<bool> {
-    let sql = "SELECT 1 FROM in_flight WHERE phase = $1 AND due_at <= $2 AND lease_until <= $2 LIMIT 1";
-    Ok(tx.row(sql, values![phase, now], |_| Ok(()))?.is_some())
+// The statements that a backlog must not slow; a test looks at how each engine reads.
+pub(crate) const FIND_WAITING: &str =
+    "SELECT function, due_at FROM in_flight WHERE function IS NOT NULL AND $1 < function
+     ORDER BY function, due_at LIMIT 1";
+pub(crate) const LEASE_DUE: &str =
+    "UPDATE in_flight SET lease = $1, due_at = $2 WHERE due_at <= $4 AND (channel, run) IN
+       (SELECT channel, run FROM in_flight WHERE function = $3 AND due_at <= $4 ORDER BY due_at LIMIT $5)";
+pub(crate) const COUNT_SINCE: &str = "SELECT COUNT(*) FROM (SELECT 1 FROM in_flight
+       WHERE sub_channel = $1 AND sender = $2 AND $3 <= message LIMIT $4) AS counted";
+
+/// A function that messages wait for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The function.
+    pub function: String,
+    /// When the first of them is to be called.
+    pub due_at: Timestamp,
 }
 
-/// Leases up to `limit` messages whose processor is to be called, the longest due first, and shows them with
-/// their channels. `lease` is a name that nobody used before.
+/// The first function after `after` that messages wait for, in the order of their names.
+pub fn find_waiting(tx: &mut Tx, after: &str) -> Result<Option<Waiting>> {
+    tx.row(FIND_WAITING, values![after], |row| Ok(Waiting { function: row.get(0)?, due_at: row.get(1)? }))
+}
+
+/// Leases up to `limit` messages that were to be handed to a function at `due` or before, the longest due first, and
+/// shows them with their channels. `lease` is a name that nobody used before. What is left of channels that are no
+/// more is met once, and waits for nothing from then on.
 pub fn lease_due(
     tx: &mut Tx,
     home: &Home,
     (lease, until): (Key, Timestamp),
-    now: Timestamp,
+    (function, due): (&str, Timestamp),
     limit: i64,
 ) -> Result<Vec<(ChannelArn, InFlight)>> {
-    let leased = tx.execute(
-        "UPDATE in_flight SET lease = $1, lease_until = $2 WHERE lease_until <= $3 AND (channel, run) IN
-           (SELECT channel, run FROM in_flight
-            WHERE phase = 'HAND_OVER' AND due_at <= $3 AND lease_until <= $3 ORDER BY due_at LIMIT $4)",
-        values![lease, until, now, limit],
-    )?;
+    let leased = tx.execute(LEASE_DUE, values![lease, until, function, due, limit])?;
     if leased == 0 {
         return Ok(Vec::new());
     }
-    let sql =
-        select!("WHERE f.phase = 'HAND_OVER' AND f.due_at <= $2 AND f.lease = $1 AND c.deleted_at IS NULL");
-    tx.rows(sql, values![lease, now], |row| with_channel(row, home))
+    let sql = select!(
+        "WHERE f.function = $1 AND f.due_at = $2 AND f.lease = $3 AND c.deleted_at IS NULL ORDER BY f.message"
+    );
+    let rows = tx.rows(sql, values![function, until, lease], |row| with_channel(row, home))?;
+    if u64::try_from(rows.len()).is_ok_and(|shown| shown < leased) {
+        tx.execute(
+            "UPDATE in_flight SET function = NULL WHERE function = $1 AND due_at = $2 AND lease = $3
+               AND NOT EXISTS (SELECT 1 FROM channel c JOIN app_instance a ON a.key = c.app_instance
+                 WHERE c.key = in_flight.channel AND c.deleted_at IS NULL AND a.deleted_at IS NULL)",
+            values![function, until, lease],
+        )?;
+    }
+    Ok(rows)
 }
 
 /// Up to `limit` messages whose processor did not call back in time, the longest overdue first.
@@ -196,12 +227,10 @@ pub fn list_overdue(
     tx.rows(sql, values![now, limit], |row| with_channel(row, home))
 }
 
-/// How many messages someone sent into the flows of a sub-channel from this key on, counting no further than
-/// `most`.
+/// How many messages someone sent into the flows of a sub-channel from this key on, those edited since among them,
+/// counting no further than `most`.
 pub fn count_since(tx: &mut Tx, sub_channel: Key, sender: Key, least: MessageKey, most: i64) -> Result<i64> {
-    let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM in_flight
-               WHERE sub_channel = $1 AND $2 <= message AND sender = $3 AND operation = 'CREATE' LIMIT $4) AS counted";
-    let counted = tx.row(sql, values![sub_channel, least, sender, most], |row| row.get(0))?;
+    let counted = tx.row(COUNT_SINCE, values![sub_channel, sender, least, most], |row| row.get(0))?;
     Ok(counted.unwrap_or_default())
 }
 
@@ -287,6 +316,12 @@ fn in_flight(row: &Row<'_>, instance: &AppInstanceArn) -> Result<InFlight> {
 
 fn stage(one: &InFlight) -> i64 {
     i64::try_from(one.stage).expect("a flow has at most three processors")
+}
+
+/// The function that is to be called with a message now.
+fn to_call(one: &InFlight) -> Option<&str> {
+    let waits = one.phase == FlowPhase::HandOver;
+    one.processor().filter(|_| waits).map(|processor| processor.function.as_str())
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_iam.sql"),
     include_str!("../migrations/0009_elastic.sql"),
     include_str!("../migrations/0010_resume.sql"),
+    include_str!("../migrations/0011_calls.sql"),
 ];
 
 const TABLE: &str =

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::NoTls;
 
+use crate::engine::values;
 use crate::migration::MIGRATIONS;
-use crate::{Location, Result, Tx};
+use crate::{Location, Result, Tx, in_flight};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -21,6 +22,11 @@ pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
         counts.push((name.to_owned(), tx.row(sql, &[], |row| row.get(0))?.unwrap_or_default()));
     }
     Ok(counts)
+}
+
+/// Makes the messages that wait to be called as they were before their functions were named; answers how many.
+pub fn forget_functions(tx: &mut Tx) -> Result<u64> {
+    tx.execute("UPDATE in_flight SET function = $1 WHERE function IS NOT NULL", values![in_flight::UNNAMED])
 }
 
 /// A schema of one test, dropped at its end.

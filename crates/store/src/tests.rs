@@ -4,12 +4,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use carillon_model::arn::Home;
+use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};
 use carillon_model::event::{Audience, Event, EventMessageType, EventType};
-use carillon_model::identity::AppInstance;
-use carillon_model::{Key, Timestamp};
+use carillon_model::identity::{AppInstance, Identity};
+use carillon_model::text::{
+    ChannelMessagePersistenceType, ChannelMessageStatus, FallbackAction, InvocationType, LambdaFunctionArn,
+    NonEmptyResourceName,
+};
+use carillon_model::{Key, MessageKey, Timestamp};
 
+use crate::engine::Value;
 use crate::testing::Schema;
-use crate::{Committed, Error, Location, Sink, Store, Tx, app_instance, lease, outbox, setting};
+use crate::{Committed, Error, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, setting};
 
 const NOW: i64 = 1_768_478_400_000;
 
@@ -119,6 +125,7 @@ on_both! {
     old_events_are_deleted_in_steps
     a_lease_has_one_owner_until_its_time_is_over
     only_what_was_committed_leaves_work
+    a_backlog_is_read_where_it_is_due_and_nowhere_else
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -161,6 +168,63 @@ fn event(sequence: i64) -> Event {
         reason: None,
         payload: "{}".to_owned(),
     }
+}
+
+/// A message that waits for one of 30 functions, or for a callback.
+fn message_in_flight(number: u16) -> InFlight {
+    let key = |kind: u8| {
+        let mut key = [kind; 16];
+        key[14..].copy_from_slice(&number.to_be_bytes());
+        key
+    };
+    let function = format!("arn:aws:lambda:us-east-1:000000000000:function:{}", number % 30);
+    let processor = Processor {
+        name: NonEmptyResourceName::stored("Moderate".to_owned()),
+        function: LambdaFunctionArn::stored(function),
+        invocation: InvocationType::Async,
+        order: 1.try_into().unwrap(),
+        fallback: FallbackAction::Abort,
+    };
+    let home = Home::new("us-east-1", "000000000000");
+    InFlight {
+        channel: Key([1; 16]),
+        run: Key(key(2)),
+        sub_channel: Key([1; 16]),
+        message: MessageKey([key(3), key(6)].concat().try_into().unwrap()),
+        operation: FlowOperation::Create,
+        persistence: ChannelMessagePersistenceType::Persistent,
+        sender: Identity {
+            key: Key([u8::try_from(number % 10).unwrap(); 16]),
+            arn: home.app_instance(Key([4; 16])).user("ana"),
+            name: "Ana".to_owned(),
+        },
+        target: None,
+        said: Revision::default(),
+        revised: None,
+        processors: vec![processor],
+        stage: 0,
+        secret: Key(key(5)),
+        answered: Vec::new(),
+        phase: if number.is_multiple_of(2) { FlowPhase::HandOver } else { FlowPhase::Wait },
+        status: ChannelMessageStatus::Pending,
+        detail: None,
+        accepted_at: Timestamp::from_ms(NOW),
+        updated_at: Timestamp::from_ms(NOW),
+        attempts: 0,
+        tried_since: None,
+        due_at: Timestamp::from_ms(NOW + i64::from(number)),
+    }
+}
+
+/// How the engine would run a statement.
+fn plan(place: &Place, store: &Arc<Store>, sql: &'static str, values: &'static [Value<'static>]) -> String {
+    let (explain, column) = match place.location {
+        Location::Sqlite(_) => ("EXPLAIN QUERY PLAN", 3),
+        Location::Postgres(_) => ("EXPLAIN", 0),
+    };
+    let sql: &'static str = format!("{explain} {sql}").leak();
+    let read = move |tx: &mut Tx| tx.rows(sql, values, |row| row.get::<String>(column));
+    wait(store.write("plan", read)).unwrap().join("\n")
 }
 
 /// Emits an event, as late as it must be.
@@ -323,6 +387,31 @@ mod checks {
         }));
         assert_eq!(counts.unwrap(), (1, 1));
         assert_eq!(wait(store.read(|tx| app_instance::count(tx, 10))).unwrap(), 2);
+    }
+
+    pub(super) fn a_backlog_is_read_where_it_is_due_and_nowhere_else(place: &Place) {
+        const KEY: Value<'_> = Value::Bytes(&[1; 16]);
+        const FUNCTION: Value<'_> = Value::Text("arn:aws:lambda:us-east-1:000000000000:function:4");
+        let store = place.open().unwrap();
+        let insert =
+            |tx: &mut Tx| (0..6_000).try_for_each(|number| in_flight::insert(tx, &message_in_flight(number)));
+        wait(store.write("one", insert)).unwrap();
+        place.run("ANALYZE in_flight");
+        let statements: [(&'static str, &'static [Value<'static>], &str); 3] = [
+            (in_flight::FIND_WAITING, &[FUNCTION], "in_flight_to_call"),
+            (
+                in_flight::LEASE_DUE,
+                &[KEY, Value::Int(NOW + 9_000), FUNCTION, Value::Int(NOW + 3_000), Value::Int(10)],
+                "in_flight_to_call",
+            ),
+            (in_flight::COUNT_SINCE, &[KEY, KEY, KEY, Value::Int(5)], "in_flight_by_sender"),
+        ];
+        for (sql, values, index) in statements {
+            let plan = plan(place, &store, sql, values);
+            assert!(plan.contains(index), "{sql}\n{plan}");
+            let whole = ["SCAN in_flight\n", "Seq Scan on in_flight", "TEMP B-TREE FOR ORDER"];
+            assert!(!whole.iter().any(|words| format!("{plan}\n").contains(words)), "{sql}\n{plan}");
+        }
     }
 
     pub(super) fn old_events_are_deleted_in_steps(place: &Place) {

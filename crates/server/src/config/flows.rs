@@ -8,12 +8,14 @@ use std::time::Duration;
 use carillon_model::text::LambdaFunctionArn;
 use carillon_service::flow::Patience;
 use carillon_service::flow::processors::{Action, BuiltIn, Processors};
-use carillon_targets::{Native, Targets};
+use carillon_targets::{Manner, Native, Targets};
+use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// `[flows]`: how long a processor that cannot be reached is tried, before its fallback decides.
+/// `[flows]`: how processors are called, and how long one that cannot be is tried and waited for, before its fallback
+/// decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Flows {
@@ -23,7 +25,16 @@ pub(crate) struct Flows {
     tries_window_seconds: Option<u32>,
     /// Milliseconds that a call may take; 2,500 by default.
     call_timeout_milliseconds: Option<u32>,
+    /// Seconds that a call may wait to be made, while the processor keeps failing or has no place free; 120 by default.
+    waiting_seconds: Option<u32>,
+    /// Calls of one processor at once; 256 by default.
+    calls_max: Option<u32>,
 }
+
+/// Calls of one processor at once, unless the operator says otherwise: at 100 ms, 2,560 a second.
+const CALLS_MAX: u32 = 256;
+/// The most that an operator may say.
+const CALLS_MOST: u32 = 1_024;
 
 /// `[targets."<ARN>"]`: a function that is behind plain HTTP, not Lambda.
 #[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
@@ -94,6 +105,7 @@ impl Flows {
                 .tries_window_seconds
                 .map_or(default.tries_window_ms, |seconds| i64::from(seconds) * 1000),
             call_timeout_ms: self.call_timeout_milliseconds.map_or(default.call_timeout_ms, i64::from),
+            waiting_ms: self.waiting_seconds.map_or(default.waiting_ms, |seconds| i64::from(seconds) * 1000),
         };
         let longest = carillon_service::flow::CALL_TIMEOUT_MS_MAX;
         if patience.tries_max == 0 {
@@ -102,12 +114,25 @@ impl Flows {
         if !(1..=longest).contains(&patience.call_timeout_ms) {
             return Err(Error::usage(format!("flows.call_timeout_milliseconds must be 1 to {longest}")));
         }
+        if patience.waiting_ms == 0 {
+            return Err(Error::usage("flows.waiting_seconds must be at least 1"));
+        }
         Ok(patience)
+    }
+
+    /// How targets are called.
+    pub(crate) fn manner(self) -> Result<Manner> {
+        let calls_max = self.calls_max.unwrap_or(CALLS_MAX);
+        if !(1..=CALLS_MOST).contains(&calls_max) {
+            return Err(Error::usage(format!("flows.calls_max must be 1 to {CALLS_MOST}")));
+        }
+        let timeout = Duration::from_millis(self.patience()?.call_timeout_ms.unsigned_abs());
+        Ok(Manner { timeout, calls_max: calls_max as usize })
     }
 }
 
-/// The functions that are behind HTTP.
-pub(crate) fn targets(written: BTreeMap<String, Target>, patience: Patience) -> Result<Targets> {
+/// The functions that are behind HTTP, and all others.
+pub(crate) fn targets(written: BTreeMap<String, Target>, manner: Manner, random: StdRng) -> Result<Targets> {
     let mut native = HashMap::new();
     for (arn, Target { url, secret }) in written {
         let arn = function("targets", &arn)?;
@@ -115,8 +140,7 @@ pub(crate) fn targets(written: BTreeMap<String, Target>, patience: Patience) -> 
             .map_err(|error| Error::usage(format!("targets.\"{}\": {error}", arn.as_str())))?;
         native.insert(arn.as_str().to_owned(), target);
     }
-    let timeout = Duration::from_millis(patience.call_timeout_ms.unsigned_abs());
-    Targets::new(native, timeout).map_err(Error::failure)
+    Targets::new(native, manner, random).map_err(Error::failure)
 }
 
 /// The processors that are built in.
@@ -161,6 +185,8 @@ impl From<WrittenAction> for Action {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+
     use super::*;
 
     const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:moderate";
@@ -192,7 +218,8 @@ mod tests {
         let refused = |arn: &str, url: &str| {
             let target = Target { url: url.to_owned(), secret: Some("hush".to_owned()) };
             let written = BTreeMap::from([(arn.to_owned(), target)]);
-            targets(written, Patience::default()).err().unwrap().to_string()
+            let (manner, random) = (Flows::default().manner().unwrap(), StdRng::seed_from_u64(1));
+            targets(written, manner, random).err().unwrap().to_string()
         };
         assert!(refused("moderate", "http://127.0.0.1").contains("targets.\"moderate\""));
         assert!(refused(FUNCTION, "nowhere").contains("nowhere is no URL"));
@@ -200,5 +227,10 @@ mod tests {
         assert_eq!(patience("").unwrap(), Patience::default());
         assert_eq!(patience("tries_max = 5").unwrap().tries_max, 5);
         assert!(patience("tries_max = 0").is_err() && patience("call_timeout_milliseconds = 60000").is_err());
+        assert_eq!(patience("waiting_seconds = 7").unwrap().waiting_ms, 7_000);
+        assert!(patience("waiting_seconds = 0").is_err());
+        let manner = |text: &str| toml::from_str::<Flows>(text).unwrap().manner();
+        assert_eq!(manner("calls_max = 7").unwrap().calls_max, 7);
+        assert!(manner("calls_max = 0").is_err() && manner("calls_max = 1025").is_err());
     }
 }

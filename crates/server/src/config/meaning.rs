@@ -11,6 +11,7 @@ use carillon_service::flow::Patience;
 use carillon_service::quotas::Quotas;
 use carillon_service::rates::Rates;
 use carillon_store::Location;
+use carillon_targets::Manner;
 use rustls::pki_types::ServerName;
 
 use super::Written;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub(crate) test_clock: bool,
     /// How long processors are tried.
     pub(crate) patience: Patience,
+    /// How they are called.
+    pub(crate) manner: Manner,
     /// Functions behind plain HTTP.
     pub(crate) targets: BTreeMap<String, Target>,
     /// Processors that are built in.
@@ -143,6 +146,7 @@ impl Settings {
             public_host,
             store,
             patience: written.flows.patience()?,
+            manner: written.flows.manner()?,
             targets: written.targets,
             processors: written.processors,
             quotas,

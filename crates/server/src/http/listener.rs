@@ -31,7 +31,7 @@ pub struct Listening {
 
 impl Listening {
     /// Takes no more connections, and waits until what is in flight is answered or the time is over.
-    pub(crate) async fn stop(self, within: Duration) {
+    pub async fn stop(self, within: Duration) {
         self.handle.graceful_shutdown(Some(within));
         match self.task.await {
             Ok(Ok(())) => {}

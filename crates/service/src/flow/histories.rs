@@ -1,13 +1,14 @@
 //! Random histories: many messages, processors that answer late, twice, wrongly or never, in any order, restarts and
-//! lost calls in between. A model says what each answer must be; when all is quiet, every message must be in the one
-//! final state that its history allows, and what was told must be what happened.
+//! lost calls in between, gates that stay closed, flows that take the place of others. A model says what each answer
+//! must be; when all is quiet, every message must be in the one final state that its history allows, and what was told
+//! must be what happened.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use carillon_model::channel_flow::{Failure, Reason};
+use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_model::text::*;
-use carillon_model::{ChannelArn, IdentityArn};
+use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -27,22 +28,40 @@ const HISTORIES: u32 = 50;
 const STEPS_MAX: usize = 60;
 /// More than the longest wait between two calls, and than a lease.
 const ROUND_MS: i64 = 12_000;
+/// How long what is not asked waits.
+const WAITING_MS: i64 = 120_000;
+/// How long a lease lasts.
+const LEASE_MS: i64 = 8_000;
 
 /// One thing that happens. Numbers choose among what is there.
 #[derive(Debug, Clone)]
 enum Step {
-    Send { persistent: bool },
+    Send {
+        persistent: bool,
+    },
     Repeat(usize),
     Update(usize),
     Redact(usize),
     Delete(usize),
     Call,
     HandOver(usize),
-    Fail { which: usize, permanent: bool },
-    Answer { which: usize, answer: Answer },
+    Fail {
+        which: usize,
+        permanent: bool,
+    },
+    Answer {
+        which: usize,
+        answer: Answer,
+    },
     Wait(i64),
     EndWaits,
     Restart,
+    /// The gates are closed, or there is no place: who has waited long enough is given up.
+    Closed {
+        full: bool,
+    },
+    /// The other of two flows takes the place of the one that the channel has.
+    Replace,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,14 +92,19 @@ fn step() -> impl Strategy<Value = Step> {
         4 => which.clone().prop_map(Step::HandOver),
         3 => (which.clone(), any::<bool>()).prop_map(|(which, permanent)| Step::Fail { which, permanent }),
         9 => (which, answer).prop_map(|(which, answer)| Step::Answer { which, answer }),
-        3 => prop_oneof![Just(400), Just(9_000), Just(CALLBACK_WINDOW_MS)].prop_map(Step::Wait),
+        4 => prop_oneof![Just(400), Just(9_000), Just(WAITING_MS), Just(CALLBACK_WINDOW_MS)]
+            .prop_map(Step::Wait),
         1 => Just(Step::EndWaits),
         1 => Just(Step::Restart),
+        2 => any::<bool>().prop_map(|full| Step::Closed { full }),
+        1 => Just(Step::Replace),
     ]
 }
 
-fn history() -> impl Strategy<Value = (Vec<bool>, Vec<Step>)> {
-    (prop::collection::vec(any::<bool>(), 1..=3), prop::collection::vec(step(), 1..STEPS_MAX))
+/// The processors of two flows, whether each aborts; and what happens.
+fn history() -> impl Strategy<Value = ([Vec<bool>; 2], Vec<Step>)> {
+    let flow = || prop::collection::vec(any::<bool>(), 1..=3);
+    ([flow(), flow()], prop::collection::vec(step(), 1..STEPS_MAX))
 }
 
 /// What is in flight of a message, as it should be.
@@ -88,7 +112,11 @@ fn history() -> impl Strategy<Value = (Vec<bool>, Vec<Step>)> {
 struct Flight {
     edit: bool,
     content: String,
+    /// Of the processors with which it was accepted.
+    fallbacks: Vec<FallbackAction>,
     stage: usize,
+    /// When it may be called, at the earliest and at the latest: what is added to a wait is random.
+    due: (i64, i64),
     /// Known once it was called.
     callback_id: Option<String>,
     attempts: u32,
@@ -116,7 +144,8 @@ struct Play<'w> {
     world: &'w mut World,
     channel: ChannelArn,
     people: [IdentityArn; 3],
-    fallbacks: Vec<FallbackAction>,
+    /// The flow that the channel has, and the one that it could have.
+    flows: [(ChannelFlowArn, Vec<FallbackAction>); 2],
     models: BTreeMap<String, Model>,
     calls: Vec<Invocation>,
     now: i64,
@@ -149,18 +178,20 @@ fn every_history_ends_in_the_state_that_it_allows(world: &mut World) {
 }
 
 impl<'w> Play<'w> {
-    fn begin(world: &'w mut World, people: [IdentityArn; 3], aborts: &[bool]) -> Self {
+    fn begin(world: &'w mut World, people: [IdentityArn; 3], aborts: &[Vec<bool>; 2]) -> Self {
         let [ana, bob, _] = &people;
         let channel = world.channel_of(ana, ChannelMode::Restricted, ChannelPrivacy::Private);
         world.join(&channel, ana, bob);
         let fallback = |abort: &bool| if *abort { FallbackAction::Abort } else { FallbackAction::Continue };
-        let fallbacks: Vec<FallbackAction> = aborts.iter().map(fallback).collect();
-        let flow = world.flow_of(&fallbacks);
-        world.call(&association(&channel, &flow, ana)).unwrap();
+        let flows = aborts.each_ref().map(|aborts| {
+            let fallbacks: Vec<FallbackAction> = aborts.iter().map(fallback).collect();
+            (world.flow_of(&fallbacks), fallbacks)
+        });
+        world.call(&association(&channel, &flows[0].0, ana)).unwrap();
         world.take_events();
         let now = world.now().ms();
         let (models, calls) = (BTreeMap::new(), Vec::new());
-        Self { world, channel, people, fallbacks, models, calls, now, number: 0 }
+        Self { world, channel, people, flows, models, calls, now, number: 0 }
     }
 
     fn step(&mut self, step: &Step) {
@@ -179,6 +210,8 @@ impl<'w> Play<'w> {
             Step::Wait(ms) => self.wait(*ms),
             Step::EndWaits => self.end_waits(),
             Step::Restart => self.world.restart(),
+            Step::Closed { full } => self.give_up(*full),
+            Step::Replace => self.replace(),
         }
         self.hear();
     }
@@ -218,7 +251,7 @@ impl<'w> Play<'w> {
         let model = Model {
             persistent,
             request: Some(request),
-            flight: Some(Flight::new(false, content)),
+            flight: Some(Flight::new(false, content, &self.flows[0].1, self.now)),
             status: Some("PENDING"),
             sent_at: self.now,
             told: vec!["PENDING_CREATE_CHANNEL_MESSAGE"],
@@ -248,10 +281,11 @@ impl<'w> Play<'w> {
             content_type: None,
         };
         let result = self.world.call(&update).map(|updated| updated.status.value);
+        let flight = Flight::new(true, content, &self.flows[0].1, self.now);
         let model = self.models.get_mut(id).unwrap();
         if model.shown.is_some() && model.flight.is_none() && !model.redacted {
             assert_eq!(result, Ok(ChannelMessageStatus::Pending), "{model:?}");
-            model.flight = Some(Flight::new(true, content));
+            model.flight = Some(flight);
             model.status = Some("PENDING");
             model.told.push("PENDING_UPDATE_CHANNEL_MESSAGE");
         } else {
@@ -303,9 +337,38 @@ impl<'w> Play<'w> {
             let id = payload["CallbackId"].as_str().unwrap().to_owned();
             assert!(flight.callback_id.as_ref().is_none_or(|known| *known == id), "one id for a stage");
             assert!(flight.until.is_none(), "what was handed over is not called again");
+            assert!(flight.due.0 <= self.now, "not before its time");
+            flight.due = (self.now + LEASE_MS, self.now + LEASE_MS);
             flight.callback_id = Some(id);
             self.calls.push(call);
         }
+    }
+
+    /// Nobody could call: those who have waited long enough, and no others, have their fallbacks decide.
+    fn give_up(&mut self, full: bool) {
+        let unasked = if full { Unasked::Full } else { Unasked::Closed(Reason::Refused) };
+        let given_up: Vec<String> =
+            self.world.give_up(unasked).into_iter().map(|call| call.message_id).collect();
+        let since = self.now - WAITING_MS;
+        for (id, model) in &mut self.models {
+            let waits = model.flight.as_ref().filter(|flight| flight.until.is_none());
+            let Some(flight) = waits else {
+                assert!(!given_up.contains(id), "{id} does not wait to be called");
+                continue;
+            };
+            if given_up.contains(id) {
+                assert!(flight.due.0 <= since, "{id} has not waited for long: {flight:?}");
+                model.fall_back(self.now);
+            } else {
+                assert!(since < flight.due.1, "{id} has waited long enough: {flight:?}");
+            }
+        }
+    }
+
+    fn replace(&mut self) {
+        self.flows.swap(0, 1);
+        let flow = self.flows[0].0.clone();
+        self.world.call(&association(&self.channel, &flow, &self.people[0])).unwrap();
     }
 
     /// The message of a call, if the call is of the stage that it is in.
@@ -328,7 +391,7 @@ impl<'w> Play<'w> {
 
     fn fail(&mut self, call: &Invocation, permanent: bool) {
         let decided = self.world.fail(call, Failure { reason: Reason::NotReachable, permanent });
-        let (now, fallbacks) = (self.now, self.fallbacks.clone());
+        let now = self.now;
         let Some(model) = self.current(call) else { return assert!(!decided) };
         let flight = model.flight.as_mut().unwrap();
         if flight.until.is_some() {
@@ -338,11 +401,10 @@ impl<'w> Play<'w> {
         let since = *flight.tried_since.get_or_insert(now);
         let over = permanent || 3 <= flight.attempts || since + 10_000 <= now;
         assert_eq!(decided, over, "{model:?}");
+        let backoff_ms = 250 << (flight.attempts - 1);
+        flight.due = (now + backoff_ms, now + 2 * backoff_ms);
         if over {
-            match fallbacks[flight.stage] {
-                FallbackAction::Continue => model.pass(None, fallbacks.len()),
-                FallbackAction::Abort => model.end("FAILED"),
-            }
+            model.fall_back(now);
         }
     }
 
@@ -371,7 +433,7 @@ impl<'w> Play<'w> {
             Answer::Accept | Answer::Deny => {}
         }
         let result = self.world.call(&callback);
-        let (now, stages) = (self.now, self.fallbacks.len());
+        let now = self.now;
         let wrong = matches!(answer, Answer::OfAnotherMessage | Answer::WithAnotherSecret);
         let current = self.current(call).filter(|model| {
             let until = model.flight.as_ref().and_then(|flight| flight.until);
@@ -381,8 +443,8 @@ impl<'w> Play<'w> {
         assert!(result.is_ok(), "{result:?} {model:?}");
         match answer {
             Answer::Deny => model.end("DENIED"),
-            Answer::Change => model.pass(Some(changed), stages),
-            _ => model.pass(None, stages),
+            Answer::Change => model.pass(Some(changed), now),
+            _ => model.pass(None, now),
         }
     }
 
@@ -419,7 +481,7 @@ impl<'w> Play<'w> {
 
     /// Lets everything come to rest, then asks.
     fn finish(mut self) {
-        for _ in 0..4 * self.fallbacks.len() {
+        for _ in 0..4 * 3 {
             self.wait(ROUND_MS);
             let before = self.calls.len();
             self.call();
@@ -476,20 +538,22 @@ impl<'w> Play<'w> {
 }
 
 impl Flight {
-    fn new(edit: bool, content: String) -> Self {
-        let (stage, callback_id, attempts) = (0, None, 0);
-        Self { edit, content, stage, callback_id, attempts, tried_since: None, until: None }
+    fn new(edit: bool, content: String, fallbacks: &[FallbackAction], now: i64) -> Self {
+        let (stage, callback_id, attempts, fallbacks) = (0, None, 0, fallbacks.to_vec());
+        let (due, tried_since, until) = ((now, now), None, None);
+        Self { edit, content, fallbacks, stage, due, callback_id, attempts, tried_since, until }
     }
 }
 
 impl Model {
     /// A processor let it pass: the next has it, or the channel.
-    fn pass(&mut self, content: Option<String>, stages: usize) {
+    fn pass(&mut self, content: Option<String>, now: i64) {
         let flight = self.flight.as_mut().unwrap();
         flight.content = content.unwrap_or(std::mem::take(&mut flight.content));
         flight.stage += 1;
         (flight.callback_id, flight.until, flight.attempts, flight.tried_since) = (None, None, 0, None);
-        if flight.stage == stages {
+        flight.due = (now, now);
+        if flight.stage == flight.fallbacks.len() {
             self.shown = Some(flight.content.clone());
             self.told.push(if flight.edit { "UPDATE_CHANNEL_MESSAGE" } else { "CREATE_CHANNEL_MESSAGE" });
             if !self.persistent {
@@ -497,6 +561,14 @@ impl Model {
                 self.shown = None;
             }
             (self.flight, self.status) = (None, Some("SENT"));
+        }
+    }
+
+    fn fall_back(&mut self, now: i64) {
+        let flight = self.flight.as_ref().unwrap();
+        match flight.fallbacks[flight.stage] {
+            FallbackAction::Continue => self.pass(None, now),
+            FallbackAction::Abort => self.end("FAILED"),
         }
     }
 

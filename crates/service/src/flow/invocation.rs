@@ -1,42 +1,24 @@
 //! Calling the processors of channel flows: what is due, what a processor is told, and what its silence leads to.
 //!
 //! A call is leased, made outside of every transaction, and reported. A report about a stage that is over, because
-//! the processor's callback was faster or another node took over, changes nothing.
+//! the processor's callback was faster or another node took over, changes nothing. Only what can be called at once is
+//! leased; everything else waits where it is, function by function, until its time is over.
 
-use carillon_model::channel_flow::{Failure, FlowPhase, InFlight, Reason};
+use carillon_model::channel_flow::{Failure, FlowPhase, InFlight, Reason, Unasked};
 use carillon_model::text::{FallbackAction, StatusDetail};
 use carillon_model::{ChannelArn, Key, Timestamp};
-use carillon_store::in_flight::Supposed;
+use carillon_store::in_flight::{Supposed, UNNAMED, Waiting};
 use carillon_store::{self as store, Tx};
 use serde::Serialize;
 
 use super::{CALLBACK_WINDOW_MS, accept, fail, go_on};
 use crate::call::Call;
 use crate::error::{Error, Result};
+use crate::patience::Patience;
 use crate::retention;
 use crate::service::Service;
 use crate::shapes::{self, MessageAttributeMap, PushNotificationConfiguration};
 
-/// How long processors are tried before their fallback decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// Calls of a processor that cannot be reached, the first one included.
-    pub tries_max: i64,
-    /// How long after the first call the last one may begin, in milliseconds.
-    pub tries_window_ms: i64,
-    /// How long a call may take, in milliseconds.
-    pub call_timeout_ms: i64,
-}
-
-impl Default for Patience {
-    /// Three calls, which with the waits between fit into ten seconds.
-    fn default() -> Self {
-        Self { tries_max: 3, tries_window_ms: 10_000, call_timeout_ms: 2_500 }
-    }
-}
-
-/// The wait before the second call; it doubles, and a random part of up to as much is added.
-const BACKOFF_MS: i64 = 250;
 /// How long a lease of a call lasts: a node that dies holds a message up no longer than this.
 const LEASE_MS: i64 = 8_000;
 /// The longest that a call may be given: less than its lease, or two nodes would make it.
@@ -65,18 +47,51 @@ pub struct Invocation {
 }
 
 impl Service {
-    /// Leases up to `limit` calls that are due, so that nobody else makes them.
-    pub async fn lease_invocations(&self, limit: i64) -> Result<Vec<Invocation>> {
-        let now = self.surroundings().clock.now();
-        let due = move |tx: &mut Tx| Ok::<_, Error>(store::in_flight::is_due(tx, FlowPhase::HandOver, now)?);
-        if !self.store().read(due).await? {
-            return Ok(Vec::new());
-        }
+    /// Up to `limit` functions that messages wait for, those whose names come after `after`.
+    pub async fn list_waiting(&self, after: &str, limit: usize) -> Result<Vec<Waiting>> {
+        let after = after.to_owned();
+        let list = move |tx: &mut Tx| {
+            let mut found: Vec<Waiting> = Vec::new();
+            while found.len() < limit {
+                let last = found.last().map_or(after.as_str(), |waiting| waiting.function.as_str());
+                let Some(waiting) = store::in_flight::find_waiting(tx, last)? else { break };
+                found.push(waiting);
+            }
+            Ok::<_, Error>(found)
+        };
+        self.store().read(list).await
+    }
+
+    /// Leases up to `limit` calls of a function that are due, so that nobody else makes them.
+    pub async fn lease_invocations(&self, function: &str, limit: i64) -> Result<Vec<Invocation>> {
+        self.lease(function, self.surroundings().clock.now(), limit).await
+    }
+
+    /// What was due then, or before, has waited long enough.
+    pub fn overdue(&self) -> Timestamp {
+        let surroundings = self.surroundings();
+        surroundings.patience.overdue(surroundings.clock.now())
+    }
+
+    /// Leases up to `limit` calls of a function that have waited long enough, to be given up.
+    pub async fn lease_overdue(&self, function: &str, limit: i64) -> Result<Vec<Invocation>> {
+        self.lease(function, self.overdue(), limit).await
+    }
+
+    async fn lease(&self, function: &str, due: Timestamp, limit: i64) -> Result<Vec<Invocation>> {
         let (home, lease) = (self.home().clone(), Key::random(self.random()));
-        let until = now.plus_ms(LEASE_MS);
+        let (function, until) = (function.to_owned(), self.surroundings().clock.now().plus_ms(LEASE_MS));
         let leased = move |tx: &mut Tx| -> Result<_> {
-            let leased = store::in_flight::lease_due(tx, &home, (lease, until), now, limit)?;
-            Ok(leased.into_iter().filter_map(|(arn, one)| invocation(arn, &one, until)).collect())
+            let found = store::in_flight::lease_due(tx, &home, (lease, until), (&function, due), limit)?;
+            if function == UNNAMED {
+                // Named, and due at once, under the name.
+                for (_, mut one) in found {
+                    one.due_at = due;
+                    keep(tx, &one, Supposed::of(&one))?;
+                }
+                return Ok(Vec::new());
+            }
+            Ok(found.into_iter().filter_map(|(arn, one)| invocation(arn, &one, until)).collect())
         };
         self.store().write("channel flows", leased).await
     }
@@ -100,18 +115,28 @@ impl Service {
             let since = *one.tried_since.get_or_insert(call.now);
             one.attempts += 1;
             let patience = call.surroundings.patience;
-            let again = !failure.permanent
-                && one.attempts < patience.tries_max
-                && call.now.ms() < since.ms() + patience.tries_window_ms;
-            if again {
-                one.due_at = call.now.plus_ms(backoff_ms(one.attempts, call.random()));
-            } else {
-                let found = store::channel::find(tx, &arn.app_instance(), one.channel)?;
-                let Some(mut channel) = found else { return Ok(false) };
-                fall_back(tx, &call, &mut channel, one, failure.reason)?;
-                go_on(tx, &call, &mut channel, one)?;
+            let again = patience.again(one.attempts, since, call.now, call.random());
+            match again.filter(|_| !failure.permanent) {
+                Some(again) => {
+                    one.due_at = again;
+                    Ok(false)
+                }
+                None => fall_back(tx, &call, arn, one, &cannot_be_called(failure.reason)),
             }
-            Ok(!again)
+        })
+        .await
+    }
+
+    /// A call that nobody could make has waited long enough: the processor's fallback decides. Answers whether it
+    /// does.
+    pub async fn not_asked(&self, invocation: &Invocation, unasked: Unasked) -> Result<bool> {
+        let call = self.job("HandOver");
+        self.report(invocation, move |tx, arn, one| {
+            let what = match unasked {
+                Unasked::Closed(reason) if one.attempts != 0 => cannot_be_called(reason),
+                unasked => was_not_asked(unasked, one.attempts, call.surroundings.patience),
+            };
+            fall_back(tx, &call, arn, one, &what)
         })
         .await
     }
@@ -157,22 +182,29 @@ impl Service {
     }
 }
 
-/// The processor cannot be called: its fallback says whether the message goes on without it.
-fn fall_back(
-    tx: &mut Tx,
-    call: &Call,
-    channel: &mut carillon_model::channel::Channel,
-    one: &mut InFlight,
-    reason: Reason,
-) -> Result<()> {
-    let Some(processor) = one.processor() else { return Ok(()) };
+/// The processor cannot be called: its fallback says whether the message goes on without it. Answers whether it is
+/// there.
+fn fall_back(tx: &mut Tx, call: &Call, arn: &ChannelArn, one: &mut InFlight, what: &str) -> Result<bool> {
+    let found = store::channel::find(tx, &arn.app_instance(), one.channel)?;
+    let (Some(mut channel), Some(processor)) = (found, one.processor()) else { return Ok(false) };
     match processor.fallback {
-        FallbackAction::Continue => accept(tx, call, channel, one, None),
+        FallbackAction::Continue => accept(tx, call, &mut channel, one, None)?,
         FallbackAction::Abort => {
-            let words = detail(processor.name.as_str(), &format!("could not be called: {reason}"));
-            fail(tx, call, channel, one, words)
+            let words = detail(processor.name.as_str(), what);
+            fail(tx, call, &mut channel, one, words)?;
         }
     }
+    go_on(tx, call, &mut channel, one)?;
+    Ok(true)
+}
+
+fn cannot_be_called(reason: Reason) -> String {
+    format!("could not be called: {reason}")
+}
+
+fn was_not_asked(unasked: Unasked, attempts: i64, patience: Patience) -> String {
+    let asked = if attempts == 0 { "asked" } else { "asked again" };
+    format!("was not {asked} within {} s, because {unasked}", patience.waiting_ms / 1000)
 }
 
 /// A wait that is over, unless the processor was faster. What retention hides meanwhile goes without a word.
@@ -206,11 +238,6 @@ fn detail(processor: &str, what: &str) -> StatusDetail {
     const NAME_LENGTH_MAX: usize = 160;
     let name: String = processor.chars().take(NAME_LENGTH_MAX).collect();
     StatusDetail::stored(format!("The processor {name} {what}"))
-}
-
-fn backoff_ms(attempts: i64, random: [u8; 2]) -> i64 {
-    let base = BACKOFF_MS << attempts.clamp(1, 8).saturating_sub(1);
-    base + base * i64::from(u16::from_be_bytes(random)) / i64::from(u16::MAX)
 }
 
 fn invocation(channel_arn: ChannelArn, one: &InFlight, lease_until: Timestamp) -> Option<Invocation> {
@@ -297,13 +324,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wait_grows_and_stays_within_the_window() {
-        assert_eq!((backoff_ms(1, [0, 0]), backoff_ms(1, [0xff, 0xff])), (250, 500));
-        assert_eq!((backoff_ms(2, [0, 0]), backoff_ms(2, [0xff, 0xff])), (500, 1_000));
-        let Patience { tries_max, tries_window_ms, call_timeout_ms } = Patience::default();
-        let waits = backoff_ms(1, [0xff, 0xff]) + backoff_ms(2, [0xff, 0xff]);
-        assert!(tries_max * call_timeout_ms + waits <= tries_window_ms);
-        assert!(call_timeout_ms < LEASE_MS);
+    fn a_call_ends_before_its_lease() {
+        assert!(Patience::default().call_timeout_ms < LEASE_MS);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The state table: every state, everything that can happen, what becomes of the message, who is told, and what
 //! everyone sees then.
 
-use carillon_model::channel_flow::{Failure, Reason};
+use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use carillon_store as store;
 
 use super::processors::{Action, BuiltIn, Processors};
-use super::{CALLBACK_WINDOW_MS, Invocation};
+use super::{CALLBACK_WINDOW_MS, Invocation, Patience};
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
 use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
@@ -30,7 +30,7 @@ use crate::testing::*;
 
 const TABLE: &str = include_str!("state_table.txt");
 /// The rows of the table. One that is lost is noticed.
-const ROWS: usize = 104;
+const ROWS: usize = 112;
 
 /// One row: a state, what happens, what is answered, what becomes of the message, and who is told of what.
 struct Row<'a> {
@@ -168,6 +168,10 @@ impl<'w> Play<'w> {
         match what {
             "unreachable, ABORT" | "unreachable, CONTINUE" => self.fail(Reason::NotFound, true),
             "unreachable for a moment" => self.fail(Reason::TimedOut, false),
+            "cannot be asked for a moment" => self.give_up(Patience::default().waiting_ms - 1),
+            "not asked in time, ABORT" | "not asked in time, CONTINUE" => {
+                self.give_up(Patience::default().waiting_ms)
+            }
             "update" => self.update(&ana),
             "update by bob" => self.update(&bob),
             "update without a flow" => {
@@ -219,7 +223,11 @@ impl<'w> Play<'w> {
                 self.world.call(&DeleteChannel { channel_arn, chime_bearer }).unwrap();
             }
             "disassociate" => self.disassociate(),
-            "flow replaced" => self.replace_flow(),
+            "flow updated" => self.update_flow(),
+            "another flow" => {
+                let other = self.world.flow();
+                self.world.call(&association(&self.channel, &other, &self.moderator)).unwrap();
+            }
             "sender leaves" => self.world.leave(&self.channel, &self.ana),
             "sender banned" => self.world.ban(&self.channel, &self.moderator, &self.ana),
             "restart" => self.world.restart(),
@@ -270,6 +278,17 @@ impl<'w> Play<'w> {
         if decided { "fallback" } else { "again" }.to_owned()
     }
 
+    /// Lets the call, which was leased and lost, be due for so long that it may be given up, or not quite.
+    fn give_up(&mut self, waited_ms: i64) -> String {
+        let lost = self.invocation.clone().unwrap();
+        let now = self.world.now();
+        self.world.advance_ms(lost.lease_until.ms() + waited_ms - now.ms());
+        match self.world.give_up(Unasked::Full).len() {
+            0 => "again".to_owned(),
+            _ => "fallback".to_owned(),
+        }
+    }
+
     fn update(&mut self, who: &IdentityArn) -> String {
         let update = UpdateChannelMessage {
             channel_arn: self.channel.clone(),
@@ -312,7 +331,7 @@ impl<'w> Play<'w> {
         self.world.call(&disassociate).unwrap();
     }
 
-    fn replace_flow(&mut self) {
+    fn update_flow(&mut self) {
         let mut processors: Vec<Processor> = flow_request(self.world).processors;
         processors[0].configuration.lambda.resource_arn =
             text("arn:aws:lambda:us-east-1:111122223333:function:other");
@@ -611,6 +630,127 @@ fn a_processor_that_cannot_be_reached_is_tried_within_its_bounds(world: &mut Wor
     world.advance_ms(10_000);
     let invocation = world.invocations().pop().unwrap();
     assert!(world.fail(&invocation, transient), "ten seconds are over");
+}
+
+#[engine_test]
+fn what_was_never_called_waits_and_is_no_try(world: &mut World) {
+    let (channel, ana, bob) = channel_with_flow(world, &[FallbackAction::Abort]);
+    let id = world.send(&channel, &bob, "one");
+    world.advance_ms(Patience::default().waiting_ms - 1);
+    assert!(world.give_up(Unasked::Closed(Reason::Refused)).is_empty());
+    world.told();
+    answer(world, &channel, |_| {});
+    assert_eq!(world.contents(&channel, &ana), ["one"], "though it waited longer than any try");
+    let status = |world: &mut World, id: &MessageId| {
+        let ask = GetChannelMessageStatus {
+            channel_arn: channel.clone(),
+            message_id: id.clone(),
+            chime_bearer: bob.clone(),
+            sub_channel_id: None,
+        };
+        let status = world.call(&ask).unwrap().status;
+        (status.value.as_str(), status.detail.map(StatusDetail::into_string))
+    };
+    assert_eq!(status(world, &id), ("SENT", None));
+    let ends = [
+        (
+            Unasked::Closed(Reason::Refused),
+            0,
+            "was not asked within 120 s, because it keeps failing: answered with an error",
+        ),
+        (Unasked::Full, 0, "was not asked within 120 s, because too many messages wait for it"),
+        (Unasked::Full, 1, "was not asked again within 120 s, because too many messages wait for it"),
+        (Unasked::Closed(Reason::TimedOut), 1, "could not be called: timed out"),
+    ];
+    for (number, (unasked, tries, why)) in ends.into_iter().enumerate() {
+        let mut send = message_request(&channel, &bob, "two");
+        send.client_request_token = text(&format!("token-{number}"));
+        let id = world.call(&send).unwrap().message_id;
+        for _ in 0..tries {
+            let call = world.invocations().pop().unwrap();
+            assert!(!world.fail(&call, Failure { reason: Reason::TimedOut, permanent: false }));
+            world.advance_ms(1_000);
+        }
+        world.advance_ms(Patience::default().waiting_ms);
+        assert_eq!(world.give_up(unasked).len(), 1);
+        let (value, detail) = status(world, &id);
+        let name = flow_request(world).processors[0].name.as_str().to_owned();
+        assert_eq!((value, detail), ("FAILED", Some(format!("The processor {name} {why}"))));
+    }
+}
+
+#[engine_test]
+fn each_function_has_a_backlog_of_its_own_which_is_called_in_its_order(world: &mut World) {
+    let (channel, ana, bob) = channel_with_flow(world, &[FallbackAction::Abort]);
+    let other = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    let flow = world.flow_of_functions(&["another"]);
+    world.call(&association(&other, &flow, &ana)).unwrap();
+    let mut sent = Vec::new();
+    for content in ["one", "two", "three"] {
+        sent.push(world.send(&channel, &bob, content).into_string());
+        world.send(&other, &ana, content);
+        world.advance_ms(1);
+    }
+    let waiting = world.waiting("");
+    assert_eq!(waiting.iter().map(|one| one.due_at).collect::<Vec<_>>(), [START, START]);
+    let (first, second) = (&waiting[0].function, &waiting[1].function);
+    assert!(first.ends_with(":another") && first < second, "{waiting:?}");
+    assert_eq!(world.waiting(first), waiting[1..]);
+    let leased = world.invocations_of(second, 2);
+    let ids: Vec<&str> = leased.iter().map(|one| one.message_id.as_str()).collect();
+    assert_eq!(ids, sent[..2]);
+    let left = world.waiting(first);
+    assert_eq!(left[0].due_at, START.plus_ms(2), "the third");
+}
+
+#[engine_test]
+fn what_waited_before_functions_were_named_is_named_and_called(world: &mut World) {
+    let (channel, _, bob) = channel_with_flow(world, &[FallbackAction::Abort]);
+    let id = world.send(&channel, &bob, "one");
+    assert_eq!(world.step(|tx, _| Ok(store::testing::forget_functions(tx)?)), 1);
+    assert!(world.invocations().is_empty(), "it is named first");
+    assert_eq!(world.invocations().pop().unwrap().message_id, id.as_str());
+}
+
+#[engine_test]
+fn what_is_left_of_a_deleted_channel_is_met_once(world: &mut World) {
+    let (channel, ana, bob) = channel_with_flow(world, &[FallbackAction::Abort]);
+    world.send(&channel, &bob, "one");
+    world.call(&DeleteChannel { channel_arn: channel, chime_bearer: ana }).unwrap();
+    assert_eq!(world.waiting("").len(), 1, "it is not destroyed yet");
+    assert!(world.invocations().is_empty());
+    assert!(world.waiting("").is_empty(), "nor does it wait to be met again");
+}
+
+#[engine_test]
+fn an_edit_does_not_hide_from_a_rate_what_was_said(world: &mut World) {
+    world.set_processors(|| {
+        let mut processors = Processors::default();
+        let arn = "arn:aws:lambda:us-east-1:111122223333:function:rate";
+        assert!(processors.add(&text(arn), BuiltIn::rate(2, 60).unwrap()));
+        processors
+    });
+    let (channel, ana, bob) = channel_with_flow(world, &[FallbackAction::Abort]);
+    let flow = world.flow_of_functions(&["rate"]);
+    world.call(&association(&channel, &flow, &ana)).unwrap();
+    for content in ["one", "two"] {
+        let message_id = world.send(&channel, &bob, content);
+        let update = UpdateChannelMessage {
+            channel_arn: channel.clone(),
+            message_id,
+            content: text("edited"),
+            metadata: None,
+            chime_bearer: bob.clone(),
+            sub_channel_id: None,
+            content_type: None,
+        };
+        world.call(&update).unwrap();
+    }
+    world.told();
+    world.send(&channel, &bob, "three");
+    assert_eq!(world.told_what().pop().unwrap().0, "DENIED_CREATE_CHANNEL_MESSAGE");
+    world.send(&channel, &ana, "of another sender");
+    assert_eq!(world.told_what().pop().unwrap().0, "CREATE_CHANNEL_MESSAGE");
 }
 
 #[engine_test]
