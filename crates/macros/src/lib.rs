@@ -17,6 +17,9 @@ use proc_macro::TokenStream;
 /// `#[query("max-results")]`; `#[header("x-amz-chime-bearer")]`; without one, in the JSON body, in Pascal case
 /// or as `#[member("Type")]` says. `#[length(1, 10)]` bounds a list. `#[errors(Conflict, NotFound)]` on the
 /// structure names what the operation declares beside the five errors that are everyone's.
+///
+/// Members that many operations have are said by a word on the structure: `#[bearer]` is who acts, `#[paged]` is the
+/// length of a page and where it begins.
 #[proc_macro_attribute]
 pub fn operation(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let declaration = syn::parse_macro_input!(attribute as operation::Declaration);

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::Parse;
 use syn::punctuated::Punctuated;
-use syn::{Ident, LitInt, LitStr, Token};
+use syn::{Attribute, Fields, FieldsNamed, Ident, LitInt, LitStr, Token, parse_quote};
 
 use crate::field::{Member, Place};
 
@@ -33,6 +33,13 @@ impl Parse for Declaration {
 }
 
 pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> syn::Result<TokenStream> {
+    let paged = take(&mut item, "paged").is_some();
+    if paged {
+        add_fields(&mut item, &paging())?;
+    }
+    if take(&mut item, "bearer").is_some() {
+        add_fields(&mut item, &bearing())?;
+    }
     let members = item.fields.iter_mut().map(Member::read).collect::<syn::Result<Vec<_>>>()?;
     let errors = take_errors(&mut item)?;
     let (name, text) = (&item.ident, item.ident.to_string());
@@ -41,6 +48,24 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
     let (decode, encode) = (decode(&members), encode(&members));
     let (canonical, labels, bearer) = (canonical(&members), labels(&members), bearer(&members));
     let (named, sub_channel) = (named(&members), sub_channel(&members));
+    let paged = paged.then(|| {
+        quote! {
+            impl crate::operation::Paged for #name {
+                fn page(
+                    &self,
+                ) -> (
+                    Option<::carillon_model::text::MaxResults>,
+                    Option<&::carillon_model::text::NextToken>,
+                ) {
+                    (self.max_results, self.next_token.as_ref())
+                }
+
+                fn begin_at(&mut self, token: Option<::carillon_model::text::NextToken>) {
+                    self.next_token = token;
+                }
+            }
+        }
+    });
     Ok(quote! {
         #[derive(Debug, Clone)]
         #item
@@ -64,14 +89,48 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
             #sub_channel
             #bearer
         }
+
+        #paged
+    })
+}
+
+/// Takes one of our attributes off a structure.
+fn take(item: &mut syn::ItemStruct, name: &str) -> Option<Attribute> {
+    let at = item.attrs.iter().position(|attribute| attribute.path().is_ident(name))?;
+    Some(item.attrs.remove(at))
+}
+
+fn add_fields(item: &mut syn::ItemStruct, fields: &FieldsNamed) -> syn::Result<()> {
+    let Fields::Named(own) = &mut item.fields else {
+        return Err(syn::Error::new_spanned(&*item, "an operation has named members"));
+    };
+    own.named.extend(fields.named.iter().cloned());
+    Ok(())
+}
+
+/// The members of every operation that lists.
+fn paging() -> FieldsNamed {
+    parse_quote!({
+        /// The length of a page.
+        #[query("max-results")]
+        pub max_results: Option<::carillon_model::text::MaxResults>,
+        /// Where the page begins.
+        #[query("next-token")]
+        pub next_token: Option<::carillon_model::text::NextToken>,
+    })
+}
+
+/// The member of every operation that somebody of the chat must do.
+fn bearing() -> FieldsNamed {
+    parse_quote!({
+        /// Who acts.
+        #[header("x-amz-chime-bearer")]
+        pub chime_bearer: ::carillon_model::IdentityArn,
     })
 }
 
 fn take_errors(item: &mut syn::ItemStruct) -> syn::Result<Vec<Ident>> {
-    let Some(at) = item.attrs.iter().position(|attribute| attribute.path().is_ident("errors")) else {
-        return Ok(Vec::new());
-    };
-    let attribute = item.attrs.remove(at);
+    let Some(attribute) = take(item, "errors") else { return Ok(Vec::new()) };
     let names = attribute.parse_args_with(Punctuated::<Ident, Token![,]>::parse_terminated)?;
     Ok(names.into_iter().collect())
 }

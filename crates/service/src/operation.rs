@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carillon_model::IdentityArn;
 use carillon_model::shape::{Described, Member, Shape};
-use carillon_model::text::Violation;
+use carillon_model::text::{MaxResults, NextToken, Violation};
 use carillon_store::Tx;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
@@ -76,6 +76,14 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn sub_channel(&self) -> Option<&str>;
     /// Who acts.
     fn bearer(&self) -> Option<&IdentityArn>;
+}
+
+/// An operation that lists in pages.
+pub trait Paged: Operation {
+    /// The length that a page is asked to have, and where it begins.
+    fn page(&self) -> (Option<MaxResults>, Option<&NextToken>);
+    /// Asks for the page that begins there; without a token, for the first.
+    fn begin_at(&mut self, token: Option<NextToken>);
 }
 
 /// What an operation answers.

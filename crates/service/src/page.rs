@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::call::Call;
 use crate::error::{Error, Result};
-use crate::operation::Operation;
+use crate::operation::Paged;
 
 /// What a page has when the request does not say.
 const RESULTS_DEFAULT: i64 = 50;
@@ -38,21 +38,22 @@ pub struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// The page that a request asks for.
-    pub fn new(operation: &impl Operation, call: &'a Call, max_results: Option<MaxResults>) -> Self {
+    /// The page that a request asks for, and where it begins: after this.
+    pub fn of<C: DeserializeOwned>(operation: &impl Paged, call: &'a Call) -> Result<(Self, Option<C>)> {
+        let (max_results, token) = operation.page();
         let limit = max_results.map_or(RESULTS_DEFAULT, MaxResults::get);
         let bearer = operation.bearer().map_or("", |bearer| bearer.as_str());
         let mut context = format!("{}\n{}\n{bearer}\n", call.operation, call.principal).into_bytes();
         context.extend(operation.canonical());
-        Self { call, context, limit: usize::try_from(limit).unwrap_or_default() }
+        let page = Self { call, context, limit: usize::try_from(limit).unwrap_or_default() };
+        let after = token.map(|token| page.open(token)).transpose()?;
+        Ok((page, after))
     }
 
-    /// Where it begins: after this.
-    pub fn after<C: DeserializeOwned>(&self, token: Option<&NextToken>) -> Result<Option<C>> {
-        let Some(token) = token else { return Ok(None) };
+    fn open<C: DeserializeOwned>(&self, token: &NextToken) -> Result<C> {
         let opened = open(&self.call.surroundings.page_tokens, &self.context, token.as_str());
         let cursor = opened.and_then(|text| serde_json::from_slice(&text).ok());
-        cursor.map(Some).ok_or_else(|| Error::bad_request("NextToken: is not of this list and this caller"))
+        cursor.ok_or_else(|| Error::bad_request("NextToken: is not of this list and this caller"))
     }
 
     /// How many rows to read: one more than the page holds, to learn whether another follows.

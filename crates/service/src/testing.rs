@@ -32,7 +32,7 @@ use crate::exchange::{Exchanged, Person, Role};
 use crate::flow::processors::Processors;
 use crate::flow::{Invocation, Patience};
 use crate::jobs;
-use crate::operation::{Operation, Outgoing};
+use crate::operation::{Operation, Outgoing, Paged};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
 use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
 use crate::operations::identity::create_app_instance_bot::CreateAppInstanceBot;
@@ -181,6 +181,21 @@ impl World {
     /// Calls an operation as a client would: encoded, signed, sent, decoded.
     pub(crate) fn call<O: Operation>(&mut self, operation: &O) -> Result<O::Response, Refused> {
         Self::decoded::<O>(&self.send_signed(&operation.encode()))
+    }
+
+    /// Reads a list to its end, page by page: `take` keeps what a page holds, and says where the next one begins.
+    pub(crate) fn turn_pages<O: Paged>(
+        &mut self,
+        list: &mut O,
+        mut take: impl FnMut(O::Response) -> Option<NextToken>,
+    ) {
+        loop {
+            let token = take(self.call(list).unwrap());
+            list.begin_at(token.clone());
+            if token.is_none() {
+                return;
+            }
+        }
     }
 
     fn decoded<O: Operation>(response: &Response<Bytes>) -> Result<O::Response, Refused> {

@@ -9,6 +9,7 @@
 //! `migration::MIGRATIONS`; never change one that was released.
 
 pub mod app_instance;
+mod appointed;
 pub mod ban;
 pub mod bot;
 pub mod channel;

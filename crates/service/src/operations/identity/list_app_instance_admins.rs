@@ -5,16 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}/admins" => 200, Listed)]
 #[errors(BadRequest, ResourceLimitExceeded)]
+#[paged]
 pub struct ListAppInstanceAdmins {
     /// Where.
     #[label]
     pub app_instance_arn: AppInstanceArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -38,8 +33,7 @@ pub struct AppInstanceAdminSummary {
 impl Read for ListAppInstanceAdmins {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         call.app_instance(tx, &self.app_instance_arn)?;
-        let page = Page::new(self, call, self.max_results);
-        let after: Option<Key> = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of::<Key>(self, call)?;
         let rows = store::identity::list_admins(tx, &self.app_instance_arn, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |who| who.key);
         let admins = rows.iter().map(|who| AppInstanceAdminSummary { admin: Identity::from(who) });
@@ -68,14 +62,10 @@ mod tests {
             next_token: None,
         };
         let mut seen = Vec::new();
-        loop {
-            let page = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |page| {
             seen.extend(page.app_instance_admins.into_iter().map(|entry| entry.admin.arn.id().to_owned()));
-            list.next_token = page.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            page.next_token
+        });
         seen.sort();
         assert_eq!(seen, ["root", "toor", "wheel"]);
     }

@@ -5,16 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/app-instance-bots" => 200, Listed)]
 #[errors(BadRequest, ResourceLimitExceeded)]
+#[paged]
 pub struct ListAppInstanceBots {
     /// Where.
     #[query("app-instance-arn")]
     pub app_instance_arn: AppInstanceArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -42,8 +37,8 @@ pub struct AppInstanceBotSummary {
 impl Read for ListAppInstanceBots {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         call.app_instance(tx, &self.app_instance_arn)?;
-        let page = Page::new(self, call, self.max_results);
-        let after: String = page.after(self.next_token.as_ref())?.unwrap_or_default();
+        let (page, after) = Page::of::<String>(self, call)?;
+        let after = after.unwrap_or_default();
         let rows = store::bot::list(tx, &self.app_instance_arn, &after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |bot| bot.arn.id().to_owned());
         let app_instance_bots = rows
@@ -75,14 +70,10 @@ mod tests {
             next_token: None,
         };
         let mut seen = Vec::new();
-        loop {
-            let page = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |page| {
             seen.extend(page.app_instance_bots.into_iter().map(|bot| bot.app_instance_bot_arn));
-            list.next_token = page.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            page.next_token
+        });
         assert_eq!(seen, bots);
         let users = ListAppInstanceUsers {
             app_instance_arn: world.instance().clone(),

@@ -6,16 +6,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/app-instance-users/{appInstanceUserArn}/endpoints" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
 pub struct ListAppInstanceUserEndpoints {
     /// Who.
     #[label]
     pub app_instance_user_arn: IdentityArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -48,8 +43,7 @@ pub struct AppInstanceUserEndpointSummary {
 impl Read for ListAppInstanceUserEndpoints {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         let owner = owner(tx, call, &self.app_instance_user_arn)?;
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows = store::endpoint::list(tx, owner, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |endpoint| endpoint.key);
         let app_instance_user_endpoints = rows
@@ -85,14 +79,10 @@ mod tests {
             next_token: None,
         };
         let mut seen = Vec::new();
-        loop {
-            let page = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |page| {
             seen.extend(page.app_instance_user_endpoints.into_iter().map(|endpoint| endpoint.endpoint_id));
-            list.next_token = page.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            page.next_token
+        });
         assert_eq!(seen, ids);
     }
 }

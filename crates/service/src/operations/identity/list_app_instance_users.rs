@@ -5,16 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/app-instance-users" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
 pub struct ListAppInstanceUsers {
     /// Where.
     #[query("app-instance-arn")]
     pub app_instance_arn: AppInstanceArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -42,8 +37,8 @@ pub struct AppInstanceUserSummary {
 impl Read for ListAppInstanceUsers {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         call.app_instance(tx, &self.app_instance_arn)?;
-        let page = Page::new(self, call, self.max_results);
-        let after: String = page.after(self.next_token.as_ref())?.unwrap_or_default();
+        let (page, after) = Page::of::<String>(self, call)?;
+        let after = after.unwrap_or_default();
         let rows = store::identity::list_users(tx, &self.app_instance_arn, &after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |user| user.arn.id().to_owned());
         let app_instance_users = rows

@@ -5,14 +5,8 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/app-instances" => 200, Listed)]
 #[errors(BadRequest)]
-pub struct ListAppInstances {
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-}
+#[paged]
+pub struct ListAppInstances {}
 
 /// The answer.
 #[shape]
@@ -36,8 +30,7 @@ pub struct AppInstanceSummary {
 
 impl Read for ListAppInstances {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows = store::app_instance::list(tx, &call.surroundings.home, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |instance| instance.key);
         let app_instances = rows
@@ -65,14 +58,10 @@ mod tests {
         for length in ["1", "2", "50"] {
             let mut seen = Vec::new();
             let mut list = ListAppInstances { max_results: Some(length.parse().unwrap()), next_token: None };
-            loop {
-                let page = world.call(&list).unwrap();
+            world.turn_pages(&mut list, |page| {
                 seen.extend(page.app_instances.into_iter().map(|instance| instance.app_instance_arn));
-                list.next_token = page.next_token;
-                if list.next_token.is_none() {
-                    break;
-                }
-            }
+                page.next_token
+            });
             assert_eq!(seen, made, "in pages of {length}");
         }
     }

@@ -7,15 +7,13 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(PUT "/channels/{channelArn}/channel-flow" => 200, Associated)]
 #[errors(BadRequest, Conflict, NotFound)]
+#[bearer]
 pub struct AssociateChannelFlow {
     /// Which channel.
     #[label]
     pub channel_arn: ChannelArn,
     /// Which flow.
     pub channel_flow_arn: ChannelFlowArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer: nothing but the status.

@@ -14,6 +14,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(POST "/channels/{channelArn}/memberships?operation=batch-create" => 200, Created)]
 #[errors(BadRequest, NotFound, ResourceLimitExceeded)]
+#[bearer]
 pub struct BatchCreateChannelMembership {
     /// Where.
     #[label]
@@ -24,9 +25,6 @@ pub struct BatchCreateChannelMembership {
     /// Who.
     #[length(1, 100)]
     pub member_arns: Vec<IdentityArn>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, for moderators of an elastic channel.
     pub sub_channel_id: Option<SubChannelId>,
 }

@@ -18,6 +18,7 @@ use crate::quotas::ELASTIC_MEMBERS_MAX;
 /// The request.
 #[operation(POST "/channels" => 201, Created)]
 #[errors(BadRequest, Conflict, ResourceLimitExceeded)]
+#[bearer]
 pub struct CreateChannel {
     /// Where.
     pub app_instance_arn: AppInstanceArn,
@@ -34,9 +35,6 @@ pub struct CreateChannel {
     /// Its tags.
     #[length(1, 50)]
     pub tags: Option<Vec<Tag>>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The last part of the ARN to be; random where nothing is said.
     pub channel_id: Option<ChannelId>,
     /// Its first members, beside the creator.

@@ -6,6 +6,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(POST "/channels/{channelArn}/memberships" => 201, Created)]
 #[errors(BadRequest, Conflict, NotFound, ResourceLimitExceeded)]
+#[bearer]
 pub struct CreateChannelMembership {
     /// Where.
     #[label]
@@ -15,9 +16,6 @@ pub struct CreateChannelMembership {
     /// Seen or hidden.
     #[member("Type")]
     pub kind: ChannelMembershipType,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, for a moderator of an elastic channel.
     pub sub_channel_id: Option<SubChannelId>,
 }

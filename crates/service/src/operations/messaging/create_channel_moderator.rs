@@ -7,15 +7,13 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(POST "/channels/{channelArn}/moderators" => 201, Created)]
 #[errors(BadRequest, Conflict, ResourceLimitExceeded)]
+#[bearer]
 pub struct CreateChannelModerator {
     /// Where.
     #[label]
     pub channel_arn: ChannelArn,
     /// Who.
     pub channel_moderator_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

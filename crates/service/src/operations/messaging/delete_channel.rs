@@ -6,13 +6,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}" => 204, NoContent)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct DeleteChannel {
     /// Which.
     #[label]
     pub channel_arn: ChannelArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);

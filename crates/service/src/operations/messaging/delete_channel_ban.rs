@@ -6,6 +6,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/bans/{memberArn}" => 204, NoContent)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DeleteChannelBan {
     /// Where.
     #[label]
@@ -13,9 +14,6 @@ pub struct DeleteChannelBan {
     /// Who.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);

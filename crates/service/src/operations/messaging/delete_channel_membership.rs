@@ -7,6 +7,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/memberships/{memberArn}" => 204, NoContent)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct DeleteChannelMembership {
     /// Where.
     #[label]
@@ -14,9 +15,6 @@ pub struct DeleteChannelMembership {
     /// Who.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, for a moderator of an elastic channel; all of theirs where nothing is said.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,

@@ -9,6 +9,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/messages/{messageId}" => 204, NoContent)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DeleteChannelMessage {
     /// Where.
     #[label]
@@ -16,9 +17,6 @@ pub struct DeleteChannelMessage {
     /// Which.
     #[label]
     pub message_id: MessageId,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,

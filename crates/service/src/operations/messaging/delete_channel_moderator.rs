@@ -8,6 +8,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/moderators/{channelModeratorArn}" => 204, NoContent)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DeleteChannelModerator {
     /// Where.
     #[label]
@@ -15,9 +16,6 @@ pub struct DeleteChannelModerator {
     /// Who.
     #[label]
     pub channel_moderator_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);

@@ -5,13 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}" => 200, Described)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DescribeChannel {
     /// Which.
     #[label]
     pub channel_arn: ChannelArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

@@ -5,6 +5,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/bans/{memberArn}" => 200, Described)]
 #[errors(BadRequest, NotFound)]
+#[bearer]
 pub struct DescribeChannelBan {
     /// Where.
     #[label]
@@ -12,9 +13,6 @@ pub struct DescribeChannelBan {
     /// Who.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

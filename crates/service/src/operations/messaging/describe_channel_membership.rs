@@ -8,6 +8,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships/{memberArn}" => 200, Described)]
 #[errors(BadRequest, NotFound)]
+#[bearer]
 pub struct DescribeChannelMembership {
     /// Where.
     #[label]
@@ -15,9 +16,6 @@ pub struct DescribeChannelMembership {
     /// Who.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, for a moderator of an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,

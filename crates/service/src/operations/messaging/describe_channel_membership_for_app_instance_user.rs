@@ -7,6 +7,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}?scope=app-instance-user-membership" => 200, Described)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DescribeChannelMembershipForAppInstanceUser {
     /// Which.
     #[label]
@@ -14,9 +15,6 @@ pub struct DescribeChannelMembershipForAppInstanceUser {
     /// Whose.
     #[query("app-instance-user-arn")]
     pub app_instance_user_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

@@ -6,6 +6,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}?scope=app-instance-user-moderated-channel" => 200, Described)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct DescribeChannelModeratedByAppInstanceUser {
     /// Which.
     #[label]
@@ -13,9 +14,6 @@ pub struct DescribeChannelModeratedByAppInstanceUser {
     /// Who moderates it.
     #[query("app-instance-user-arn")]
     pub app_instance_user_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

@@ -5,6 +5,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/moderators/{channelModeratorArn}" => 200, Described)]
 #[errors(BadRequest, NotFound)]
+#[bearer]
 pub struct DescribeChannelModerator {
     /// Where.
     #[label]
@@ -12,9 +13,6 @@ pub struct DescribeChannelModerator {
     /// Who.
     #[label]
     pub channel_moderator_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

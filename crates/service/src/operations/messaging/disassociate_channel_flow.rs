@@ -7,6 +7,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/channel-flow/{channelFlowArn}" => 204, NoContent)]
 #[errors(BadRequest, Conflict, NotFound)]
+#[bearer]
 pub struct DisassociateChannelFlow {
     /// Which channel.
     #[label]
@@ -14,9 +15,6 @@ pub struct DisassociateChannelFlow {
     /// Which flow.
     #[label]
     pub channel_flow_arn: ChannelFlowArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 impl Write for DisassociateChannelFlow {

@@ -6,6 +6,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships/{memberArn}/preferences" => 200, Got)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct GetChannelMembershipPreferences {
     /// Where.
     #[label]
@@ -13,9 +14,6 @@ pub struct GetChannelMembershipPreferences {
     /// Whose; only one's own.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

@@ -11,6 +11,7 @@ use crate::retention::seen_key;
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}" => 200, Got)]
 #[errors(BadRequest, NotFound)]
+#[bearer]
 pub struct GetChannelMessage {
     /// Where.
     #[label]
@@ -18,9 +19,6 @@ pub struct GetChannelMessage {
     /// Which.
     #[label]
     pub message_id: MessageId,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,

@@ -15,6 +15,7 @@ use crate::retention::seen_key;
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}?scope=message-status" => 200, Got)]
 #[errors(BadRequest)]
+#[bearer]
 pub struct GetChannelMessageStatus {
     /// Where.
     #[label]
@@ -22,9 +23,6 @@ pub struct GetChannelMessageStatus {
     /// Which.
     #[label]
     pub message_id: MessageId,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,

@@ -5,19 +5,12 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/bans" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannelBans {
     /// Where.
     #[label]
     pub channel_arn: ChannelArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.
@@ -36,8 +29,7 @@ const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
 impl Read for ListChannelBans {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let instance = self.channel_arn.app_instance();
         let rows = store::ban::list(tx, &instance, view.channel.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |member| member.key);
@@ -68,14 +60,10 @@ mod tests {
             chime_bearer: ana,
         };
         let mut seen = Vec::new();
-        loop {
-            let listed = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |listed| {
             seen.extend(listed.channel_bans.iter().map(|entry| entry.member.arn.id().to_owned()));
-            list.next_token = listed.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            listed.next_token
+        });
         seen.sort();
         assert_eq!(seen, ["bob", "cy"]);
         list.chime_bearer = eve;

@@ -5,16 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channel-flows" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
 pub struct ListChannelFlows {
     /// Where.
     #[query("app-instance-arn")]
     pub app_instance_arn: AppInstanceArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -29,8 +24,7 @@ pub struct Listed {
 impl Read for ListChannelFlows {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         call.app_instance(tx, &self.app_instance_arn)?;
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows = store::channel_flow::list(tx, &self.app_instance_arn, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |flow| flow.key);
         Ok(Listed { channel_flows: rows.into_iter().map(ChannelFlowSummary::from).collect(), next_token })
@@ -51,14 +45,10 @@ mod tests {
             next_token: None,
         };
         let mut seen = Vec::new();
-        loop {
-            let page = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |page| {
             seen.extend(page.channel_flows.into_iter().map(|flow| flow.channel_flow_arn));
-            list.next_token = page.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            page.next_token
+        });
         made.sort();
         assert_eq!(seen, made);
         let elsewhere = ListChannelFlows { app_instance_arn: world.new_instance(), ..list.clone() };

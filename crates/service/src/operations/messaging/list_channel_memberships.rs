@@ -5,6 +5,8 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannelMemberships {
     /// Where.
     #[label]
@@ -13,15 +15,6 @@ pub struct ListChannelMemberships {
     #[query("type")]
     #[member("Type")]
     pub kind: Option<ChannelMembershipType>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,
@@ -48,8 +41,7 @@ impl Read for ListChannelMemberships {
         let rule = if kind == ChannelMembershipType::Hidden { HIDDEN } else { OPEN };
         let view = call.view_channel(tx, &self.channel_arn, rule)?;
         let sub_channel = self.sub_channel(tx, &view)?;
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows =
             store::membership::list_members(tx, &view.channel, sub_channel, kind, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |(_, cursor)| *cursor);

@@ -7,19 +7,12 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels?scope=app-instance-user-memberships" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannelMembershipsForAppInstanceUser {
     /// Whose; the bearer's where nothing is said.
     #[query("app-instance-user-arn")]
     pub app_instance_user_arn: Option<IdentityArn>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.
@@ -35,8 +28,7 @@ impl Read for ListChannelMembershipsForAppInstanceUser {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         let member = subject(tx, call, self.app_instance_user_arn.as_ref())?;
         let instance = member.arn.app_instance();
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows = store::membership::list_channels(tx, &instance, member.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |row| (row.channel.key, row.sub_channel));
         let channel_memberships = rows
@@ -67,16 +59,12 @@ mod tests {
             chime_bearer: ana.clone(),
         };
         let mut seen = Vec::new();
-        loop {
-            let listed = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |listed| {
             seen.extend(
                 listed.channel_memberships.into_iter().map(|entry| entry.channel_summary.channel_arn),
             );
-            list.next_token = listed.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            listed.next_token
+        });
         seen.sort();
         assert_eq!(seen, made);
 

@@ -9,6 +9,8 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannelMessages {
     /// Where.
     #[label]
@@ -22,15 +24,6 @@ pub struct ListChannelMessages {
     /// None that were accepted after.
     #[query("not-after")]
     pub not_after: Option<Timestamp>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     #[query("sub-channel-id")]
     pub sub_channel_id: Option<SubChannelId>,
@@ -58,10 +51,10 @@ impl Read for ListChannelMessages {
         }
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
-        let page = Page::new(self, call, self.max_results);
+        let (page, after) = Page::of(self, call)?;
         let order = self.sort_order.unwrap_or(SortOrder::Descending);
         let since = crate::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
-        let rows = match self.range(since, order, page.after(self.next_token.as_ref())?) {
+        let rows = match self.range(since, order, after) {
             None => Vec::new(),
             Some(range) => {
                 let instance = self.channel_arn.app_instance();

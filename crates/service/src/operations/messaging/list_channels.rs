@@ -5,6 +5,8 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannels {
     /// Where.
     #[query("app-instance-arn")]
@@ -12,15 +14,6 @@ pub struct ListChannels {
     /// Which; the public ones where nothing is said.
     #[query("privacy")]
     pub privacy: Option<ChannelPrivacy>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.
@@ -39,8 +32,8 @@ impl Read for ListChannels {
         if privacy == ChannelPrivacy::Private && !bearer.is_admin {
             return Err(Error::forbidden("Privacy: only an administrator may list private channels"));
         }
-        let page = Page::new(self, call, self.max_results);
-        let after: String = page.after(self.next_token.as_ref())?.unwrap_or_default();
+        let (page, after) = Page::of::<String>(self, call)?;
+        let after = after.unwrap_or_default();
         let viewer = bearer.identity.key;
         let rows = store::channel::list(tx, (&self.app_instance_arn, viewer), privacy, &after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |(channel, _)| channel.arn.id().to_owned());

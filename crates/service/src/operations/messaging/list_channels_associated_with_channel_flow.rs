@@ -6,16 +6,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels?scope=channel-flow-associations" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
 pub struct ListChannelsAssociatedWithChannelFlow {
     /// Which flow.
     #[query("channel-flow-arn")]
     pub channel_flow_arn: ChannelFlowArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -31,8 +26,8 @@ impl Read for ListChannelsAssociatedWithChannelFlow {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         check_home(call, self.channel_flow_arn.as_str())?;
         let flow = store::channel_flow::find(tx, &self.channel_flow_arn)?.ok_or_else(no_flow)?;
-        let page = Page::new(self, call, self.max_results);
-        let after: String = page.after(self.next_token.as_ref())?.unwrap_or_default();
+        let (page, after) = Page::of::<String>(self, call)?;
+        let after = after.unwrap_or_default();
         let instance = self.channel_flow_arn.app_instance();
         let rows = store::channel_flow::list_associated(tx, (&instance, flow.key), &after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |row| row.arn.id().to_owned());
@@ -72,15 +67,11 @@ mod tests {
             next_token: None,
         };
         let mut seen = Vec::new();
-        loop {
-            let page = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |page| {
             assert!(page.channels.iter().all(|channel| channel.name.as_str() == "Lobby"));
             seen.extend(page.channels.into_iter().map(|channel| channel.channel_arn));
-            list.next_token = page.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            page.next_token
+        });
         assert_eq!(seen, channels);
         list.channel_flow_arn = world.instance().channel_flow("nonsense");
         assert_eq!(world.call(&list).unwrap_err().code, ErrorCode::Forbidden);

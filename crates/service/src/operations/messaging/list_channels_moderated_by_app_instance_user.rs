@@ -7,19 +7,12 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels?scope=app-instance-user-moderated-channels" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListChannelsModeratedByAppInstanceUser {
     /// Whose; the bearer's where nothing is said.
     #[query("app-instance-user-arn")]
     pub app_instance_user_arn: Option<IdentityArn>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.
@@ -34,8 +27,7 @@ pub struct Listed {
 impl Read for ListChannelsModeratedByAppInstanceUser {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         let moderator = subject(tx, call, self.app_instance_user_arn.as_ref())?;
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let instance = moderator.arn.app_instance();
         let rows = store::moderator::list_channels(tx, &instance, moderator.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |(channel, _)| channel.key);

@@ -5,19 +5,12 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(GET "/channels/{channelArn}/subchannels" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
+#[bearer]
 pub struct ListSubChannels {
     /// Which.
     #[label]
     pub channel_arn: ChannelArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -39,8 +32,7 @@ impl Read for ListSubChannels {
         if channel.elastic.is_none() {
             return Err(Error::bad_request("ChannelArn: the channel is not elastic"));
         }
-        let page = Page::new(self, call, self.max_results);
-        let after = page.after(self.next_token.as_ref())?;
+        let (page, after) = Page::of(self, call)?;
         let rows = store::sub_channel::list_counted(tx, channel.key, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |(key, _)| *key);
         let sub_channels = rows
@@ -75,16 +67,12 @@ mod tests {
             chime_bearer: ana.clone(),
         };
         let mut seen = Vec::new();
-        loop {
-            let listed = world.call(&list).unwrap();
+        world.turn_pages(&mut list, |listed| {
             seen.extend(
                 listed.sub_channels.into_iter().map(|one| (one.sub_channel_id, one.membership_count)),
             );
-            list.next_token = listed.next_token;
-            if list.next_token.is_none() {
-                break;
-            }
-        }
+            listed.next_token
+        });
         let mut expected = vec![(first, 3), (second, 1)];
         seen.sort();
         expected.sort();

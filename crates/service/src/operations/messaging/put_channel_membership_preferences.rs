@@ -10,6 +10,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(PUT "/channels/{channelArn}/memberships/{memberArn}/preferences" => 200, Put)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct PutChannelMembershipPreferences {
     /// Where.
     #[label]
@@ -17,9 +18,6 @@ pub struct PutChannelMembershipPreferences {
     /// Whose; only one's own.
     #[label]
     pub member_arn: IdentityArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// What they want; without anything about notifications, everything again.
     pub preferences: ChannelMembershipPreferences,
 }

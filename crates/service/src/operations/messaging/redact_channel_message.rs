@@ -9,6 +9,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(POST "/channels/{channelArn}/messages/{messageId}?operation=redact" => 200, Redacted)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct RedactChannelMessage {
     /// Where.
     #[label]
@@ -16,9 +17,6 @@ pub struct RedactChannelMessage {
     /// Which.
     #[label]
     pub message_id: MessageId,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     pub sub_channel_id: Option<SubChannelId>,
 }

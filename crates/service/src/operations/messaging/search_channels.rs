@@ -10,6 +10,7 @@ use crate::operation::{check_length, prelude::*};
 /// The request.
 #[operation(POST "/channels?operation=search" => 200, Listed)]
 #[errors(BadRequest)]
+#[paged]
 pub struct SearchChannels {
     /// Who acts. The interface lets it be absent; the documentation does not.
     #[header("x-amz-chime-bearer")]
@@ -17,12 +18,6 @@ pub struct SearchChannels {
     /// What a channel must be like, all of it.
     #[length(1, 20)]
     pub fields: Vec<SearchField>,
-    /// The length of a page.
-    #[query("max-results")]
-    pub max_results: Option<MaxResults>,
-    /// Where the page begins.
-    #[query("next-token")]
-    pub next_token: Option<NextToken>,
 }
 
 /// The answer.
@@ -41,8 +36,8 @@ impl Read for SearchChannels {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
         let arns = self.arns()?;
         let bearer = call.bearer(tx)?;
-        let page = Page::new(self, call, self.max_results);
-        let from = page.after(self.next_token.as_ref())?.unwrap_or(Key([0; 16]));
+        let (page, from) = Page::of(self, call)?;
+        let from = from.unwrap_or(Key([0; 16]));
         let Some(sought) = Sought::find(tx, call, &bearer, &arns)? else {
             return Ok(Listed { channels: Vec::new(), next_token: None });
         };

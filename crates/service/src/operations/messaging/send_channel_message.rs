@@ -19,6 +19,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(POST "/channels/{channelArn}/messages" => 201, Sent)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct SendChannelMessage {
     /// Where.
     #[label]
@@ -34,9 +35,6 @@ pub struct SendChannelMessage {
     pub metadata: Option<Metadata>,
     /// Makes a repeated request have one effect.
     pub client_request_token: ClientRequestToken,
-    /// Who sends.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// What its push notification says.
     pub push_notification: Option<PushNotificationConfiguration>,
     /// What the application attaches.

@@ -6,6 +6,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(PUT "/channels/{channelArn}" => 200, Updated)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct UpdateChannel {
     /// Which.
     #[label]
@@ -16,9 +17,6 @@ pub struct UpdateChannel {
     pub mode: Option<ChannelMode>,
     /// What the application writes on it; empty clears it.
     pub metadata: Option<Metadata>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.

@@ -13,6 +13,7 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(PUT "/channels/{channelArn}/messages/{messageId}" => 200, Updated)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct UpdateChannelMessage {
     /// Where.
     #[label]
@@ -24,9 +25,6 @@ pub struct UpdateChannelMessage {
     pub content: NonEmptyContent,
     /// What the application writes on it; what it wrote before, where nothing is said.
     pub metadata: Option<Metadata>,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
     /// The sub-channel, in an elastic channel.
     pub sub_channel_id: Option<SubChannelId>,
     /// What the content is; what it was before, where nothing is said.

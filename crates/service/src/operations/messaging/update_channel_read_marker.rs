@@ -5,13 +5,11 @@ use crate::operation::prelude::*;
 /// The request.
 #[operation(PUT "/channels/{channelArn}/readMarker" => 200, Updated)]
 #[errors(BadRequest, Conflict)]
+#[bearer]
 pub struct UpdateChannelReadMarker {
     /// Which.
     #[label]
     pub channel_arn: ChannelArn,
-    /// Who acts.
-    #[header("x-amz-chime-bearer")]
-    pub chime_bearer: IdentityArn,
 }
 
 /// The answer.
