@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use carillon_service::retry;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 
@@ -30,6 +31,9 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(ERROR_TYPE, HeaderValue::from_static(self.exception));
         headers.insert(REQUEST_ID, HeaderValue::from_str(request_id).expect("an id is plain text"));
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            retry::say(headers, retry::busy_ms(request_id));
+        }
         response
     }
 }

@@ -6,6 +6,7 @@
 pub mod body;
 mod connect;
 mod exchange;
+mod letters;
 mod listener;
 mod own;
 

@@ -19,6 +19,7 @@ use crate::audit::Draft;
 use crate::cors;
 use crate::error::{Error, ErrorCode};
 use crate::operation::{Incoming, percent_decoded};
+use crate::retry;
 use crate::service::Service;
 
 /// The most bytes of a body. The largest request of the interface is some 20 KiB.
@@ -300,6 +301,10 @@ fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) 
 }
 
 fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {
+    let wait_ms = match &answer {
+        Err(Fault::Operation(error)) => retry::wait_ms(error, request_id),
+        _ => None,
+    };
     let mut response = match answer {
         Ok((status, body)) => {
             let mut response = Response::new(body.unwrap_or_default());
@@ -325,6 +330,9 @@ fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Res
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));
+    if let Some(wait_ms) = wait_ms {
+        retry::say(headers, wait_ms);
+    }
     cors::allow(headers);
     response
 }

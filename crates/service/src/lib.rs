@@ -38,6 +38,7 @@ pub mod quotas;
 pub mod rates;
 pub mod resume;
 pub mod retention;
+pub mod retry;
 #[cfg(test)]
 mod role_matrix;
 mod router;

@@ -26,6 +26,7 @@ use crate::access::Caller;
 use crate::audit::Draft;
 use crate::cors;
 use crate::dispatch::{BODY_BYTES_MAX, NoBody, Signed, surrounding};
+use crate::retry;
 use crate::service::Service;
 use call::QueryCall;
 pub use direct::Declined;
@@ -160,6 +161,7 @@ fn respond(
     request_id: &str,
 ) -> Response<Bytes> {
     let id = || Element::text("RequestId", request_id);
+    let is_busy = answer.as_ref().is_err_and(|fault| fault.status == 503);
     let (status, root) = match answer {
         Ok(elements) => {
             let metadata = Element::of("ResponseMetadata", [id()]);
@@ -180,6 +182,9 @@ fn respond(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));
+    if is_busy {
+        retry::say(headers, retry::busy_ms(request_id));
+    }
     cors::allow(headers);
     response
 }

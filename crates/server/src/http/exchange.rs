@@ -16,6 +16,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use carillon_auth::jwt::TOKEN_BYTES_MAX;
 use carillon_service::error::{Error, ErrorCode};
 use carillon_service::exchange::Exchanged;
+use carillon_service::retry;
 use carillon_service::web_identity::Disbelief;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -53,11 +54,14 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
     let mut response = match exchange(&front, request.headers(), address).await {
         Ok(exchanged) => answer(StatusCode::OK, &shown(&exchanged)),
         Err(Failure::NotAuthorized) => text(StatusCode::UNAUTHORIZED, "Not Authorized"),
-        Err(Failure::Unavailable) => text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        Err(Failure::Unavailable) => {
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+            retry::say(response.headers_mut(), retry::busy_ms(&front.service.new_id()));
+            response
+        }
         Err(Failure::TooMany(wait_ms)) => {
             let mut response = text(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
-            let seconds = (wait_ms + 999) / 1000;
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            retry::say(response.headers_mut(), wait_ms.unsigned_abs());
             response
         }
     };

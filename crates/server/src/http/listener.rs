@@ -1,11 +1,14 @@
 //! A listener: a port, with or without TLS, and the time-outs of its connections. What is answered there is the
 //! router's affair.
 
+use std::future::ready;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::{Extension, Router};
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
@@ -16,6 +19,7 @@ use hyper_util::server::conn::auto::Builder;
 use rustls::ServerConfig;
 use tokio::task::JoinHandle;
 
+use super::letters::Letters;
 use crate::error::{Error, Result};
 
 /// How long a connection may take for the head of a request, or be idle before the next.
@@ -69,7 +73,11 @@ pub fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Resu
     let mut server = started.map_err(|error| Error::failure(format!("cannot listen: {error}")))?;
     // HTTP/1.1 only, also in clear text: browsers open sockets on nothing else.
     *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-    server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    // Title case also for what hyper answers by itself; see `letters` for the names it does not fit.
+    let mut http1 = server.http_builder().http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
+    let letters = Letters::learn();
+    let router = router.layer(map_response(move |answer: Response| ready(letters.spell(answer))));
     let handle = Handle::new();
     let server = server
         .handle(handle.clone())
