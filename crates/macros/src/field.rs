@@ -14,6 +14,8 @@ pub(crate) struct Member {
     /// As the interface names it.
     pub(crate) wire: String,
     pub(crate) length: Option<(u64, u64)>,
+    /// A name that it had before, under which it is still read.
+    pub(crate) former: Option<String>,
 }
 
 pub(crate) enum Place {
@@ -35,6 +37,7 @@ impl Member {
             place: Place::Body,
             wire: pascal(&name),
             length: None,
+            former: None,
             ident,
         };
         for attribute in &field.attrs {
@@ -54,6 +57,8 @@ impl Member {
             self.place = Place::Header(text()?);
         } else if attribute.path().is_ident("member") {
             self.wire = text()?;
+        } else if attribute.path().is_ident("former") {
+            self.former = Some(text()?);
         } else if attribute.path().is_ident("length") {
             let bounds: Bounds = attribute.parse_args()?;
             self.length = Some((bounds.0, bounds.1));
@@ -90,12 +95,13 @@ impl Member {
         }}
     }
 
-    /// Attributes for serde: the wire name, and nothing rather than null.
+    /// Attributes for serde: the names on the wire, and nothing rather than null.
     pub(crate) fn serde(&self) -> TokenStream {
         let wire = &self.wire;
         let skip =
             self.optional.is_some().then(|| quote!(, default, skip_serializing_if = "Option::is_none"));
-        quote!(#[serde(rename = #wire #skip)])
+        let former = self.former.as_ref().map(|name| quote!(, alias = #name));
+        quote!(#[serde(rename = #wire #former #skip)])
     }
 }
 
@@ -111,7 +117,9 @@ impl Parse for Bounds {
 }
 
 fn is_ours(attribute: &Attribute) -> bool {
-    ["label", "query", "header", "member", "length"].iter().any(|name| attribute.path().is_ident(name))
+    ["label", "query", "header", "member", "former", "length"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
 }
 
 fn inside_option(kind: &Type) -> Option<Type> {

@@ -15,7 +15,8 @@ use proc_macro::TokenStream;
 ///
 /// A field travels where its attribute says: `#[label]` in the path, under the field's name in camel case;
 /// `#[query("max-results")]`; `#[header("x-amz-chime-bearer")]`; without one, in the JSON body, in Pascal case
-/// or as `#[member("Type")]` says. `#[length(1, 10)]` bounds a list. `#[errors(Conflict, NotFound)]` on the
+/// or as `#[member("Type")]` says; `#[former("AppInstanceDataType")]` is a name under which it is read, too.
+/// `#[length(1, 10)]` bounds a list. `#[errors(Conflict, NotFound)]` on the
 /// structure names what the operation declares beside the five errors that are everyone's.
 ///
 /// Members that many operations have are said by a word on the structure: `#[bearer]` is who acts, `#[paged]` is the

@@ -1,7 +1,8 @@
 //! An instant, in milliseconds, and its two wire forms.
 //!
 //! REST bodies carry epoch seconds with a millisecond fraction; queries, events and streams carry ISO 8601.
-//! The type serializes as REST does; [`Timestamp::iso`] gives the other form.
+//! The type serializes as REST does; [`Timestamp::iso`] gives the other form. A query is read in both: the SDK for
+//! iOS writes epoch seconds there.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,6 +33,11 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
+    fn from_seconds(seconds: f64) -> Self {
+        Self((seconds * 1000.0).round() as i64)
+    }
+
     /// `2026-01-15T12:00:03.070Z`: always three digits of fraction, because phones parse exactly that.
     pub fn iso(self) -> impl fmt::Display {
         let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
@@ -42,9 +48,14 @@ impl Timestamp {
 impl FromStr for Timestamp {
     type Err = Violation;
     fn from_str(text: &str) -> Result<Self, Violation> {
-        let instant: jiff::Timestamp =
-            text.parse().map_err(|_| Violation::new("must be an ISO 8601 timestamp with its offset"))?;
-        Ok(Self(instant.as_millisecond()))
+        let instant = match text.parse::<f64>() {
+            Ok(seconds) if seconds.is_finite() => {
+                jiff::Timestamp::from_millisecond(Self::from_seconds(seconds).0).ok()
+            }
+            _ => text.parse().ok(),
+        };
+        let words = "must be an ISO 8601 timestamp with its offset, or seconds since 1970";
+        Ok(Self(instant.ok_or(Violation::new(words))?.as_millisecond()))
     }
 }
 
@@ -62,9 +73,8 @@ impl Serialize for Timestamp {
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates")]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self((f64::deserialize(deserializer)? * 1000.0).round() as i64))
+        f64::deserialize(deserializer).map(Self::from_seconds)
     }
 }
 
@@ -86,5 +96,43 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>("1768478403.07").unwrap(), time);
         assert_eq!("2026-01-15T13:00:03.070+01:00".parse(), Ok(time));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn a_time_is_read_in_every_form_that_an_sdk_writes() {
+        for (text, ms) in [
+            ("2020-01-01T00:00:00Z", 0),
+            ("2020-01-01T00:00:00.000Z", 0),
+            ("2020-01-01T00:00:00.12Z", 120),
+            ("2020-01-01T00:00:00.123456Z", 123),
+            ("2020-01-01T00:00:00.123456789Z", 123),
+            ("2020-01-01T00:00:00+00:00", 0),
+            ("2020-01-01T00:00:00+0000", 0),
+            ("2020-01-01T01:00:00.5+01:00", 500),
+            ("2019-12-31T23:59:59-00:00", -1000),
+            ("2020-01-01t00:00:00z", 0),
+            ("20200101T000000Z", 0),
+            ("1577836800", 0),
+            ("1577836800.000000", 0),
+            ("1577836800.123", 123),
+            ("1577836800.123456", 123),
+            ("1.5778368e9", 0),
+        ] {
+            assert_eq!(text.parse(), Ok(Timestamp(1_577_836_800_000 + ms)), "{text}");
+        }
+        assert_eq!("-1.5".parse(), Ok(Timestamp(-1500)));
+        for bad in [
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "1e300",
+            "-1e300",
+            "1577836800000",
+            "2020-01-01T00:00:00",
+            "2020-01-01",
+        ] {
+            assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
+        }
     }
 }

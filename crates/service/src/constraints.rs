@@ -58,6 +58,31 @@ fn every_constraint_of_every_operation_is_kept() {
     });
 }
 
+#[test]
+fn an_empty_optional_query_is_an_absent_one() {
+    World::once(|world| {
+        let mut count = 0;
+        let mut wrong = Vec::new();
+        for route in operations::all() {
+            for member in (route.members)() {
+                if member.required || !matches!(member.location, Location::Query(_)) {
+                    continue;
+                }
+                count += 1;
+                let absent = send(world, &route, &member, None);
+                let empty = send(world, &route, &member, Some(&json!("")));
+                let named = empty.1["Message"].as_str().is_some_and(|words| words.contains(member.name));
+                if empty != absent || named {
+                    wrong.push(format!("{}.{}: {empty:?}, not {absent:?}", route.name, member.name));
+                }
+            }
+        }
+        println!("empty queries: {count}");
+        assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(20 < count, "only {count} optional members travel in queries");
+    });
+}
+
 /// Sends a request in which every member is valid but this one.
 fn send(world: &mut World, route: &Route, broken: &Member, value: Option<&Value>) -> (u16, Value) {
     request(world, route, |member| {
@@ -147,7 +172,10 @@ fn matches(pattern: &'static str, text: &str) -> bool {
 
 fn cases(member: &Member) -> Vec<Case> {
     let mut cases = broken(member.name, &member.shape, member.location == Location::Body);
-    if matches!(member.location, Location::Label(_)) {
+    if matches!(member.location, Location::Query(_)) && !member.required {
+        // An empty one is an absent one.
+        cases.retain(|case| case.value != Some(json!("")));
+    } else if matches!(member.location, Location::Label(_)) {
         // An empty label is another path, and that is no operation.
         cases.retain(|case| case.value != Some(json!("")));
     } else if member.required {

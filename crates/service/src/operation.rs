@@ -258,7 +258,9 @@ impl Incoming {
         name: &str,
         wire: &str,
     ) -> Result<Option<T>> {
-        self.find_query(name).map(|value| required(Some(value), wire)).transpose()
+        // Clients that walk pages begin with an empty token, and send what their user left empty as it is.
+        let given = self.find_query(name).filter(|value| !value.is_empty());
+        given.map(|value| required(Some(value), wire)).transpose()
     }
 
     /// The value of a query parameter.

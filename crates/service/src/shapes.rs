@@ -746,6 +746,7 @@ pub struct ChannelMessageCallback {
 #[shape]
 pub struct StreamingConfiguration {
     /// What is streamed.
+    #[former("AppInstanceDataType")]
     pub data_type: MessagingDataType,
     /// The stream.
     pub resource_arn: AnyArn,

@@ -1,5 +1,8 @@
 //! `PutMessagingStreamingConfigurations`: says where the events of an app instance are streamed to. It replaces what
 //! was said before, and nothing that happened earlier is streamed.
+//!
+//! The service `chime` had this operation first, under other names. Its clients call the same path and still send
+//! them, so they are read.
 
 use crate::operation::prelude::*;
 
@@ -12,6 +15,7 @@ pub struct PutMessagingStreamingConfigurations {
     pub app_instance_arn: AppInstanceArn,
     /// A stream for each type of data.
     #[length(1, 2)]
+    #[former("AppInstanceStreamingConfigurations")]
     pub streaming_configurations: Vec<StreamingConfiguration>,
 }
 
@@ -108,6 +112,31 @@ mod tests {
         world.call(&delete).unwrap();
         assert!(world.call(&get).unwrap().streaming_configurations.is_empty());
         assert!(world.call(&delete).is_ok(), "nothing is left to delete");
+    }
+
+    #[engine_test]
+    fn the_names_of_the_former_interface_are_read(world: &mut World) {
+        let instance = world.instance().clone();
+        let path = put(&instance, &[]).encode().path;
+        for (list, kind) in [
+            ("AppInstanceStreamingConfigurations", "AppInstanceDataType"),
+            ("StreamingConfigurations", "DataType"),
+        ] {
+            let body = serde_json::json!({ list: [{ kind: "ChannelMessage", "ResourceArn": STREAM }] });
+            let (status, _) = world.raw("PUT", &path, body.to_string().as_bytes());
+            assert_eq!(status, 200, "{list}");
+            let get = GetMessagingStreamingConfigurations { app_instance_arn: instance.clone() };
+            let one = [configuration(MessagingDataType::ChannelMessage, STREAM)];
+            assert_eq!(world.call(&get).unwrap().streaming_configurations, one);
+            world
+                .call(&DeleteMessagingStreamingConfigurations { app_instance_arn: instance.clone() })
+                .unwrap();
+        }
+        let both = serde_json::json!({
+            "StreamingConfigurations": [{ "DataType": "Channel", "ResourceArn": STREAM }],
+            "AppInstanceStreamingConfigurations": [{ "AppInstanceDataType": "Channel", "ResourceArn": STREAM }],
+        });
+        assert_eq!(world.raw("PUT", &path, both.to_string().as_bytes()).0, 400, "one of the two");
     }
 
     #[engine_test]
