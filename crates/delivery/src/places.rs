@@ -306,7 +306,11 @@ impl Places {
             }
         }
         // Made for the first who is told, and then shared: of most channels nobody listens.
-        let frame = LazyCell::new(|| Utf8Bytes::from(event.frame(told())));
+        let told = LazyCell::new(told);
+        let frame = LazyCell::new(|| Utf8Bytes::from(event.frame(*told)));
+        let whole_frame = LazyCell::new(|| {
+            if event.has_more_for_some() { event.whole_frame(*told).into() } else { frame.clone() }
+        });
         let audience = &event.audience;
         // A moderator may sit in several places of an elastic channel.
         let mut told_already = (1 < audience.sub_channels.len()).then(HashSet::new);
@@ -324,7 +328,7 @@ impl Places {
         }
         for user in &audience.users {
             if let Some(sessions) = self.sessions.get(user) {
-                sessions.iter().for_each(|session| session.tell(event, &frame));
+                sessions.iter().for_each(|session| session.tell(event, &whole_frame));
             }
         }
         for change in &event.changes {

@@ -84,6 +84,9 @@ crate::choice! {
     }
 }
 
+/// The member of a channel's payload that says how it is split.
+const ELASTIC_MEMBER: &str = "ElasticChannelConfiguration";
+
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -110,7 +113,8 @@ pub struct Event {
     pub payload: String,
 }
 
-/// Who is told of an event: the members of these sub-channels, and these users.
+/// Who is told of an event: the members of these sub-channels, and these users. Of an elastic channel's record, those
+/// who are named see how it is split, and nobody else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audience {
     /// Sub-channels whose members are told; of an ordinary channel, the channel itself.
@@ -288,17 +292,29 @@ impl Event {
     }
 
     /// A channel whose record changed, to everyone in these sub-channels. Clients replace their copy by the payload,
-    /// so it is whole.
-    pub fn update_channel(channel: &Channel, shown: &ChannelShown, sub_channels: &[Key]) -> Self {
+    /// so it is whole; of an elastic channel, only for `moderating` members.
+    pub fn update_channel(
+        channel: &Channel,
+        shown: &ChannelShown,
+        sub_channels: &[Key],
+        moderating: &[Key],
+    ) -> Self {
         let payload = serialize(&ChannelPayload::new(channel, shown));
-        let audience = Audience::channel(sub_channels);
+        let mut audience = Audience::channel(sub_channels);
+        audience.include(moderating);
         Self::new(channel, EventType::UpdateChannel, EventMessageType::System, audience, payload)
     }
 
     /// A channel that is no more. Everyone in these sub-channels learns that, and nothing after it.
-    pub fn delete_channel(channel: &Channel, shown: &ChannelShown, sub_channels: &[Key]) -> Self {
+    pub fn delete_channel(
+        channel: &Channel,
+        shown: &ChannelShown,
+        sub_channels: &[Key],
+        moderating: &[Key],
+    ) -> Self {
         let payload = serialize(&ChannelPayload::new(channel, shown));
-        let audience = Audience::channel(sub_channels);
+        let mut audience = Audience::channel(sub_channels);
+        audience.include(moderating);
         let event = Self::new(channel, EventType::DeleteChannel, EventMessageType::System, audience, payload);
         let changes = sub_channels.iter().map(|sub_channel| Change::Ended { sub_channel: *sub_channel });
         Self { changes: changes.collect(), ..event }
@@ -415,8 +431,41 @@ impl Event {
     /// The frame that goes to a socket, with what its client resumes from: `told` is the time before which nothing
     /// is left to tell.
     pub fn frame(&self, told: Timestamp) -> String {
+        if self.has_more_for_some() {
+            self.frame_of(&self.payload_for_all(), told)
+        } else {
+            self.frame_of(&self.payload, told)
+        }
+    }
+
+    /// The frame that goes to a socket of this user.
+    pub fn frame_for(&self, user: Key, told: Timestamp) -> String {
+        if self.audience.users.contains(&user) { self.whole_frame(told) } else { self.frame(told) }
+    }
+
+    /// The frame for those whom the audience names.
+    pub fn whole_frame(&self, told: Timestamp) -> String {
+        self.frame_of(&self.payload, told)
+    }
+
+    /// Whether those whom the audience names see more than the others.
+    pub fn has_more_for_some(&self) -> bool {
+        matches!(self.kind, EventType::UpdateChannel | EventType::DeleteChannel)
+            && self.payload.contains(ELASTIC_MEMBER)
+    }
+
+    /// The payload without what only those see who moderate: a client that sees how a channel is split takes its user
+    /// for a moderator.
+    fn payload_for_all(&self) -> String {
+        let payload = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&self.payload);
+        let mut payload = payload.expect("a payload is an object");
+        payload.remove(ELASTIC_MEMBER);
+        serialize(&payload)
+    }
+
+    fn frame_of(&self, payload: &str, told: Timestamp) -> String {
         let id = EventId { told, last: Some((self.channel, self.sequence)) }.to_string();
-        frame(self.kind.as_str(), self.message_type, self.reason, Some(&id), Some(&self.payload))
+        frame(self.kind.as_str(), self.message_type, self.reason, Some(&id), Some(payload))
     }
 
     /// Whether this tells someone who sits in `places`, each with whether they are hidden there.

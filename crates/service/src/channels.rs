@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 pub(crate) fn update(tx: &mut Tx, channel: &mut Channel) -> Result<()> {
     channel.updated_at = channel.clock;
     store::channel::update(tx, channel)?;
-    let (shown, places) = told(tx, channel)?;
-    tx.emit(Event::update_channel(channel, &shown, &places))?;
+    let Told { shown, places, moderating } = told(tx, channel)?;
+    tx.emit(Event::update_channel(channel, &shown, &places, &moderating))?;
     Ok(())
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn set_flow(tx: &mut Tx, channel: &mut Channel, flow: Option<Key>, no
 /// Ends a claimed channel: inaccessible from here on, its id free, its members told under the channel's present
 /// number. What it held is destroyed later, by [`crate::jobs::destroy_channels`].
 pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
-    let (shown, places) = told(tx, channel)?;
+    let Told { shown, places, moderating } = told(tx, channel)?;
     store::channel::set_deleted(tx, channel)?;
     // Tags belong to the ARN, which another channel may get.
     store::tag::delete_all(tx, channel.arn.as_str())?;
@@ -36,7 +36,7 @@ pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
         counts.elastic_channels -= i64::from(channel.elastic.is_some());
         store::app_instance::set_counts(tx, instance, counts)?;
     }
-    tx.emit(Event::delete_channel(channel, &shown, &places))?;
+    tx.emit(Event::delete_channel(channel, &shown, &places, &moderating))?;
     tx.wake(Work::Destroy);
     Ok(())
 }
@@ -46,12 +46,24 @@ pub(crate) fn instance_key(instance: &AppInstanceArn) -> Result<Key> {
     instance.key().ok_or_else(|| Error::forbidden("The app instance does not exist"))
 }
 
-/// What an event about a channel shows beside its row, and all places that it reaches.
-fn told(tx: &mut Tx, channel: &Channel) -> Result<(ChannelShown, Vec<Key>)> {
+/// What an event about a channel shows beside its row, and whom it reaches.
+struct Told {
+    shown: ChannelShown,
+    places: Vec<Key>,
+    /// The members who see how the channel is split, where it is.
+    moderating: Vec<Key>,
+}
+
+fn told(tx: &mut Tx, channel: &Channel) -> Result<Told> {
     let instance = channel.arn.app_instance();
     let creator = store::identity::get(tx, &instance, channel.created_by)?;
     let created_by = creator.ok_or_else(|| store::Error::broken("the creator of a channel has no row"))?;
     let flow = store::channel_flow::find_key_of(tx, channel.key)?;
     let flow = flow.map(|flow| instance.channel_flow(&flow.uuid()));
-    Ok((ChannelShown { created_by, flow }, store::sub_channel::list_places(tx, channel)?))
+    let moderating = match channel.elastic {
+        Some(_) => store::membership::list_moderating(tx, channel.key, instance_key(&instance)?)?,
+        None => Vec::new(),
+    };
+    let places = store::sub_channel::list_places(tx, channel)?;
+    Ok(Told { shown: ChannelShown { created_by, flow }, places, moderating })
 }

@@ -138,7 +138,7 @@ impl Reader {
                     return Ok(Next::Reload);
                 };
                 // Other channels are still to be shown, so one that is cut off here begins where this one did.
-                let frame = event.frame(from.told);
+                let frame = event.frame_for(user, from.told);
                 return Ok(Next::Event(Shown { frame, event: Some((channel, sequence)) }));
             }
             let Some(channel) = self.channels.as_mut().and_then(Vec::pop) else { return Ok(Next::End) };

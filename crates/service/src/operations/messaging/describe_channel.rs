@@ -1,4 +1,5 @@
-//! `DescribeChannel`: a channel, whole.
+//! `DescribeChannel`: a channel, whole. How an elastic one is split is for those who moderate it: clients take whoever
+//! sees that for a moderator.
 
 use crate::operation::prelude::*;
 
@@ -29,12 +30,16 @@ impl Read for DescribeChannel {
         let mut channel = Channel::new(&view.channel, creator.as_ref(), view.last_message_at());
         channel.channel_flow_arn =
             flow.map(|flow| self.channel_arn.app_instance().channel_flow(&flow.uuid()));
+        if !view.is_moderating() {
+            channel.elastic_channel_configuration = None;
+        }
         Ok(Described { channel })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::create_channel::CreateChannel;
     use super::*;
     use crate::testing::*;
 
@@ -56,5 +61,19 @@ mod tests {
         assert_eq!(describe(&public, &stranger), Err(ErrorCode::Forbidden));
         assert_eq!(describe(&missing, &admin), Err(ErrorCode::Forbidden));
         assert_eq!(describe(&public, &ana.app_instance().user("nobody")), Err(ErrorCode::Unauthorized));
+    }
+
+    #[engine_test]
+    fn how_an_elastic_channel_is_split_is_for_who_moderates_it(world: &mut World) {
+        let (ana, bob, outsider, admin) =
+            (world.user("ana"), world.user("bob"), world.user("cy"), world.admin("root"));
+        let public = CreateChannel { privacy: Some(ChannelPrivacy::Public), ..elastic_request(world, &ana) };
+        let channel = world.call(&public).unwrap().channel_arn;
+        world.join(&channel, &ana, &bob);
+        for (who, sees) in [(&ana, true), (&admin, true), (&bob, false), (&outsider, false)] {
+            let describe = DescribeChannel { channel_arn: channel.clone(), chime_bearer: who.clone() };
+            let described = world.call(&describe).unwrap().channel;
+            assert_eq!(described.elastic_channel_configuration.is_some(), sees, "{who:?}");
+        }
     }
 }

@@ -128,4 +128,34 @@ mod tests {
         world.call(&rename(&channel, &ana, "Hall")).unwrap();
         assert_eq!(world.told(), [["bob"]]);
     }
+
+    #[engine_test]
+    fn only_who_moderates_is_told_how_an_elastic_channel_is_split(world: &mut World) {
+        let (ana, bob, root) = (world.user("ana"), world.user("bob"), world.admin("root"));
+        let channel = world.call(&elastic_request(world, &ana)).unwrap().channel_arn;
+        world.join(&channel, &ana, &bob);
+        let place = world.place_of(&channel, &bob).unwrap();
+        world.join_sub_channel(&channel, &ana, &place);
+        world.take_events();
+        world.call(&rename(&channel, &ana, "Hall")).unwrap();
+        world.end(&channel, &root);
+        let keys = [&ana, &bob].map(|who| key_of(world, who));
+        for (event, told) in world.tell() {
+            assert_eq!(told.len(), 2, "{}", event.kind.as_str());
+            let sees = |key| event.frame_for(key, event.at).contains("ElasticChannelConfiguration");
+            assert_eq!(keys.map(sees), [true, false], "{}", event.kind.as_str());
+            let payload = |key| {
+                let frame: serde_json::Value = serde_json::from_str(&event.frame_for(key, event.at)).unwrap();
+                serde_json::from_str::<serde_json::Value>(frame["Payload"].as_str().unwrap()).unwrap()
+            };
+            let [mut whole, plain] = keys.map(payload);
+            whole.as_object_mut().unwrap().remove("ElasticChannelConfiguration");
+            assert_eq!(whole, plain, "all else is the same");
+        }
+    }
+
+    fn key_of(world: &mut World, who: &IdentityArn) -> Key {
+        let who = who.clone();
+        world.step(move |tx, _| Ok(store::identity::find(tx, &who)?.unwrap().identity.key))
+    }
 }
