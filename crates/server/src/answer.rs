@@ -31,8 +31,8 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(ERROR_TYPE, HeaderValue::from_static(self.exception));
         headers.insert(REQUEST_ID, HeaderValue::from_str(request_id).expect("an id is plain text"));
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            retry::say(headers, retry::busy_ms(request_id));
+        if let Some(wait_ms) = retry::wait_ms(self.status, request_id) {
+            retry::say(headers, wait_ms);
         }
         response
     }

@@ -301,10 +301,6 @@ fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) 
 }
 
 fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {
-    let wait_ms = match &answer {
-        Err(Fault::Operation(error)) => retry::wait_ms(error, request_id),
-        _ => None,
-    };
     let mut response = match answer {
         Ok((status, body)) => {
             let mut response = Response::new(body.unwrap_or_default());
@@ -327,6 +323,7 @@ fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Res
         ),
         Err(Fault::NoBody(why)) => failure(why.status(), why.exception(), why.code(), &why.to_string()),
     };
+    let wait_ms = retry::wait_ms(response.status(), request_id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));

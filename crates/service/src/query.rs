@@ -161,7 +161,6 @@ fn respond(
     request_id: &str,
 ) -> Response<Bytes> {
     let id = || Element::text("RequestId", request_id);
-    let is_busy = answer.as_ref().is_err_and(|fault| fault.status == 503);
     let (status, root) = match answer {
         Ok(elements) => {
             let metadata = Element::of("ResponseMetadata", [id()]);
@@ -179,11 +178,12 @@ fn respond(
     };
     let mut response = Response::new(Bytes::from(root.document(protocol.namespace())));
     *response.status_mut() = StatusCode::from_u16(status).expect("the protocol's statuses are statuses");
+    let wait_ms = retry::wait_ms(response.status(), request_id);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));
-    if is_busy {
-        retry::say(headers, retry::busy_ms(request_id));
+    if let Some(wait_ms) = wait_ms {
+        retry::say(headers, wait_ms);
     }
     cors::allow(headers);
     response

@@ -3,9 +3,7 @@
 //! There are two headers, and no SDK reads both: `x-amz-retry-after` in milliseconds, and HTTP's own `Retry-After` in whole
 //! seconds. One SDK takes whichever comes first, so the exact one does.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-use crate::error::{Error, ErrorCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 /// How many milliseconds to wait.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("x-amz-retry-after");
@@ -21,15 +19,15 @@ pub fn say(headers: &mut HeaderMap, wait_ms: u64) {
 }
 
 /// How long to wait where there is too much to do: other for each request, by its id, which is random.
-pub fn busy_ms(request_id: &str) -> u64 {
+fn busy_ms(request_id: &str) -> u64 {
     let random =
         request_id.get(..4).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default();
     BUSY_MS_MIN + random * BUSY_JITTER_MS_MAX / 0xffff
 }
 
-/// How long to wait before what failed so is tried again, where it may be.
-pub(crate) fn wait_ms(error: &Error, request_id: &str) -> Option<u64> {
-    (error.code == ErrorCode::ServiceUnavailable).then(|| busy_ms(request_id))
+/// How long to wait before what was answered so is tried again, where it may be.
+pub fn wait_ms(status: StatusCode, request_id: &str) -> Option<u64> {
+    (status == StatusCode::SERVICE_UNAVAILABLE).then(|| busy_ms(request_id))
 }
 
 #[cfg(test)]

@@ -56,7 +56,9 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
         Err(Failure::NotAuthorized) => text(StatusCode::UNAUTHORIZED, "Not Authorized"),
         Err(Failure::Unavailable) => {
             let mut response = text(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
-            retry::say(response.headers_mut(), retry::busy_ms(&front.service.new_id()));
+            if let Some(wait_ms) = retry::wait_ms(response.status(), &front.service.new_id()) {
+                retry::say(response.headers_mut(), wait_ms);
+            }
             response
         }
         Err(Failure::TooMany(wait_ms)) => {
