@@ -1,7 +1,7 @@
 //! When to come back: the hint that refusals carry which pass by themselves.
 //!
-//! There are two headers, and no SDK reads both: `x-amz-retry-after` in milliseconds, and HTTP's own `Retry-After` in whole
-//! seconds. One SDK takes whichever comes first, so the exact one does.
+//! There are two headers: `x-amz-retry-after` in milliseconds, and HTTP's own `Retry-After` in whole seconds. Most SDKs
+//! read one of them, and one takes whichever comes first, so the exact one does.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
