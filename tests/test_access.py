@@ -106,9 +106,10 @@ def test_a_session_is_one_user_until_it_ends(server, world, iam, sts):
     world.send(channel, ana, "as myself")
     with pytest.raises(ClientError) as caught:
         world.send(channel, bob, "as another")
-    assert code_of(caught.value) == (403, "ForbiddenException")
+    assert code_of(caught.value) == (403, "AccessDeniedException")
     message = caught.value.response["Error"]["Message"]
-    assert "chime:SendChannelMessage" in message and bob in message, message
+    words = f"perform: chime:SendChannelMessage on resource: {bob} because no identity-based policy allows the"
+    assert message.startswith("User: arn:aws:sts::") and words in message, message
     with Session.established(server, ana, credentials=session) as socket:
         with Session(server, bob, credentials=session) as other:
             assert other.close_code() == FORBIDDEN
@@ -202,7 +203,7 @@ def test_a_key_is_rotated_and_deactivated(server, world, iam):
     with refused("UnrecognizedClient"):
         clients[0].list_app_instances()
     clients[1].list_app_instances()
-    with refused("Forbidden"):
+    with refused("AccessDenied"):
         clients[1].create_app_instance(Name="No", ClientRequestToken=token())
     listed = iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
     assert {key["AccessKeyId"]: key["Status"] for key in listed} == {

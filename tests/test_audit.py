@@ -96,7 +96,7 @@ def test_access_control_is_recorded(audited):
     key = iam.create_access_key(UserName="worker")["AccessKey"]
     iam.list_users()
     worker = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    with refused("Forbidden"):
+    with refused("AccessDenied"):
         audited.client("chime-sdk-identity", worker).list_app_instances()
     with pytest.raises(ClientError):
         audited.client("iam", worker).list_users()
@@ -107,7 +107,7 @@ def test_access_control_is_recorded(audited):
     assert [(r["action"], r["result"], r["principal"], r["resources"].get("UserName")) for r in told] == [
         ("iam:CreateUser", "OK", root, "worker"),
         ("iam:CreateAccessKey", "OK", root, "worker"),
-        ("chime:ListAppInstances", "Forbidden", user, None),
+        ("chime:ListAppInstances", "AccessDeniedException", user, None),
         ("iam:ListUsers", "AccessDenied", user, None),
         ("sts:GetSessionToken", "OK", user, None),
     ]

@@ -64,9 +64,9 @@ def test_the_credentials_are_of_one_user_only(exchanging):
     world = World(server)
     ana, bob = Signed.up(server, token_of("ana")), Signed.up(server, token_of("bob"))
     channel = world.channel(bob.arn)
-    with refused("Forbidden"):
+    with refused("AccessDenied"):
         ana.messaging.describe_channel(ChannelArn=channel, ChimeBearer=bob.arn)
-    with refused("Forbidden"):
+    with refused("AccessDenied"):
         ana.client("chime-sdk-identity").create_app_instance_user(
             AppInstanceArn=world.app_instance,
             AppInstanceUserId="eve",

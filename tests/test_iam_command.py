@@ -100,5 +100,5 @@ def test_what_was_applied_decides_after_a_start(own_server, command):
         "chime-sdk-identity", Credentials(key["AccessKeyId"], key["SecretAccessKey"])
     )
     client.list_app_instances()
-    with refused("Forbidden"):
+    with refused("AccessDenied"):
         client.create_app_instance(Name="x", ClientRequestToken=token())

@@ -1,5 +1,7 @@
 """Quotas and rates: what `[limits]` sets holds, and clients that retry get through."""
 
+import json
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,7 +10,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed
 
-from harness.server import ACCOUNT, REGION, Server
+from harness.server import ACCOUNT, REGION, Credentials, Server
 from harness.session import Event, Session
 from harness.world import World, refused, token
 from test_starting import listeners, refusal, start_and_end
@@ -42,16 +44,16 @@ def server(engine, tmp_path_factory) -> Iterator[Server]:
     server.stop()
 
 
-def throttled(call) -> str:
+def throttled(call, code: str = "ThrottledClientException", status: int = 429) -> str:
     """Calls from many threads until refused; answers the words of the refusal."""
 
     def once(_number: int) -> str | None:
         try:
             call()
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ThrottledClientException":
-                assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 429
-                return error.response["Message"]
+            if error.response["Error"]["Code"] == code:
+                assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status
+                return error.response["Error"]["Message"]
             raise
         return None
 
@@ -95,6 +97,63 @@ def test_the_account_is_throttled_where_nobody_bears(world):
     assert words == "The rate app_instance_lists_per_second is exhausted: 10 a second for the account"
 
 
+def user_of_iam(server, *statements: dict) -> Credentials:
+    iam = server.client("iam", config=Config(retries={"mode": "standard", "max_attempts": 20}))
+    name = f"user-{uuid.uuid4().hex[:8]}"
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+
+@pytest.mark.parametrize("condition", [{}, {"StringEquals": {"aws:ResourceTag/stage": "none"}}])
+def test_who_has_no_rights_uses_up_nothing_of_the_bearer_that_it_names(world, server, condition):
+    """Be it that policy alone refuses, or the tags of what it names do."""
+    ana = world.user("ana")
+    channel = world.channel(ana, Privacy="PUBLIC")
+    statement = {"Effect": "Allow", "Action": "chime:*", "Resource": "*", "Condition": condition}
+    rights = statement if condition else {**statement, "Action": "chime:CreateAppInstance"}
+    intruder = server.client("chime-sdk-messaging", user_of_iam(server, rights))
+    codes = []
+    for _ in range(20):
+        with pytest.raises(ClientError) as caught:
+            intruder.describe_channel(ChannelArn=channel, ChimeBearer=ana)
+        codes.append(caught.value.response["Error"]["Code"])
+    assert codes == ["AccessDeniedException"] * 20
+    for _ in range(10):
+        world.messaging.describe_channel(ChannelArn=channel, ChimeBearer=ana)
+
+
+def test_refusals_are_bounded_for_who_is_refused(server):
+    rights = {"Effect": "Allow", "Action": "chime:CreateAppInstance", "Resource": "*"}
+    intruder = server.client("chime-sdk-identity", user_of_iam(server, rights))
+
+    def call() -> None:
+        try:
+            intruder.list_app_instances()
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "AccessDeniedException":
+                raise
+
+    words = throttled(call)
+    assert words == "The rate refused_calls_per_second is exhausted: 50 a second for a caller"
+
+
+def test_iam_is_throttled_as_its_clients_expect(server):
+    once = server.client("iam", config=Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    throttled(lambda: once.list_users(MaxItems=1), code="Throttling", status=400)
+    patient = server.client("iam", config=Config(retries={"mode": "standard", "max_attempts": 20}))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: patient.list_users(MaxItems=1), range(24)))
+    assert any(answer["ResponseMetadata"]["RetryAttempts"] for answer in answers)
+
+
+def test_the_session_endpoint_has_a_rate(world):
+    words = throttled(world.messaging.get_messaging_session_endpoint)
+    assert words == "The rate session_endpoints_per_second is exhausted: 10 a second for a caller"
+
+
 def test_a_batch_comes_once_a_second(world):
     ana, bob = world.users("ana", "bob")
     channel = world.channel(ana)
@@ -114,6 +173,26 @@ def test_an_outsider_is_told_that_it_may_not_and_never_how_busy_it_is(world):
     throttled(lambda: world.messaging.describe_channel(ChannelArn=channel, ChimeBearer=ana))
     with refused("Forbidden"):
         world.messaging.describe_channel(ChannelArn=channel, ChimeBearer=eve)
+
+
+def test_a_setting_keeps_outsiders_from_joining_restricted_channels(server, engine, tmp_path_factory):
+    world = World(server)
+    ana, bob, eve = world.users("ana", "bob", "eve")
+    public = world.channel(ana, Mode="RESTRICTED", Privacy="PUBLIC")
+    assert world.add(public, bob, by=bob)["Member"] == {"Arn": bob, "Name": "Bob"}
+    with refused("Forbidden"):
+        world.add(public, eve, by=bob)
+    folder = tmp_path_factory.mktemp("strict")
+    (folder / "carillon.toml").write_text("[limits]\npublic_restricted_self_join = false\n")
+    strict = Server(folder, engine, "--config", str(folder / "carillon.toml")).start()
+    try:
+        world = World(strict)
+        ana, bob = world.users("ana", "bob")
+        with refused("Forbidden"):
+            world.add(world.channel(ana, Mode="RESTRICTED", Privacy="PUBLIC"), bob, by=bob)
+        world.add(world.channel(ana, Mode="UNRESTRICTED", Privacy="PUBLIC"), bob, by=bob)
+    finally:
+        strict.stop()
 
 
 def test_a_quota_is_what_the_file_says(world):

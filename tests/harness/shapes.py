@@ -9,7 +9,9 @@ import re
 from collections import Counter
 from typing import Any
 
+# No model declares these: signatures and policies are checked before an operation is.
 FRONT_DOOR = {
+    "AccessDeniedException": 403,
     "MissingAuthenticationTokenException": 403,
     "UnrecognizedClientException": 403,
     "InvalidSignatureException": 403,

@@ -19,7 +19,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
-use crate::limiter::Due;
+use crate::limiter::Bill;
 use crate::rule::Rule;
 use crate::service::Surroundings;
 
@@ -40,8 +40,8 @@ pub struct Call {
     pub operation: &'static str,
     pub(crate) surroundings: Arc<Surroundings>,
     random: RefCell<StdRng>,
-    /// What is charged to the channel, where there are rates.
-    due: Option<Due>,
+    /// What it costs, where there are rates.
+    bill: Option<Bill>,
 }
 
 /// A channel, seen by someone whom a rule admitted.
@@ -119,12 +119,17 @@ impl Call {
     ) -> Self {
         let now = surroundings.clock.now();
         let random = RefCell::new(StdRng::from_seed(seed));
-        Self { now, principal, bearer, operation, surroundings, random, due: None }
+        Self { now, principal, bearer, operation, surroundings, random, bill: None }
     }
 
-    /// The call, which is still to be charged to its channel.
-    pub(crate) fn owing(self, due: Option<Due>) -> Self {
-        Self { due, ..self }
+    /// The call, which is still to be charged.
+    pub(crate) fn owing(self, bill: Option<Bill>) -> Self {
+        Self { bill, ..self }
+    }
+
+    /// Charges the call: policy has admitted its caller.
+    pub(crate) fn admit(&self) -> Result<()> {
+        Ok(self.bill.as_ref().map_or(Ok(()), Bill::admit)?)
     }
 
     /// A new key.
@@ -259,7 +264,7 @@ impl Call {
         if !admits(&view) {
             return Err(Error::forbidden(NO_CHANNEL));
         }
-        self.due.as_ref().map_or(Ok(()), |due| due.pay(&view))?;
+        self.bill.as_ref().map_or(Ok(()), |bill| bill.pay_channel(&view))?;
         Ok(view)
     }
 

@@ -118,14 +118,19 @@ impl Service {
         };
         let arn = arn.ok().filter(owned).ok_or(Close::forbidden("userArn must be the ARN of a user"))?;
         let (wanted, home, expires_at) = (arn.clone(), self.home().clone(), caller.expires_at());
+        self.may_be_refused(&caller).map_err(|_| Close::TOO_OFTEN)?;
+        let refused = caller.clone();
         let gate = self.gate_of_socket(caller, &arn, parts);
         let found = self.store().read(move |tx| {
             gate.pass_in(tx, &home)?;
             Ok::<_, Error>(store::identity::find(tx, &wanted)?)
         });
         let found = found.await.map_err(|error| {
-            if error.code == ErrorCode::Forbidden {
+            if error.code == ErrorCode::AccessDenied {
                 tracing::debug!(%error, "a socket was refused");
+                if self.count_refusal(&refused).is_err() {
+                    return Close::TOO_OFTEN;
+                }
                 return Close::forbidden("no policy allows chime:Connect for this user");
             }
             Close::failed(&error)

@@ -194,9 +194,12 @@ impl Service {
             Err(error) => {
                 let declared =
                     ErrorCode::EVERYONES.contains(&error.code) || route.errors.contains(&error.code);
-                // The one exception: an unknown network type is a BadRequest, though it is not declared.
+                // The two exceptions: what policies refuse, no model declares; and an unknown network type is a
+                // BadRequest, though it is not declared.
                 debug_assert!(
-                    declared || route.name == "GetMessagingSessionEndpoint",
+                    declared
+                        || error.code == ErrorCode::AccessDenied
+                        || route.name == "GetMessagingSessionEndpoint",
                     "{} answers {error}, which it does not declare",
                     route.name
                 );
@@ -301,6 +304,10 @@ fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) 
 }
 
 fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {
+    let known_ms = match &answer {
+        Err(Fault::Operation(error)) => error.retry_after_ms,
+        _ => None,
+    };
     let mut response = match answer {
         Ok((status, body)) => {
             let mut response = Response::new(body.unwrap_or_default());
@@ -323,7 +330,7 @@ fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Res
         ),
         Err(Fault::NoBody(why)) => failure(why.status(), why.exception(), why.code(), &why.to_string()),
     };
-    let wait_ms = retry::wait_ms(response.status(), request_id);
+    let wait_ms = known_ms.or_else(|| retry::wait_ms(response.status(), request_id));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));

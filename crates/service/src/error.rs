@@ -9,11 +9,13 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// The exceptions of the two interfaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorCode {
+    /// `AccessDenied`: the policies of the credentials do not let them.
+    AccessDenied,
     /// `BadRequest`: the request breaks a constraint.
     BadRequest,
     /// `Conflict`: it is there already, or it changed meanwhile.
     Conflict,
-    /// `Forbidden`: policy or role denies, or the resource is missing or invisible.
+    /// `Forbidden`: the role of who acts does not let them, or the resource is missing or invisible.
     Forbidden,
     /// `NotFound`: the child of something visible is absent.
     NotFound,
@@ -30,7 +32,8 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// What every operation may answer.
+    /// What every operation may answer, by the model. Beside them, as with every service of AWS, stands
+    /// [`Self::AccessDenied`], which no model declares.
     pub const EVERYONES: [Self; 5] = [
         Self::Forbidden,
         Self::ServiceFailure,
@@ -39,9 +42,11 @@ impl ErrorCode {
         Self::Unauthorized,
     ];
 
-    /// The code in the body.
+    /// The code in the body. That of a refusal by policy is the exception: SDKs that read the code here know it by no
+    /// other name.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AccessDenied => self.exception(),
             Self::BadRequest => "BadRequest",
             Self::Conflict => "Conflict",
             Self::Forbidden => "Forbidden",
@@ -57,6 +62,7 @@ impl ErrorCode {
     /// The exception in the header.
     pub fn exception(self) -> &'static str {
         match self {
+            Self::AccessDenied => "AccessDeniedException",
             Self::BadRequest => "BadRequestException",
             Self::Conflict => "ConflictException",
             Self::Forbidden => "ForbiddenException",
@@ -74,7 +80,7 @@ impl ErrorCode {
         match self {
             Self::BadRequest | Self::ResourceLimitExceeded => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden => 403,
+            Self::AccessDenied | Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict => 409,
             Self::Throttled => 429,
@@ -93,12 +99,19 @@ pub struct Error {
     pub message: Cow<'static, str>,
     /// What caused it.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// After how many milliseconds it may be tried again, where that is known.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Error {
+    /// `AccessDenied`.
+    pub fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::AccessDenied, message)
+    }
+
     /// An error with a message for the client.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self { code, message: message.into(), source: None, retry_after_ms: None }
     }
 
     /// `BadRequest`.
@@ -126,9 +139,9 @@ impl Error {
         Self::new(ErrorCode::ResourceLimitExceeded, format!("The quota is full: {quota}, {limit}"))
     }
 
-    /// `Throttled`, by the rate named.
-    pub fn throttled(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorCode::Throttled, message)
+    /// `Throttled`, by the rate named, for so many milliseconds.
+    pub fn throttled(message: impl Into<Cow<'static, str>>, wait_ms: u64) -> Self {
+        Self { retry_after_ms: Some(wait_ms), ..Self::new(ErrorCode::Throttled, message) }
     }
 
     /// `Unauthorized`, of the bearer.
@@ -160,6 +173,6 @@ impl From<carillon_store::Error> for Error {
                 "The service failed. The request id leads to the reason in its log.",
             ),
         };
-        Self { code, message: message.into(), source: Some(Box::new(source)) }
+        Self { source: Some(Box::new(source)), ..Self::new(code, message) }
     }
 }

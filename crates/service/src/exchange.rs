@@ -105,6 +105,9 @@ impl Service {
         person: &Person,
         role: Role,
     ) -> Result<Exchanged> {
+        if let Some(limiter) = &self.limiter {
+            limiter.exchange(&instance.user(person.id.as_str()))?;
+        }
         let (user, name) = self.settle(instance, person).await?;
         let credentials = give_to_user(self, &user, role);
         Ok(Exchanged { user, name, credentials })
@@ -115,6 +118,9 @@ impl Service {
         let arn = instance.user(person.id.as_str());
         if let Some(name) = self.find_name(&arn).await? {
             return Ok((arn, name));
+        }
+        if let Some(limiter) = &self.limiter {
+            limiter.exchange_new_user(instance)?;
         }
         let create = CreateAppInstanceUser {
             app_instance_arn: instance.clone(),
@@ -176,14 +182,14 @@ mod tests {
         let lobby = world.call(&channel_request(world, &ana)).unwrap().channel_arn;
         world.send(&lobby, &ana, "hello");
         assert!(world.connect(&ana).is_ok());
-        assert_eq!(world.refusal(&message_request(&lobby, &bob, "hello")), ErrorCode::Forbidden);
+        assert_eq!(world.refusal(&message_request(&lobby, &bob, "hello")), ErrorCode::AccessDenied);
         assert_eq!(world.connect(&bob).unwrap_err().code, 4003);
         let users = ListAppInstanceUsers {
             app_instance_arn: world.instance().clone(),
             max_results: None,
             next_token: None,
         };
-        assert_eq!(world.refusal(&users), ErrorCode::Forbidden);
+        assert_eq!(world.refusal(&users), ErrorCode::AccessDenied);
         world.advance_ms(3_600_000);
         let (status, body) = world.raw("GET", "/endpoints/messaging-session", b"");
         assert_eq!((status, body["Code"].as_str()), (403, Some("ExpiredTokenException")));
@@ -210,7 +216,7 @@ mod tests {
             max_results: None,
             next_token: None,
         };
-        assert_eq!(world.refusal(&users), ErrorCode::Forbidden);
+        assert_eq!(world.refusal(&users), ErrorCode::AccessDenied);
     }
 
     #[test]

@@ -148,12 +148,8 @@ type Handle = fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Byt
 pub fn read<O: Read>() -> Route {
     route::<O>(Effect::Read, |service, incoming| {
         Box::pin(async move {
-            let (operation, call, gate) = service.admit::<O>(&incoming)?;
-            let run = move |tx: &mut Tx| {
-                pass(gate.as_ref(), tx, &call)?;
-                operation.run(tx, &call)
-            };
-            encode::<O>(&service.store().read(run).await?)
+            let answer = run_read::<O>(&service, &incoming).await;
+            counted(&service, &incoming, answer)
         })
     })
 }
@@ -162,22 +158,46 @@ pub fn read<O: Read>() -> Route {
 pub fn write<O: Write>() -> Route {
     route::<O>(Effect::Write, |service, incoming| {
         Box::pin(async move {
-            let (operation, call, gate) = service.admit::<O>(&incoming)?;
-            let (aggregate, exclusive) =
-                (operation.aggregate().to_owned(), operation.exclusive().map(str::to_owned));
-            let _entered = service.enter(exclusive.as_deref())?;
-            let run = move |tx: &mut Tx| {
-                pass(gate.as_ref(), tx, &call)?;
-                operation.run(tx, &call)
-            };
-            encode::<O>(&service.store().write(&aggregate, run).await?)
+            let answer = run_write::<O>(&service, &incoming).await;
+            counted(&service, &incoming, answer)
         })
     })
 }
 
-/// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it.
+async fn run_read<O: Read>(service: &Service, incoming: &Incoming) -> Result<Option<Bytes>> {
+    let (operation, call, gate) = service.admit::<O>(incoming)?;
+    let run = move |tx: &mut Tx| {
+        pass(gate.as_ref(), tx, &call)?;
+        operation.run(tx, &call)
+    };
+    encode::<O>(&service.store().read(run).await?)
+}
+
+async fn run_write<O: Write>(service: &Service, incoming: &Incoming) -> Result<Option<Bytes>> {
+    let (operation, call, gate) = service.admit::<O>(incoming)?;
+    let (aggregate, exclusive) = (operation.aggregate().to_owned(), operation.exclusive().map(str::to_owned));
+    let _entered = service.enter(exclusive.as_deref())?;
+    let run = move |tx: &mut Tx| {
+        pass(gate.as_ref(), tx, &call)?;
+        operation.run(tx, &call)
+    };
+    encode::<O>(&service.store().write(&aggregate, run).await?)
+}
+
+/// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
+/// is charged.
 fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
-    gate.map_or(Ok(()), |gate| gate.pass_in(tx, &call.surroundings.home))
+    let Some(gate) = gate else { return Ok(()) };
+    gate.pass_in(tx, &call.surroundings.home)?;
+    call.admit()
+}
+
+/// The answer, where a refusal by policy counts.
+fn counted<T>(service: &Service, incoming: &Incoming, answer: Result<T>) -> Result<T> {
+    if answer.as_ref().is_err_and(|error| error.code == ErrorCode::AccessDenied) {
+        service.count_refusal(&incoming.caller)?;
+    }
+    answer
 }
 
 fn route<O: Operation>(effect: Effect, handle: Handle) -> Route {
@@ -199,9 +219,8 @@ fn encode<O: Operation>(response: &O::Response) -> Result<Option<Bytes>> {
         return Ok(None);
     }
     let body = serde_json::to_vec(response).map_err(|source| Error {
-        code: ErrorCode::ServiceFailure,
-        message: "The answer could not be written".into(),
         source: Some(Box::new(source)),
+        ..Error::new(ErrorCode::ServiceFailure, "The answer could not be written")
     })?;
     Ok(Some(body.into()))
 }

@@ -22,7 +22,7 @@ use carillon_auth::Refusal;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::access::Caller;
+use crate::access::{Caller, Surrounding};
 use crate::audit::Draft;
 use crate::cors;
 use crate::dispatch::{BODY_BYTES_MAX, NoBody, Signed, surrounding};
@@ -91,11 +91,7 @@ impl Service {
                     is_signed = true;
                     draft.signed_by(|| caller.arn(self.home().account()));
                 }
-                let call = QueryCall::new(self, caller, surrounding(parts), request_id);
-                match protocol {
-                    Protocol::Iam => iam::act(self, call, form).await,
-                    Protocol::Sts => sts::act(self, call, &form).await,
-                }
+                self.act(protocol, (caller, surrounding(parts)), form, request_id).await
             }
             Err(fault) => Err(fault),
         };
@@ -111,6 +107,30 @@ impl Service {
             response.extensions_mut().insert(Signed);
         }
         response
+    }
+
+    /// Does what a caller asks. A refusal by policy counts for who is refused.
+    async fn act(
+        self: &Arc<Self>,
+        protocol: Protocol,
+        (caller, surrounding): (Option<Caller>, Surrounding),
+        form: Form,
+        request_id: &str,
+    ) -> Result<Vec<Element>> {
+        if let Some(caller) = &caller {
+            self.may_be_refused(caller)?;
+        }
+        let call = QueryCall::new(self, caller.clone(), surrounding, request_id);
+        let answer = match protocol {
+            Protocol::Iam => iam::act(self, call, form).await,
+            Protocol::Sts => sts::act(self, call, &form).await,
+        };
+        if let (Err(fault), Some(caller)) = (&answer, &caller)
+            && fault.is_denial()
+        {
+            self.count_refusal(caller)?;
+        }
+        answer
     }
 
     /// Finds out who signed a request, and what it asks; nobody has signed the one action that takes no signature.
@@ -161,6 +181,7 @@ fn respond(
     request_id: &str,
 ) -> Response<Bytes> {
     let id = || Element::text("RequestId", request_id);
+    let known_ms = answer.as_ref().err().and_then(|fault| fault.retry_after_ms);
     let (status, root) = match answer {
         Ok(elements) => {
             let metadata = Element::of("ResponseMetadata", [id()]);
@@ -178,7 +199,7 @@ fn respond(
     };
     let mut response = Response::new(Bytes::from(root.document(protocol.namespace())));
     *response.status_mut() = StatusCode::from_u16(status).expect("the protocol's statuses are statuses");
-    let wait_ms = retry::wait_ms(response.status(), request_id);
+    let wait_ms = known_ms.or_else(|| retry::wait_ms(response.status(), request_id));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
     headers.insert("x-amzn-requestid", HeaderValue::from_str(request_id).expect("an id is plain text"));

@@ -41,6 +41,9 @@ pub struct Quotas {
     pub prefetch_messages_max: i64,
     /// Memberships of each channel that it is told of then.
     pub prefetch_memberships_max: i64,
+    /// Whether who does not belong to a channel that is `PUBLIC` and `RESTRICTED` may add themselves, as to any public
+    /// one.
+    pub public_restricted_self_join: bool,
 }
 
 impl Default for Quotas {
@@ -65,6 +68,7 @@ impl Default for Quotas {
             prefetch_channels_max: 50,
             prefetch_messages_max: 20,
             prefetch_memberships_max: 30,
+            public_restricted_self_join: true,
         }
     }
 }

@@ -95,6 +95,16 @@ rates! {
     other_messaging_calls_per_second: OtherMessagingCalls = 10, 5_000;
     /// Connections that a user opens.
     connections_per_second: Connections = 1, 100;
+    /// Asking where sockets are opened, for a caller.
+    session_endpoints_per_second: SessionEndpoints = 10, 5_000;
+    /// Actions of IAM, each, for the account.
+    iam_calls_per_second: IamCalls = 10, 5_000;
+    /// Actions of STS, together, for a caller; one whom a provider vouches for is a caller.
+    sts_calls_per_second: StsCalls = 600, 60_000;
+    /// Exchanges of credentials, for a user.
+    exchanges_per_second: Exchanges = 5, 500;
+    /// Calls of any interface that policy refuses, for the caller whom it refuses.
+    refused_calls_per_second: RefusedCalls = 50, 5_000;
 }
 
 /// What a rate counts for.
@@ -112,6 +122,8 @@ pub(crate) enum Scope {
     SubChannel,
     /// The bearer, whatever it calls.
     Bearer,
+    /// Whoever signs: a session by itself, a user over all its access keys.
+    Caller,
 }
 
 impl Scope {
@@ -123,6 +135,7 @@ impl Scope {
             Self::Channel => "a channel",
             Self::SubChannel => "a channel or sub-channel",
             Self::Bearer => "a bearer",
+            Self::Caller => "a caller",
         }
     }
 }
@@ -130,13 +143,13 @@ impl Scope {
 /// The rate of some operations. Each counts by itself, unless the rate is one for all of them together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub(crate) rate: Option<Rate>,
+    pub(crate) rate: Rate,
     pub(crate) scope: Scope,
     pub(crate) operations: &'static [&'static str],
 }
 
 const fn row(rate: Rate, scope: Scope, operations: &'static [&'static str]) -> Row {
-    Row { rate: Some(rate), scope, operations }
+    Row { rate, scope, operations }
 }
 
 /// The operations of the identity interface, which also share one rate. The tags stand in both interfaces, on the
@@ -192,8 +205,7 @@ pub(crate) const MESSAGING: &[Row] = &[
         "DescribeChannelFlow", "ListChannelFlows", "UpdateChannelFlow", "ListChannelsAssociatedWithChannelFlow",
         "DeleteMessagingStreamingConfigurations", "GetMessagingStreamingConfigurations",
         "PutMessagingStreamingConfigurations"]),
-    // It names nobody and nothing to count for; the connection that follows counts for its user.
-    Row { rate: None, scope: Scope::Account, operations: &["GetMessagingSessionEndpoint"] },
+    row(Rate::SessionEndpoints, Scope::Caller, &["GetMessagingSessionEndpoint"]),
 ];
 
 /// The whole table: which rate applies to which operation.

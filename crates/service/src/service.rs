@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::flow::Patience;
 use crate::flow::processors::Processors;
-use crate::limiter::Limiter;
+use crate::limiter::{Exhausted, Limiter};
 use crate::operation::{Incoming, Operation, Write};
 use crate::page;
 use crate::quotas::Quotas;
@@ -211,8 +211,8 @@ impl Service {
         if operation.labels().iter().any(foreign) {
             return Err(Error::forbidden("The resource is not of this region and account"));
         }
-        let due = self.limiter.as_ref().map(|limiter| limiter.charge(&operation)).transpose()?.flatten();
         let caller = &incoming.caller;
+        let bill = self.limiter.as_ref().map(|limiter| limiter.bill(&operation, caller.counted_as()));
         let principal = match &caller.actor {
             None => self.surroundings.root.access_key_id.clone(),
             Some(_) => caller.arn(self.home().account()),
@@ -224,9 +224,23 @@ impl Service {
             principal,
             self.random(),
         )
-        .owing(due);
+        .owing(bill);
         let gate = self.gate(&operation, caller, incoming, call.now)?;
+        match &gate {
+            None => call.admit()?,
+            Some(_) => self.may_be_refused(caller)?,
+        }
         Ok((operation, call, gate))
+    }
+
+    /// Refuses who was refused too often by policy, before the store is asked whether they will be again.
+    pub(crate) fn may_be_refused(&self, caller: &Caller) -> std::result::Result<(), Exhausted> {
+        self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.may_be_refused(caller.counted_as()))
+    }
+
+    /// Counts a refusal by policy: whoever has more of them than they may is told to wait.
+    pub(crate) fn count_refusal(&self, caller: &Caller) -> std::result::Result<(), Exhausted> {
+        self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.refused(caller.counted_as()))
     }
 
     fn gate<O: Operation>(

@@ -315,7 +315,12 @@ impl World {
 
     /// Credentials for somebody whom an application vouches for, or nobody knows.
     pub(crate) fn exchange(&mut self, person: &Person, role: Role) -> Exchanged {
-        futures(self.service.exchange(&self.instance, person, role)).unwrap()
+        self.try_exchange(person, role).unwrap()
+    }
+
+    /// The same, or why there are none.
+    pub(crate) fn try_exchange(&mut self, person: &Person, role: Role) -> crate::error::Result<Exchanged> {
+        futures(self.service.exchange(&self.instance, person, role))
     }
 
     /// Opens a socket, as far as the service is concerned.
@@ -1031,7 +1036,8 @@ impl Told {
     }
 }
 
-const ALL_CODES: [ErrorCode; 9] = [
+const ALL_CODES: [ErrorCode; 10] = [
+    ErrorCode::AccessDenied,
     ErrorCode::BadRequest,
     ErrorCode::Conflict,
     ErrorCode::Forbidden,

@@ -81,6 +81,9 @@ pub(crate) struct Limits {
     /// Memberships of each channel that it is told of then [default: 30].
     #[arg(skip)]
     pub(crate) prefetch_memberships_max: Option<u32>,
+    /// Whether users add themselves to public channels that are RESTRICTED, too [default: true].
+    #[arg(skip)]
+    pub(crate) public_restricted_self_join: Option<bool>,
     /// Every call with one bearer, together [aws: 10, generous: 5000].
     #[arg(skip)]
     pub(crate) bearer_calls_per_second: Option<u32>,
@@ -155,6 +158,21 @@ pub(crate) struct Limits {
     /// Connections that a user opens [aws: 1, generous: 100].
     #[arg(skip)]
     pub(crate) connections_per_second: Option<u32>,
+    /// Asking where sockets are opened, for a caller [aws: 10, generous: 5000].
+    #[arg(skip)]
+    pub(crate) session_endpoints_per_second: Option<u32>,
+    /// Actions of IAM, each, for the account [aws: 10, generous: 5000].
+    #[arg(skip)]
+    pub(crate) iam_calls_per_second: Option<u32>,
+    /// Actions of STS, together, for a caller [aws: 600, generous: 60000].
+    #[arg(skip)]
+    pub(crate) sts_calls_per_second: Option<u32>,
+    /// Exchanges of credentials, for a user [aws: 5, generous: 500].
+    #[arg(skip)]
+    pub(crate) exchanges_per_second: Option<u32>,
+    /// Calls that policy refuses, for the caller whom it refuses [aws: 50, generous: 5000].
+    #[arg(skip)]
+    pub(crate) refused_calls_per_second: Option<u32>,
 }
 
 /// Where the limits start.
@@ -236,6 +254,9 @@ impl Limits {
             prefetch_channels_max: or(self.prefetch_channels_max, preset.prefetch_channels_max),
             prefetch_messages_max: or(self.prefetch_messages_max, preset.prefetch_messages_max),
             prefetch_memberships_max: or(self.prefetch_memberships_max, preset.prefetch_memberships_max),
+            public_restricted_self_join: self
+                .public_restricted_self_join
+                .unwrap_or(preset.public_restricted_self_join),
         }
     }
 
@@ -312,6 +333,14 @@ impl Limits {
                 preset.other_messaging_calls_per_second,
             ),
             connections_per_second: or(self.connections_per_second, preset.connections_per_second),
+            session_endpoints_per_second: or(
+                self.session_endpoints_per_second,
+                preset.session_endpoints_per_second,
+            ),
+            iam_calls_per_second: or(self.iam_calls_per_second, preset.iam_calls_per_second),
+            sts_calls_per_second: or(self.sts_calls_per_second, preset.sts_calls_per_second),
+            exchanges_per_second: or(self.exchanges_per_second, preset.exchanges_per_second),
+            refused_calls_per_second: or(self.refused_calls_per_second, preset.refused_calls_per_second),
         }
     }
 }
@@ -346,8 +375,10 @@ mod tests {
         let empty = serde_json::to_value(Limits::default()).unwrap();
         let keys: Vec<_> =
             empty.as_object().unwrap().keys().filter(|key| *key != "preset").cloned().collect();
-        let value = |(number, key): (usize, &String)| {
-            format!("{key} = {}", if key == "processors_max" { 2 } else { 501 + number })
+        let value = |(number, key): (usize, &String)| match key.as_str() {
+            "processors_max" => format!("{key} = 2"),
+            "public_restricted_self_join" => format!("{key} = false"),
+            _ => format!("{key} = {}", 501 + number),
         };
         let values = keys.iter().enumerate().map(value).collect::<Vec<_>>().join("\n");
         // Debug shows fields by their names, which are the keys.

@@ -99,7 +99,11 @@ async fn exchange(
         tracing::warn!("there is not exactly one app instance: set exchange.app_instance");
         return Err(Failure::Unavailable);
     };
-    front.service.exchange(&instance, &person, exchange.role()).await.map_err(|error| unavailable(&error))
+    let exchanged = front.service.exchange(&instance, &person, exchange.role()).await;
+    exchanged.map_err(|error| match (error.code, error.retry_after_ms) {
+        (ErrorCode::Throttled, Some(wait_ms)) => Failure::TooMany(wait_ms.cast_signed()),
+        _ => unavailable(&error),
+    })
 }
 
 fn unavailable(error: &Error) -> Failure {

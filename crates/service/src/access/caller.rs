@@ -32,6 +32,15 @@ impl Caller {
         self.actor.as_ref().map(|actor| actor.principal.kind)
     }
 
+    /// What its calls are counted by: a session by itself, a user over all its access keys.
+    pub(crate) fn counted_as(&self) -> &str {
+        match (&self.session, &self.actor) {
+            (Some(session), _) => &session.claims.access_key_id,
+            (None, Some(actor)) => &actor.principal.id,
+            (None, None) => "root",
+        }
+    }
+
     /// When its credentials are over.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         self.session.as_ref().map(|session| session.expires_at())

@@ -55,9 +55,26 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 pub(crate) struct Denied(pub(crate) String);
 
+impl Denied {
+    /// The sentence of AWS: who, what, on what, and which policy is missing or denies.
+    pub(crate) fn new(caller: &str, action: &str, resource: &str, verdict: Verdict) -> Self {
+        let why = match verdict {
+            Verdict::Denied(layer) => {
+                format!(" with an explicit deny in {} policy", layer.article_and_words())
+            }
+            Verdict::NotAllowed(layer) => {
+                format!(" because no {} policy allows the {action} action", layer.words())
+            }
+            // It is not a policy of theirs that refuses, and whose it is, is nothing that they are told.
+            Verdict::Allowed => String::new(),
+        };
+        Self(format!("User: {caller} is not authorized to perform: {action} on resource: {resource}{why}"))
+    }
+}
+
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
-        Self::forbidden(denied.0)
+        Self::access_denied(denied.0)
     }
 }
 
@@ -94,12 +111,12 @@ impl Gate {
                 let request = Request { action: &ask.action, resource: &ask.resource, context: &context };
                 match verdict(&self.caller, &request) {
                     Verdict::Allowed => allowed = true,
-                    Verdict::NotAllowed => denied = denied.or(Some(ask)),
-                    Verdict::Denied => return Err(self.denied(account, ask, "a policy denies it").into()),
+                    verdict @ Verdict::NotAllowed(_) => denied = denied.or(Some((ask, verdict))),
+                    verdict @ Verdict::Denied(_) => return Err(self.denied(account, ask, verdict).into()),
                 }
             }
-            if let Some(ask) = denied.filter(|_| !allowed) {
-                return Err(self.denied(account, ask, "no policy allows it").into());
+            if let Some((ask, verdict)) = denied.filter(|_| !allowed) {
+                return Err(self.denied(account, ask, verdict).into());
             }
         }
         Ok(())
@@ -113,9 +130,8 @@ impl Gate {
         })
     }
 
-    fn denied(&self, account: &str, ask: &Ask, why: &str) -> Denied {
-        let (caller, Ask { action, resource }) = (self.caller.arn(account), ask);
-        Denied(format!("{caller} is not authorized to perform {action} on {resource}: {why}"))
+    fn denied(&self, account: &str, ask: &Ask, verdict: Verdict) -> Denied {
+        Denied::new(&self.caller.arn(account), &ask.action, &ask.resource, verdict)
     }
 
     fn tag_keys(&self) -> Vec<&str> {
@@ -139,27 +155,60 @@ impl Gate {
 pub(crate) enum Verdict {
     /// One allows it, and none denies.
     Allowed,
-    /// None speaks of it.
-    NotAllowed,
-    /// One denies it.
-    Denied,
+    /// None of these speaks of it.
+    NotAllowed(Layer),
+    /// One of these denies it.
+    Denied(Layer),
+}
+
+/// Whose policies they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Those of the user or the role.
+    Identity,
+    /// Those that narrow the session.
+    Session,
+}
+
+impl Layer {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Identity => "identity-based",
+            Self::Session => "session",
+        }
+    }
+
+    fn article_and_words(self) -> &'static str {
+        match self {
+            Self::Identity => "an identity-based",
+            Self::Session => "a session",
+        }
+    }
 }
 
 /// What the policies of a caller that is not root say, within those of its session.
 pub(crate) fn verdict(caller: &Caller, request: &Request<'_>) -> Verdict {
-    let (own, session) = (caller.documents(), caller.session_documents());
-    if own.iter().chain(session).any(|document| document.policy().is_none()) {
-        return Verdict::Denied;
+    let own = verdict_of(Layer::Identity, caller.documents(), request);
+    let session = caller.session_documents();
+    if session.is_empty() || matches!(own, Verdict::Denied(_)) {
+        return own;
     }
-    let policies = |documents| decide(compiled(documents), request);
-    let mut decision = policies(own);
-    if !session.is_empty() {
-        decision = decision.within(policies(session));
+    match (own, verdict_of(Layer::Session, session, request)) {
+        (_, denied @ Verdict::Denied(_)) => denied,
+        (Verdict::Allowed, narrowed) => narrowed,
+        (own, _) => own,
     }
-    match decision {
+}
+
+/// What policies of one layer say. One that cannot be read denies everything.
+fn verdict_of(layer: Layer, documents: &[Arc<Document>], request: &Request<'_>) -> Verdict {
+    if documents.iter().any(|document| document.policy().is_none()) {
+        return Verdict::Denied(layer);
+    }
+    match decide(compiled(documents), request) {
         Decision::Allow(_) => Verdict::Allowed,
-        Decision::Implicit => Verdict::NotAllowed,
-        Decision::ExplicitDeny(_) => Verdict::Denied,
+        Decision::Implicit => Verdict::NotAllowed(layer),
+        Decision::ExplicitDeny(_) => Verdict::Denied(layer),
     }
 }
 
@@ -168,8 +217,8 @@ pub(crate) fn verdict(caller: &Caller, request: &Request<'_>) -> Verdict {
 pub(crate) fn verdict_of_trusted(caller: &Caller, request: &Request<'_>) -> Verdict {
     let session = caller.session_documents();
     match verdict(caller, request) {
-        Verdict::NotAllowed if session.is_empty() => Verdict::Allowed,
-        Verdict::NotAllowed if decide(compiled(session), request).is_allowed() => Verdict::Allowed,
+        Verdict::NotAllowed(_) if session.is_empty() => Verdict::Allowed,
+        Verdict::NotAllowed(_) => verdict_of(Layer::Session, session, request),
         verdict => verdict,
     }
 }

@@ -256,9 +256,9 @@ mod tests {
                 name => Some(sample(name, &member.shape)),
             });
             let message = answer["Message"].as_str().unwrap_or_default();
-            let Some((_, ask)) = message.split_once(" is not authorized to perform ") else { break };
-            let (action, resource) = ask.split_once(" on ").unwrap();
-            let resource = resource.strip_suffix(": no policy allows it").unwrap();
+            let Some((_, ask)) = message.split_once(" is not authorized to perform: ") else { break };
+            let (action, resource) = ask.split_once(" on resource: ").unwrap();
+            let (resource, _) = resource.split_once(" because no identity-based policy allows the ").unwrap();
             granted.push((action.to_owned(), resource.to_owned()));
         }
         let short = |resource: &str| resource.replace(INSTANCE, "A");

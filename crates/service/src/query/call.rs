@@ -1,5 +1,6 @@
 //! One call of an action: who makes it, when, and what it may need of its surroundings.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_auth::policy::Entry;
@@ -14,6 +15,7 @@ use super::fault::{Fault, Result};
 use super::form::Form;
 use crate::access::rules::{Ask, Asked, Check};
 use crate::access::{Access, Caller, Gate, Surrounding};
+use crate::limiter::{Exhausted, Limiter};
 use crate::service::Service;
 
 /// Letters of ids, as AWS writes them.
@@ -36,6 +38,9 @@ pub(super) struct QueryCall {
     pub(super) surrounding: Surrounding,
     /// A new version of what is stored, should the call change it.
     pub(super) version: String,
+    limiter: Option<Arc<Limiter>>,
+    /// Whether it was charged: a transaction may run again, and its call counts once.
+    charged: AtomicBool,
     random: Mutex<StdRng>,
 }
 
@@ -53,6 +58,8 @@ impl QueryCall {
             access: service.access.clone(),
             surrounding,
             version: request_id.to_owned(),
+            limiter: service.limiter.clone(),
+            charged: AtomicBool::new(false),
             random: Mutex::new(StdRng::from_seed(service.random())),
         }
     }
@@ -73,6 +80,24 @@ impl QueryCall {
         let gate = Gate { caller, asked, surrounding, now: self.now };
         let tags = if gate.reads_resource_tags() { super::iam::tags_of(tx, self, arn)? } else { Vec::new() };
         gate.pass(&self.home, |_| Ok::<_, Fault>(tags.clone()))
+    }
+
+    /// Charges the account for an action of IAM that the caller may do.
+    pub(super) fn charge_iam(&self, action: &str) -> Result<()> {
+        self.charge(|limiter| limiter.iam(action))
+    }
+
+    /// Charges a caller for an action of STS.
+    pub(super) fn charge_sts(&self, caller: &str) -> Result<()> {
+        self.charge(|limiter| limiter.sts(caller))
+    }
+
+    fn charge(&self, take: impl FnOnce(&Limiter) -> std::result::Result<(), Exhausted>) -> Result<()> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        if self.charged.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        Ok(take(limiter)?)
     }
 
     /// What conditions read of where and when the call is made.

@@ -7,6 +7,10 @@ use carillon_store::Error as StoreError;
 
 use crate::access::Denied;
 use crate::dispatch::NoBody;
+use crate::limiter::Exhausted;
+
+/// The code of a refusal by policy.
+const DENIED: &str = "AccessDenied";
 
 /// A result of an action.
 pub(crate) type Result<T> = std::result::Result<T, Fault>;
@@ -22,11 +26,13 @@ pub(crate) struct Fault {
     pub(crate) message: Cow<'static, str>,
     /// What caused it, for the log.
     pub(crate) source: Option<StoreError>,
+    /// After how many milliseconds it may be tried again, where that is known.
+    pub(crate) retry_after_ms: Option<u64>,
 }
 
 impl Fault {
     pub(crate) fn new(status: u16, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, code, message: message.into(), source: None }
+        Self { status, code, message: message.into(), source: None, retry_after_ms: None }
     }
 
     /// A parameter is missing or illegal.
@@ -46,7 +52,7 @@ impl Fault {
 
     /// Policy denies.
     pub(crate) fn denied(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(403, "AccessDenied", message)
+        Self::new(403, DENIED, message)
     }
 
     /// There is no such thing.
@@ -69,6 +75,11 @@ impl Fault {
         Self::new(409, "LimitExceeded", format!("The quota is full: {what}, {most}"))
     }
 
+    /// Whether policy denies.
+    pub(crate) fn is_denial(&self) -> bool {
+        self.code == DENIED
+    }
+
     /// Whose fault it is.
     pub(crate) fn kind(&self) -> &'static str {
         if self.status < 500 { "Sender" } else { "Receiver" }
@@ -88,6 +99,16 @@ impl From<StoreError> for Fault {
             ),
         };
         Self { source: Some(source), ..fault }
+    }
+}
+
+impl From<Exhausted> for Fault {
+    fn from(exhausted: Exhausted) -> Self {
+        // The code on which all SDKs wait and try again, though the status does not say so.
+        Self {
+            retry_after_ms: Some(exhausted.wait_ms),
+            ..Self::new(400, "Throttling", exhausted.to_string())
+        }
     }
 }
 

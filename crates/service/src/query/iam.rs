@@ -119,6 +119,7 @@ pub(super) async fn act(service: &Arc<Service>, call: QueryCall, form: Form) -> 
 fn permitted(tx: &mut Tx, action: &Action, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
     let arn = (action.arn)(tx, call, form)?;
     call.permit(tx, form, format!("iam:{}", action.name), &arn)?;
+    call.charge_iam(action.name)?;
     match action.run {
         Run::Empty(list) => Ok(vec![Element::text("IsTruncated", false), Element::of(list, [])]),
         Run::Read(run) | Run::Write(run) => run(tx, call, form),

@@ -32,8 +32,14 @@ pub(super) async fn act(service: &Arc<Service>, call: QueryCall, form: &Form) ->
     match form.get("Action")? {
         "AssumeRole" => assume::assume_role(service, call, form).await,
         WEB_IDENTITY => web_identity::assume_role(service, call, form).await,
-        "GetCallerIdentity" => caller_identity(&call),
-        "GetSessionToken" => session_token(&call, form),
+        "GetCallerIdentity" => {
+            call.charge_sts(call.caller()?.counted_as())?;
+            caller_identity(&call)
+        }
+        "GetSessionToken" => {
+            call.charge_sts(call.caller()?.counted_as())?;
+            session_token(&call, form)
+        }
         name => Err(Fault::new(400, "InvalidAction", format!("There is no action {name} of STS here"))),
     }
 }

@@ -95,9 +95,13 @@ fn a_session_is_the_user_of_its_tag_and_nobody_else(world: &mut World) {
     world.sign_with(session);
     send(world, &channel, &ana).unwrap();
     let refused = send(world, &channel, &bob).unwrap_err();
-    assert_eq!(refused.code, ErrorCode::Forbidden);
-    let names = format!("perform chime:SendChannelMessage on {bob:?}: no policy allows it");
-    assert!(refused.message.ends_with(&names), "{refused:?}");
+    assert_eq!(refused.code, ErrorCode::AccessDenied);
+    let sentence = format!(
+        "User: arn:aws:sts::111122223333:assumed-role/ChatUser/chime_ana is not authorized to perform: \
+         chime:SendChannelMessage on resource: {bob} because no identity-based policy allows the \
+         chime:SendChannelMessage action"
+    );
+    assert_eq!(refused.message, sentence);
     assert_eq!(world.connect(&ana).unwrap().expires_at, Some(START.plus_ms(900_000)));
     assert_eq!(world.connect(&bob).unwrap_err().code, 4003);
 }
@@ -128,7 +132,7 @@ fn a_role_without_its_tag_allows_nothing(world: &mut World) {
     let form = [("RoleArn", "arn:aws:iam::111122223333:role/ChatUser"), ("RoleSessionName", "nobody")];
     let session = credentials(&done(world, "AssumeRole", &form));
     world.sign_with(session);
-    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::AccessDenied);
 }
 
 #[engine_test]
@@ -145,7 +149,10 @@ fn a_change_of_policy_is_in_force_at_once(world: &mut World) {
     done(world, "AttachUserPolicy", &[("UserName", "ops"), ("PolicyArn", &arn)]);
     world.sign_with(user.clone());
     let refused = world.call(&list).unwrap_err();
-    assert!(refused.message.ends_with("a policy denies it"), "{refused:?}");
+    let sentence = "User: arn:aws:iam::111122223333:user/ops is not authorized to perform: chime:ListAppInstances on \
+                    resource: arn:aws:chime:us-east-1:111122223333:app-instance/* with an explicit deny in an \
+                    identity-based policy";
+    assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::AccessDenied, sentence));
     world.sign_with(root.clone());
     done(world, "DetachUserPolicy", &[("UserName", "ops"), ("PolicyArn", &arn)]);
     world.sign_with(user.clone());
@@ -207,7 +214,7 @@ fn resource_tags_decide_where_a_policy_reads_them(world: &mut World) {
     let tag = serde_json::json!({ "ResourceARN": channel.as_str(),
                                   "Tags": [{ "Key": "state", "Value": "archived" }] });
     assert_eq!(world.raw("POST", "/tags?operation=tag-resource", tag.to_string().as_bytes()).0, 204);
-    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::AccessDenied);
 }
 
 #[engine_test]
@@ -226,7 +233,7 @@ fn sessions_are_narrowed_by_their_policies(world: &mut World) {
     let session = credentials(&done(world, "AssumeRole", &form));
     world.sign_with(session);
     assert!(world.connect(&ana).is_ok());
-    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::Forbidden);
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::AccessDenied);
 }
 
 #[engine_test]

@@ -41,7 +41,7 @@ pub struct Created {
 impl Write for BatchCreateChannelMembership {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         let kind = self.kind.unwrap_or(ChannelMembershipType::Default);
-        let admits = |view: &View| may_add(view, kind, &self.member_arns);
+        let admits = |view: &View| may_add(call, view, kind, &self.member_arns);
         let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, admits)?;
         let elastic = view.channel.elastic.is_some();
         if elastic && kind == ChannelMembershipType::Hidden {

@@ -34,7 +34,7 @@ pub struct Created {
 impl Write for CreateChannelMembership {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         let members = std::slice::from_ref(&self.member_arn);
-        let admits = |view: &View| may_add(view, self.kind, members);
+        let admits = |view: &View| may_add(call, view, self.kind, members);
         let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, admits)?;
         if self.kind == ChannelMembershipType::Hidden && view.channel.elastic.is_some() {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
@@ -58,6 +58,7 @@ impl Write for CreateChannelMembership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::messaging::create_channel::CreateChannel;
     use crate::testing::*;
 
     fn add(channel: &ChannelArn, by: &IdentityArn, member: &IdentityArn) -> CreateChannelMembership {
@@ -90,13 +91,38 @@ mod tests {
         assert_eq!(world.call(&add(&open, &bob, &cy)).unwrap_err().code, ErrorCode::Forbidden);
         assert!(world.call(&add(&open, &bob, &bob)).is_ok());
         assert!(world.call(&add(&open, &bob, &cy)).is_ok());
-        for (mode, privacy) in [
-            (ChannelMode::Restricted, ChannelPrivacy::Public),
-            (ChannelMode::Unrestricted, ChannelPrivacy::Private),
-        ] {
-            let closed = world.channel_of(&ana, mode, privacy);
+        for mode in [ChannelMode::Restricted, ChannelMode::Unrestricted] {
+            let closed = world.channel_of(&ana, mode, ChannelPrivacy::Private);
             assert_eq!(world.call(&add(&closed, &dora, &dora)).unwrap_err().code, ErrorCode::Forbidden);
         }
+    }
+
+    #[engine_test]
+    fn outsiders_add_themselves_to_a_restricted_channel_that_is_public_unless_a_setting_forbids_it(
+        world: &mut World,
+    ) {
+        let (ana, bob, cy, dora) =
+            (world.user("ana"), world.user("bob"), world.user("cy"), world.user("dora"));
+        let plain = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Public);
+        let privacy = Some(ChannelPrivacy::Public);
+        let elastic = CreateChannel { privacy, ..elastic_request(world, &ana) };
+        let elastic = world.call(&elastic).unwrap().channel_arn;
+        for channel in [&plain, &elastic] {
+            assert_eq!(world.refusal(&add(channel, &bob, &cy)), ErrorCode::Forbidden, "only themselves");
+            world.call(&add(channel, &bob, &bob)).unwrap();
+            assert_eq!(world.refusal(&add(channel, &bob, &cy)), ErrorCode::Forbidden, "nor as a member");
+            world.ban(channel, &ana, &dora);
+            assert_eq!(world.refusal(&add(channel, &dora, &dora)), ErrorCode::Forbidden, "banned");
+            let hidden = ChannelMembershipType::Hidden;
+            let hidden = CreateChannelMembership { kind: hidden, ..add(channel, &cy, &cy) };
+            assert_eq!(world.refusal(&hidden), ErrorCode::Forbidden, "hidden");
+        }
+        world.set_quotas(|quotas| quotas.public_restricted_self_join = false);
+        for channel in [&plain, &elastic] {
+            assert_eq!(world.refusal(&add(channel, &cy, &cy)), ErrorCode::Forbidden);
+        }
+        let open = world.channel_of(&ana, ChannelMode::Unrestricted, ChannelPrivacy::Public);
+        world.call(&add(&open, &cy, &cy)).unwrap();
     }
 
     #[engine_test]

@@ -155,16 +155,24 @@ pub(crate) fn leave_all(
 }
 
 /// Whether a caller may add these members: those who moderate always, members to an `UNRESTRICTED` channel.
-/// Nobody else may add hidden ones. Sample clients join public channels by themselves.
-pub(super) fn may_add(view: &View, kind: ChannelMembershipType, members: &[IdentityArn]) -> bool {
+/// Nobody else may add hidden ones. Sample clients join public channels by themselves, the `RESTRICTED` ones too unless
+/// a setting forbids it.
+pub(super) fn may_add(
+    call: &Call,
+    view: &View,
+    kind: ChannelMembershipType,
+    members: &[IdentityArn],
+) -> bool {
     const OPEN: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted]);
     const HIDDEN: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
-    const SELF: Rule = Rule(&[Grant::OutsiderIfOpen]);
+    const SELF: Rule = Rule(&[Grant::OutsiderIfPublic]);
+    const SELF_IF_UNRESTRICTED: Rule = Rule(&[Grant::OutsiderIfOpen]);
+    let own = if call.surroundings.quotas.public_restricted_self_join { SELF } else { SELF_IF_UNRESTRICTED };
     match kind {
         ChannelMembershipType::Hidden => HIDDEN.admits(view),
         ChannelMembershipType::Default => {
             let only_self = members.iter().all(|member| *member == view.caller.arn);
-            OPEN.admits(view) || (only_self && SELF.admits(view))
+            OPEN.admits(view) || (only_self && own.admits(view))
         }
     }
 }

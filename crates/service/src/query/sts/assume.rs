@@ -6,7 +6,7 @@ use carillon_auth::policy::{self, Context, Entry, Policy, Request, SESSION_CHARA
 use carillon_store::iam::{Kind, Tag};
 
 use super::{credentials, new_claims};
-use crate::access::{Actor, Caller, Claims, Portrait, Verdict, verdict, verdict_of_trusted};
+use crate::access::{Actor, Caller, Claims, Denied, Portrait, Verdict, verdict, verdict_of_trusted};
 use crate::query::call::QueryCall;
 use crate::query::fault::{Fault, Result};
 use crate::query::form::{Form, TextRule};
@@ -126,10 +126,14 @@ pub(super) async fn assume_role(
         })
     });
     match (role, refused) {
-        (Some(role), None) => give(service, call, &role, wish).await,
+        (Some(role), None) => {
+            call.charge_sts(caller.counted_as())?;
+            give(service, call, &role, wish).await
+        }
         (_, refused) => {
             let (caller, action) = (caller.arn(call.home.account()), refused.unwrap_or("sts:AssumeRole"));
-            Err(Fault::denied(format!("{caller} is not authorized to perform {action} on {role_arn}")))
+            // Whether the role is not there, or does not trust them, is nothing that they are told.
+            Err(Denied::new(&caller, action, role_arn, Verdict::Allowed).into())
         }
     }
 }

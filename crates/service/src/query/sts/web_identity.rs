@@ -33,6 +33,7 @@ pub(super) async fn assume_role(
     let mut wish = Wish::read(form)?;
     let (provider, claims) = believe(service, form.get("WebIdentityToken")?).await?;
     let subject = claims.text("sub").ok_or_else(|| invalid("the token has no subject"))?.to_owned();
+    call.charge_sts(&format!("{} {subject}", provider.url))?;
     let audience = claims.audiences().first().map(|audience| (*audience).to_owned());
     (wish.tags, wish.transitive) = tags(&claims)?;
     let arn = iam::provider_arn(&call, &provider.url);
