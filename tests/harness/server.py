@@ -111,7 +111,8 @@ class Server:
     def advance(self, by: timedelta) -> None:
         """Moves the clock of a server that has one for tests; what became due is done when this returns."""
         body = json.dumps({"advance_seconds": by.total_seconds()}).encode()
-        request = urllib.request.Request(f"{self.http_url}/_carillon/clock", body, method="POST")
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(f"{self.http_url}/_carillon/clock", body, headers, method="POST")
         with urllib.request.urlopen(request, timeout=ADVANCE_TIMEOUT_S) as answer:
             assert answer.status == 200
 

@@ -37,7 +37,7 @@ use carillon_server::config::StoreAddress;
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
 use carillon_server::http::body::Unread;
-use carillon_server::http::{bind, serve};
+use carillon_server::http::{Intake, bind, serve};
 use carillon_server::key_sets::FetchedKeySets;
 use carillon_server::wire;
 
@@ -127,7 +127,7 @@ pub(crate) async fn answer(address: SocketAddr, length: usize) -> Result<()> {
 async fn created(State(fixed): State<Bytes>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // A body that does not come ends the round by its missing answer.
-    let _ = Unread::new(&parts.headers, body).read(BODY_BYTES_MAX).await;
+    let _ = Unread::new(&parts.headers, body).read(&Intake::default(), BODY_BYTES_MAX).await;
     let mut response = Response::new(Body::from(fixed));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

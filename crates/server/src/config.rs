@@ -8,6 +8,7 @@ mod exchange;
 pub(crate) mod flows;
 mod limits;
 mod meaning;
+mod server;
 mod written;
 
 pub use meaning::{Certificate, LogFormat, PublicHost, Settings, StoreAddress};

@@ -1,15 +1,20 @@
 //! The folder that holds what is not in the store, and the SQLite file: made once, for its owner only, and used
 //! by one server at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use carillon_model::Key;
 
 use crate::error::{Error, Result};
 use crate::private_file::{self, PRIVATE};
+
+/// What others than the owner may do.
+const OTHERS: u32 = 0o077;
+/// What the files of a SQLite store end with.
+const STORE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ impl DataDir {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(&error))?;
         }
         let path = std::path::absolute(path).map_err(|error| unusable(&error))?;
+        warn_if_open(&path);
         let lock = Self::lock(&path).map_err(|error| unusable(&error))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -84,10 +90,40 @@ impl DataDir {
     }
 }
 
+/// Says so where others than the owner may look into the folder, whose files hold secrets. It may have been made so on
+/// purpose, for a group that makes copies: it is left as it is.
+fn warn_if_open(path: &Path) {
+    let mode = path.metadata().map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & OTHERS != 0 {
+        tracing::warn!(
+            path = %path.display(),
+            mode = %format_args!("{mode:03o}"),
+            "others on this machine may look into the data folder: chmod 700 keeps them out"
+        );
+    }
+}
+
+/// Takes away from others what they may do with the files of the SQLite store; those of earlier versions were for all
+/// to read.
+pub(crate) fn tighten(store: &Path) {
+    for suffix in STORE_SUFFIXES {
+        let mut path = store.as_os_str().to_owned();
+        path.push(suffix);
+        let path = Path::new(&path);
+        let Ok(metadata) = path.metadata() else { continue };
+        let mode = metadata.permissions().mode();
+        if mode & OTHERS == 0 {
+            continue;
+        }
+        match std::fs::set_permissions(path, Permissions::from_mode(mode & 0o777 & !OTHERS)) {
+            Ok(()) => tracing::info!(path = %path.display(), "is for its owner only from here on"),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "others may read the store"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]
@@ -118,5 +154,20 @@ mod tests {
         let path = parent.path().join("occupied");
         std::fs::write(&path, "").unwrap();
         assert!(DataDir::open(&path).unwrap_err().to_string().contains("occupied"));
+    }
+
+    #[test]
+    fn the_files_of_a_store_are_for_their_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("carillon.db");
+        for suffix in ["", "-wal"] {
+            let path = folder.path().join(format!("carillon.db{suffix}"));
+            std::fs::write(&path, "").unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        }
+        tighten(&store);
+        for entry in folder.path().read_dir().unwrap() {
+            assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        }
     }
 }

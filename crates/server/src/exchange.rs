@@ -96,6 +96,11 @@ impl Exchange {
         self.settings.origins.as_ref().is_none_or(|origins| origins.iter().any(|known| known == origin))
     }
 
+    /// Whether the configuration names this origin.
+    pub(crate) fn names(&self, origin: &str) -> bool {
+        self.settings.origins.is_some() && self.admits(origin)
+    }
+
     /// Time, by which addresses may ask again.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.real().ms()

@@ -8,30 +8,75 @@ mod connect;
 mod exchange;
 mod letters;
 mod listener;
+mod local;
+mod measured;
 mod own;
+mod pace;
+mod places;
+mod proxies;
+mod proxy_head;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
 use carillon_service::Service;
-use carillon_service::dispatch::ClientAddress;
-use http::request::Parts;
+use http::{Method, StatusCode, Version, header};
+use zeroize::Zeroizing;
 
-use crate::answer::last;
+use crate::answer::{Refusal, last};
 use crate::clock::SystemClock;
 use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
+pub(crate) use body::BODIES_BYTES_LEAST;
+pub use body::Intake;
 use body::Unread;
 pub use connect::with_limits;
+pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};
 pub use listener::{Listening, bind, serve};
+pub(crate) use measured::Measured;
+pub(crate) use pace::Patience;
+pub(crate) use places::{Allowance, Places};
+pub(crate) use proxies::Proxies;
+
+/// Two names of a host, or none, and nobody knows whom a request is for.
+const ONE_HOST: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    exception: "BadRequestException",
+    code: "BadRequest",
+    message: "A request must have one Host header",
+};
+const NOT_FROM_HERE: Refusal = Refusal {
+    status: StatusCode::FORBIDDEN,
+    exception: "ForbiddenException",
+    code: "Forbidden",
+    message: "While developing, this is for pages and programs of this machine: its host and its origin must be \
+              localhost, or named in the configuration",
+};
+
+/// Who sees what is measured.
+#[derive(Clone, Default)]
+pub(crate) struct Measuring {
+    /// A listener where nothing else is answered.
+    pub(crate) listen: Option<SocketAddr>,
+    /// What whoever asks must bear.
+    pub(crate) token: Option<Zeroizing<String>>,
+}
+
+impl fmt::Debug for Measuring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Measuring").field("listen", &self.listen).finish_non_exhaustive()
+    }
+}
 
 /// What requests meet.
 pub struct Front {
@@ -42,23 +87,55 @@ pub struct Front {
     metrics: Metrics,
     /// The exchange of credentials, if there is one.
     exchange: Option<Arc<Exchange>>,
+    intake: Arc<Intake>,
+    measuring: Measuring,
+    /// Where only this machine may exchange and move: the other host by which it may be called.
+    local_only: Option<String>,
     /// Two at once would each add to what the other is about to replace.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
 }
 
+/// What a front is made of.
+pub(crate) struct Parts {
+    /// What answers.
+    pub(crate) service: Arc<Service>,
+    /// Where sockets are.
+    pub(crate) hub: Arc<Hub>,
+    /// What tests move.
+    pub(crate) clock: Arc<SystemClock>,
+    /// What runs then.
+    pub(crate) jobs: Arc<Jobs>,
+    /// What is measured.
+    pub(crate) metrics: Metrics,
+    /// The exchange of credentials, if there is one.
+    pub(crate) exchange: Option<Arc<Exchange>>,
+    /// Room for bodies.
+    pub(crate) intake: Arc<Intake>,
+    /// Who sees what is measured.
+    pub(crate) measuring: Measuring,
+    /// Where only this machine may exchange and move: the other host by which it may be called.
+    pub(crate) local_only: Option<String>,
+}
+
 impl Front {
-    /// A front for this service.
-    pub(crate) fn new(
-        service: Arc<Service>,
-        hub: Arc<Hub>,
-        clock: Arc<SystemClock>,
-        jobs: Arc<Jobs>,
-        metrics: Metrics,
-        exchange: Option<Arc<Exchange>>,
-    ) -> Arc<Self> {
+    /// A front of these parts.
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { service, hub, clock, jobs, metrics, exchange, intake, measuring, local_only } = parts;
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
-        Arc::new(Self { service, hub, clock, jobs, metrics, exchange, moving, stopping })
+        Arc::new(Self {
+            service,
+            hub,
+            clock,
+            jobs,
+            metrics,
+            exchange,
+            intake,
+            measuring,
+            local_only,
+            moving,
+            stopping,
+        })
     }
 
     /// From here on it is not ready, so that balancers send nobody new.
@@ -86,26 +163,45 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon/{*rest}", any(own::missing))
         .method_not_allowed_fallback(own::missing)
         .fallback(call)
+        .layer(from_fn_with_state(front.clone(), admit))
         .with_state(front)
+}
+
+/// The paths of the listener that is for metrics alone.
+pub(crate) fn metrics_router(front: Arc<Front>) -> Router {
+    Router::new()
+        .route("/metrics", get(own::metrics_apart))
+        .route("/_carillon/metrics", get(own::metrics_apart))
+        .fallback(own::missing)
+        .with_state(front)
+}
+
+/// Turns away what is ambiguous, and pages that have no business here.
+async fn admit(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let hosts = headers.get_all(header::HOST).iter().count();
+    if 1 < hosts || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return last(ONE_HOST.answer(&front.service.new_id()));
+    }
+    if let Some(host) = &front.local_only
+        && request.uri().path().starts_with("/_carillon/")
+        && !matches!(*request.method(), Method::GET | Method::HEAD)
+        && !(local::host_is(headers, host) && local::origin_is(headers, host, front.exchange.as_deref()))
+    {
+        return NOT_FROM_HERE.answer(&front.service.new_id());
+    }
+    next.run(request).await
 }
 
 /// A request of the AWS protocols.
 async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let (mut parts, body) = request.into_parts();
-    note_client(&mut parts);
+    let (parts, body) = request.into_parts();
     let mut unread = Unread::new(&parts.headers, body);
-    let response = front.service.handle_unread(parts, |most| unread.read(most)).await.map(Body::from);
+    let (service, intake) = (&front.service, &front.intake);
+    let response = service.handle_unread(parts, |most| unread.read(intake, most)).await.map(Body::from);
     if unread.is_left() {
         unread.discard();
         return last(response);
     }
     response
-}
-
-/// Says where a request came from, in the service's words.
-fn note_client(parts: &mut Parts) {
-    if let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-        let address = ClientAddress(address.ip());
-        parts.extensions.insert(address);
-    }
 }

@@ -23,8 +23,9 @@ struct Processors(Arc<Flows>);
 
 impl Metrics {
     /// What there is to measure.
-    pub(crate) fn new(flows: Arc<Flows>) -> Self {
+    pub(crate) fn new(flows: Arc<Flows>, at_the_door: Box<dyn Collector>) -> Self {
         let mut registry = Registry::default();
+        registry.register_collector(at_the_door);
         registry.register_collector(Box::new(Processors(flows)));
         Self(registry)
     }

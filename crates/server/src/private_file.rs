@@ -1,8 +1,8 @@
 //! Files that only the server's own user may read, and that are there whole or not at all.
 
-use std::fs::{File, OpenOptions, rename};
+use std::fs::{File, OpenOptions, Permissions, rename};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// For the owner's eyes only.
@@ -19,6 +19,8 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    // What the umask of the process took away.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     rename(&beside, path)?;
@@ -31,8 +33,6 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     #[test]

@@ -19,15 +19,19 @@ use crate::audit::{self, Writer};
 use crate::clock::{self, SystemClock};
 use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::error::{Error, Result};
 use crate::exchange::Exchange;
 use crate::flows::Flows;
-use crate::http::{Front, Listening, bind, router, serve};
+use crate::http::{
+    self, Door, Front, Intake, Listening, Measured, Places, Speech, UNSIGNED_PER_SECOND_MAX, bind,
+    metrics_router, router, serve_at,
+};
 use crate::jobs::{Bells, Jobs};
 use crate::key_sets::FetchedKeySets;
 use crate::master_key::{self, Origin};
 use crate::metrics::Metrics;
+use crate::process;
 use crate::stop::StopSignal;
 use crate::tls::Tls;
 
@@ -69,6 +73,7 @@ pub struct Running {
 /// Puts the server together.
 #[expect(clippy::too_many_lines, reason = "one linear function, which reads as the log of a start")]
 pub async fn start(settings: &Settings) -> Result<Running> {
+    process::keep_private();
     let stop = StopSignal::listen()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     let mut random = StdRng::try_from_rng(&mut SysRng)
@@ -81,6 +86,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 
     // The ports are taken before the store is touched: a second server must not migrate what a first one uses.
     let (plain, secure) = (settings.http.map(bind).transpose()?, settings.https.map(bind).transpose()?);
+    let measuring = settings.metrics.listen.map(bind).transpose()?;
     let [http, https] = [&plain, &secure].map(|port| port.as_ref().map(|port| port.address));
     let public_host = settings.public_host(http, https);
     let open_tls = |_| Tls::open(&settings.certificate, data_dir.path(), &public_host, clock::real());
@@ -88,6 +94,9 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 
     let hub = Hub::start();
     let bells = Arc::<Bells>::default();
+    if let Location::Sqlite(path) = &settings.store.location {
+        data_dir::tighten(path);
+    }
     let store = open_store(&settings.store, sink(&hub, bells.clone())).await?;
     tracing::info!(store = %settings.store, "store");
 
@@ -120,16 +129,37 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let jobs = Jobs::start(service.clone(), clock.clone(), node, bells.clone());
     let targets = flows::targets(settings.targets.clone(), settings.manner, of_targets)?;
     let flows = Flows::start(service.clone(), clock.clone(), targets, bells);
-    let metrics = Metrics::new(flows.clone());
+    let door = open_door(settings);
+    let intake = Arc::new(Intake::new(settings.door.bodies_bytes_max, door.patience, door.overdue.clone()));
+    let measured =
+        Measured { places: door.places.clone(), overdue: door.overdue.clone(), intake: intake.clone() };
+    let metrics = Metrics::new(flows.clone(), Box::new(measured));
     let exchange = start_exchange(settings, &key_sets, &clock);
-    let front =
-        Front::new(service.clone(), hub.clone(), clock.clone(), jobs.clone(), metrics, exchange.clone());
+    let front = Front::new(http::Parts {
+        service: service.clone(),
+        hub: hub.clone(),
+        clock: clock.clone(),
+        jobs: jobs.clone(),
+        metrics,
+        exchange: exchange.clone(),
+        intake,
+        measuring: settings.metrics.clone(),
+        local_only: settings.local_only.then(|| public_host.name().to_owned()),
+    });
     let routes = router(front.clone(), settings.test_clock);
     let (mut listening, ca) = (Vec::new(), tls.as_ref().and_then(|tls| tls.ca.clone()));
-    for (port, tls) in [(plain, None), (secure, tls.map(|tls| tls.config))] {
+    let spoken = settings.door.proxy_protocol;
+    let plain_speech = Speech { tls: None, proxied: spoken.http };
+    let secure_speech = Speech { tls: tls.map(|tls| tls.config), proxied: spoken.https };
+    for (port, speech) in [(plain, plain_speech), (secure, secure_speech)] {
         let Some(port) = port else { continue };
-        tracing::info!(address = %port.address, tls = tls.is_some(), "listening");
-        listening.push(serve(port, tls, routes.clone())?);
+        let (tls, proxied) = (speech.tls.is_some(), speech.proxied);
+        tracing::info!(address = %port.address, tls, proxied, "listening");
+        listening.push(serve_at(port, speech, routes.clone(), &door)?);
+    }
+    if let Some(port) = measuring {
+        tracing::info!(address = %port.address, "listening for metrics");
+        listening.push(serve_at(port, Speech::default(), metrics_router(front.clone()), &door)?);
     }
 
     tracing::info!(public_host = public_host.as_str(), "ready");
@@ -212,6 +242,7 @@ pub fn with_service<T>(settings: &Settings, with: impl AsyncFnOnce(&Arc<Service>
         .enable_all()
         .build()
         .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    process::keep_private();
     let done = runtime.block_on(async {
         let mut random = StdRng::try_from_rng(&mut SysRng)
             .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
@@ -250,6 +281,33 @@ fn sink(hub: &Hub, bells: Arc<Bells>) -> Sink {
     Arc::new(move |committed: Committed| {
         committed.work.iter().for_each(|work| bells.of(*work).notify_one());
         tell(committed);
+    })
+}
+
+/// The door of all listeners, with as many places as there may be files.
+fn open_door(settings: &Settings) -> Arc<Door> {
+    let open_files = process::raise_open_files();
+    let caps = settings.door.allowance.with_files(open_files);
+    if settings.door.allowance.all.is_some_and(|all| caps.all < all) {
+        tracing::warn!(
+            open_files,
+            "server.connections_max is more than the open files allow: raise ulimit -n"
+        );
+    }
+    tracing::info!(
+        open_files,
+        all = caps.all,
+        of_address = caps.of_address,
+        strangers = caps.strangers,
+        strangers_of_address = caps.strangers_of_address,
+        "connections"
+    );
+    Arc::new(Door {
+        places: Places::new(caps),
+        patience: settings.door.patience,
+        overdue: Arc::default(),
+        proxies: settings.door.proxies.clone(),
+        unsigned_per_second_max: UNSIGNED_PER_SECOND_MAX,
     })
 }
 

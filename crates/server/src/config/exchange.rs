@@ -56,6 +56,13 @@ pub(crate) enum OneOrMore {
 #[serde(transparent)]
 pub(crate) struct SharedSecret(String);
 
+impl SharedSecret {
+    /// The secret, for whoever compares it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
 impl<'de> Deserialize<'de> for SharedSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         // What is wrong with a value is usually said by showing it.

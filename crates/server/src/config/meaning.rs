@@ -18,8 +18,10 @@ use super::Written;
 use super::audit::AuditLog;
 use super::flows::{Processor, Target};
 use super::limits::Preset;
+use super::server::DoorSettings;
 use crate::error::{Error, Result};
 use crate::exchange;
+use crate::http::Measuring;
 
 /// How the server is to run.
 #[derive(Debug)]
@@ -54,6 +56,12 @@ pub struct Settings {
     pub(crate) targets: BTreeMap<String, Target>,
     /// Processors that are built in.
     pub(crate) processors: BTreeMap<String, Processor>,
+    /// The door: how many, how long, which proxies.
+    pub(crate) door: DoorSettings,
+    /// Who sees what is measured.
+    pub(crate) metrics: Measuring,
+    /// Whether only pages and programs of this machine may exchange tokens, or move the clock.
+    pub(crate) local_only: bool,
     /// Where the audit log is kept.
     pub(crate) audit: AuditLog,
     /// What to log.
@@ -105,16 +113,16 @@ pub struct PublicHost {
 impl Settings {
     /// Reads what was written for a server in earnest.
     pub fn read(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Generous, "off")
+        Self::read_from(written, Preset::Generous, "off", false)
     }
 
     /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
-    /// may have credentials.
+    /// on this machine may have credentials.
     pub fn read_for_dev(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Off, "anonymous")
+        Self::read_from(written, Preset::Off, "anonymous", true)
     }
 
-    fn read_from(written: Written, preset: Preset, exchange_mode: &str) -> Result<Self> {
+    fn read_from(written: Written, preset: Preset, exchange_mode: &str, local_only: bool) -> Result<Self> {
         let written = written.with_file()?;
         let (quotas, rates) = written.limits.read(preset)?;
         let data_dir = written.data_dir.unwrap_or_else(|| PathBuf::from("carillon-data"));
@@ -154,6 +162,9 @@ impl Settings {
             exchange: written.exchange.read(&home, exchange_mode)?.map(Arc::new),
             home,
             test_clock: written.test_clock.unwrap_or_default(),
+            door: written.server.read()?,
+            metrics: written.metrics.read()?,
+            local_only,
             audit: written.audit.read()?,
             log: written.log.unwrap_or_else(|| "info".to_owned()),
             log_format: read_log_format(written.log_format.as_deref().unwrap_or("text"))?,

@@ -20,6 +20,7 @@ use super::audit::Audit;
 use super::exchange::Exchange;
 use super::flows::{Flows, Processor, Target};
 use super::limits::Limits;
+use super::server::{Door, Metrics};
 use crate::error::{Error, Result};
 
 /// Every option, as it was written. The variable of an option is its key in capitals after `CARILLON_`.
@@ -89,6 +90,12 @@ pub struct Written {
     /// Who may have credentials for an application's own token.
     #[arg(skip)]
     pub(crate) exchange: Exchange,
+    /// The door: how many, how long, which proxies.
+    #[arg(skip)]
+    pub(crate) server: Door,
+    /// Who sees what is measured.
+    #[arg(skip)]
+    pub(crate) metrics: Metrics,
     /// The audit log.
     #[arg(skip)]
     pub(crate) audit: Audit,
@@ -137,6 +144,8 @@ impl Written {
             flows: there.flows,
             limits: self.limits.or(there.limits),
             exchange: self.exchange.or(there.exchange),
+            server: there.server,
+            metrics: there.metrics,
             audit: there.audit,
             config: self.config.or(there.config),
         }

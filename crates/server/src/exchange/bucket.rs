@@ -4,8 +4,10 @@
 //! is full. An address that is forgotten may ask as one that never did.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+
+use crate::household::household;
 
 /// How many an address may ask at once: an office signs in through one.
 const AT_ONCE_MAX: i64 = 100;
@@ -45,14 +47,6 @@ impl Buckets {
     }
 }
 
-/// What belongs to one customer: of version 6, whoever has one address has 2^64 of them.
-fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +77,6 @@ mod tests {
         }
         assert!(buckets.take(address("2001:db8::ffff:1"), 0).is_err());
         assert_eq!(buckets.take(address("2001:db8:0:1::1"), 0), Ok(()));
-        assert_eq!(household(address("::ffff:192.0.2.1")), address("192.0.2.1"));
     }
 
     #[test]

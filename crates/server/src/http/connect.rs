@@ -8,6 +8,7 @@ use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
 use carillon_delivery::{Close, Entrance, Expiry, Opening, Shown};
 use carillon_service::connect::{self as service, Connection};
+use carillon_service::dispatch::Signed;
 use carillon_service::resume;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, StatusCode, header};
@@ -39,12 +40,16 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
     };
-    super::note_client(&mut parts);
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let verdict = front.service.connect(&parts).await;
-    with_limits(upgrade)
+    let is_signed = verdict.is_ok();
+    let mut response = with_limits(upgrade)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
-        .on_upgrade(move |socket| run(front, socket, verdict))
+        .on_upgrade(move |socket| run(front, socket, verdict));
+    if is_signed {
+        response.extensions_mut().insert(Signed);
+    }
+    response
 }
 
 /// An upgrade to a socket that holds little memory.

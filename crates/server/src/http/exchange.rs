@@ -5,15 +5,16 @@
 //! `Authorization` header: there is no cookie that a page could misuse.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use carillon_auth::jwt::TOKEN_BYTES_MAX;
+use carillon_service::dispatch::ClientAddress;
 use carillon_service::error::{Error, ErrorCode};
 use carillon_service::exchange::Exchanged;
 use carillon_service::retry;
@@ -50,7 +51,7 @@ pub(super) async fn preflight(State(front): State<Arc<Front>>, request: Request)
 
 /// Answers with credentials, or why there are none.
 pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
     let mut response = match exchange(&front, request.headers(), address).await {
         Ok(exchanged) => answer(StatusCode::OK, &shown(&exchanged)),
         Err(Failure::NotAuthorized) => text(StatusCode::UNAUTHORIZED, "Not Authorized"),
@@ -73,14 +74,10 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
     response
 }
 
-async fn exchange(
-    front: &Front,
-    headers: &HeaderMap,
-    address: Option<SocketAddr>,
-) -> Result<Exchanged, Failure> {
+async fn exchange(front: &Front, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Exchanged, Failure> {
     let exchange = front.exchange.as_ref().ok_or(Failure::NotAuthorized)?;
     if let Some(address) = address {
-        exchange.buckets.take(address.ip(), exchange.now_ms()).map_err(Failure::TooMany)?;
+        exchange.buckets.take(address, exchange.now_ms()).map_err(Failure::TooMany)?;
     }
     if origin(headers).is_some_and(|origin| !is_admitted(exchange, origin)) {
         return Err(Failure::NotAuthorized);

@@ -1,46 +1,81 @@
-//! A listener: a port, with or without TLS, and the time-outs of its connections. What is answered there is the
-//! router's affair.
+//! A listener: a port, with or without TLS, and the connections that come to it. Each has a place and a pace; what is
+//! answered there is the router's affair.
 
-use std::future::ready;
+use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::middleware::map_response;
+use axum::Router;
 use axum::response::Response;
-use axum::{Extension, Router};
-use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use carillon_service::dispatch::SecureTransport;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use bytes::Bytes;
+use carillon_service::dispatch::{ClientAddress, SecureTransport, Signed};
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::Builder;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::letters::Letters;
+use super::pace::{Overdue, Paced, Patience, Progress};
+use super::places::{Caps, Peer, Place, Places};
+use super::proxies::{Proxies, Source};
+use super::proxy_head;
+use crate::answer::last;
 use crate::error::{Error, Result};
 
-/// How long a connection may take for the head of a request, or be idle before the next.
-const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a handshake may take.
+/// How long a handshake may take, and the head of the PROXY protocol.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a head, and of what a connection has waiting to be read or written: hyper answers 431 beyond. It
+/// takes a hundred headers of a request.
+pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// How many requests of a second nobody need have signed on one connection; one more is the last. Pages ask before they
+/// ask, and balancers ask whether we are well, but neither so often.
+pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 100;
+/// How long to wait where no connection can be accepted, for want of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all listeners share.
+pub(crate) struct Door {
+    /// Who may be connected.
+    pub(crate) places: Arc<Places>,
+    /// How long things may take.
+    pub(crate) patience: Patience,
+    /// What took longer.
+    pub(crate) overdue: Arc<Overdue>,
+    /// Which proxies are believed.
+    pub(crate) proxies: Proxies,
+    /// How many requests of a second nobody need have signed on one connection.
+    pub(crate) unsigned_per_second_max: u32,
+}
 
 /// A listener that answers.
 pub struct Listening {
-    handle: Handle<SocketAddr>,
-    task: JoinHandle<io::Result<()>>,
+    /// Nobody else comes, and who is here is asked to leave.
+    stopping: CancellationToken,
+    /// Who is still here is shown out.
+    ending: CancellationToken,
+    connections: TaskTracker,
 }
 
 impl Listening {
     /// Takes no more connections, and waits until what is in flight is answered or the time is over.
     pub async fn stop(self, within: Duration) {
-        self.handle.graceful_shutdown(Some(within));
-        match self.task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a listener ended badly"),
-            Err(error) => tracing::warn!(%error, "a listener ended badly"),
+        self.stopping.cancel();
+        self.connections.close();
+        if tokio::time::timeout(within, self.connections.wait()).await.is_err() {
+            self.ending.cancel();
+            self.connections.wait().await;
         }
     }
 }
@@ -67,41 +102,250 @@ pub fn bind(address: SocketAddr) -> Result<Port> {
     })
 }
 
-/// Answers what comes to a port.
+/// How a listener speaks.
+#[derive(Default)]
+pub(crate) struct Speech {
+    /// TLS, if so.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Whether trusted proxies begin with the PROXY protocol, and nobody else is heard.
+    pub(crate) proxied: bool,
+}
+
+/// Answers what comes to a port, as many as come: for load, and for processors of the bench.
 pub fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Result<Listening> {
-    let started = axum_server::from_tcp(port.listener);
-    let mut server = started.map_err(|error| Error::failure(format!("cannot listen: {error}")))?;
-    // HTTP/1.1 only, also in clear text: browsers open sockets on nothing else.
-    *server.http_builder() = Builder::new(TokioExecutor::new()).http1_only();
-    // Title case also for what hyper answers by itself; see `letters` for the names it does not fit.
-    let mut http1 = server.http_builder().http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).title_case_headers(true);
-    let letters = Letters::learn();
-    let router = router.layer(map_response(move |answer: Response| ready(letters.spell(answer))));
-    let handle = Handle::new();
-    let server = server
-        .handle(handle.clone())
-        .first_request_timeout(HEAD_TIMEOUT)
-        .accept_error_handler(|client, error| {
-            if let Some(client) = client {
-                tracing::debug!(%client, %error, "a connection did not come about");
-            } else {
-                tracing::warn!(%error, "cannot accept connections");
-            }
-        })
-        // An event that waits for the answer to the one before it is late.
-        .acceptor(NoDelayAcceptor::new());
-    let router = router.layer(Extension(SecureTransport(tls.is_some())));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let task = match tls {
-        None => tokio::spawn(server.serve(service)),
-        Some(config) => {
-            let config = RustlsConfig::from_config(config);
-            let acceptor = RustlsAcceptor::new(config).handshake_timeout(HANDSHAKE_TIMEOUT);
-            tokio::spawn(server.map(|plain| acceptor.acceptor(plain)).serve(service))
-        }
+    let door = Door {
+        places: Places::new(Caps::NONE),
+        patience: Patience::default(),
+        overdue: Arc::default(),
+        proxies: Proxies::default(),
+        unsigned_per_second_max: u32::MAX,
     };
-    Ok(Listening { handle, task })
+    serve_at(port, Speech { tls, proxied: false }, router, &Arc::new(door))
+}
+
+/// Answers what comes to a port through the door.
+pub(crate) fn serve_at(port: Port, speech: Speech, router: Router, door: &Arc<Door>) -> Result<Listening> {
+    let listen = || {
+        port.listener.set_nonblocking(true)?;
+        tokio::net::TcpListener::from_std(port.listener)
+    };
+    let listener = listen().map_err(|error| Error::failure(format!("cannot listen: {error}")))?;
+    let mut builder = Builder::new();
+    // Heads and idle connections have their time from the pace, which knows one from the other.
+    builder.header_read_timeout(None).max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
+    // Title case also for what hyper answers by itself; see `letters` for the names it does not fit.
+    builder.title_case_headers(true);
+    let listening = Listening {
+        stopping: CancellationToken::new(),
+        ending: CancellationToken::new(),
+        connections: TaskTracker::new(),
+    };
+    let visit = Visit {
+        door: door.clone(),
+        tls: speech.tls.map(TlsAcceptor::from),
+        proxied: speech.proxied,
+        router,
+        letters: Letters::learn(),
+        builder,
+        stopping: listening.stopping.clone(),
+    };
+    let (ending, connections) = (listening.ending.clone(), listening.connections.clone());
+    listening.connections.spawn(accept(listener, visit, ending, connections));
+    Ok(listening)
+}
+
+/// Accepts connections until it is time to stop.
+async fn accept(
+    listener: tokio::net::TcpListener,
+    visit: Visit,
+    ending: CancellationToken,
+    connections: TaskTracker,
+) {
+    let visit = Arc::new(visit);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = visit.stopping.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let (visit, ending) = (visit.clone(), ending.clone());
+                // Taken here, so that no more are accepted than there are places.
+                let near = address.ip().to_canonical();
+                let peer =
+                    if visit.door.proxies.trust(near) { Peer::Proxy(near) } else { Peer::Client(near) };
+                let place = Arc::new(visit.door.places.take(peer));
+                connections.spawn(async move {
+                    let lost = place.lost.clone();
+                    tokio::select! {
+                        biased;
+                        () = ending.cancelled() => {}
+                        () = lost.cancelled() => {}
+                        ended = visit.receive(stream, peer, place) => if let Err(error) = ended {
+                            tracing::debug!(client = %address, %error, "a connection ended badly");
+                        },
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// What connections of one listener have in common.
+struct Visit {
+    door: Arc<Door>,
+    tls: Option<TlsAcceptor>,
+    proxied: bool,
+    router: Router,
+    letters: Letters,
+    builder: Builder,
+    stopping: CancellationToken,
+}
+
+impl Visit {
+    /// Serves a connection from its first byte to its last.
+    async fn receive(&self, mut stream: TcpStream, peer: Peer, mut place: Arc<Place>) -> io::Result<()> {
+        // An event that waits for the answer to the one before it is late.
+        stream.set_nodelay(true)?;
+        let (Peer::Client(address) | Peer::Proxy(address)) = peer;
+        let mut near = Source { address, is_secure: self.tls.is_some() };
+        let mut ahead = Bytes::new();
+        if self.proxied {
+            if matches!(peer, Peer::Client(_)) {
+                place.count_refused();
+                return Err(io::Error::other(
+                    "only trusted proxies may connect where the PROXY protocol is spoken",
+                ));
+            }
+            let (told, rest) = self.in_time(proxy_head::read(&mut stream)).await?;
+            ahead = rest;
+            if let Some(client) = told.address {
+                near = Source { address: client, is_secure: near.is_secure || told.is_secure };
+                let peer =
+                    if self.door.proxies.trust(client) { Peer::Proxy(client) } else { Peer::Client(client) };
+                place = Arc::new(self.door.places.take(peer));
+            }
+        }
+        let progress = Arc::<Progress>::default();
+        let (patience, overdue) = (self.door.patience, self.door.overdue.clone());
+        let lost = place.lost.clone();
+        let unsigned = Mutex::new((Instant::now(), 0));
+        let letters = self.letters.clone();
+        let guest = Guest { near, place: place.clone(), progress: progress.clone(), letters, unsigned };
+        if self.tls.is_some() {
+            // A handshake has a time of its own.
+            progress.begin();
+        }
+        let stream = Paced::new((stream, ahead), place, progress, patience, overdue);
+        let serving = async {
+            match &self.tls {
+                None => self.converse(stream, guest).await,
+                Some(tls) => {
+                    let stream = self.in_time(tls.accept(stream)).await?;
+                    guest.progress.end();
+                    self.converse(stream, guest).await
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = lost.cancelled() => Ok(()),
+            served = serving => served,
+        }
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, work).await.unwrap_or_else(|_| {
+            Overdue::count(&self.door.overdue.handshakes);
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        guest: Guest,
+    ) -> io::Result<()> {
+        let (router, guest) = (TowerToHyperService::new(self.router.clone()), Arc::new(guest));
+        let door = self.door.clone();
+        let service = service_fn(move |request| guest.clone().answer(request, router.clone(), door.clone()));
+        // HTTP/1.1 only, also in clear text: browsers open sockets on nothing else.
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut connection = pin!(connection);
+        let served = tokio::select! {
+            biased;
+            served = connection.as_mut() => served,
+            () = self.stopping.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        served.map_err(io::Error::other)
+    }
+}
+
+/// Who is on the other end of a connection.
+struct Guest {
+    near: Source,
+    place: Arc<Place>,
+    progress: Arc<Progress>,
+    letters: Letters,
+    /// Since when requests are counted that nobody signed, and how many there were.
+    unsigned: Mutex<(Instant, u32)>,
+}
+
+impl Guest {
+    /// Answers one request.
+    async fn answer(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+        router: TowerToHyperService<Router>,
+        door: Arc<Door>,
+    ) -> std::result::Result<Response, Infallible> {
+        self.progress.begin();
+        let source = door.proxies.source(self.near, request.headers());
+        request.extensions_mut().insert(ClientAddress(source.address));
+        request.extensions_mut().insert(SecureTransport(source.is_secure));
+        let response = self.letters.spell(router.call(request).await?);
+        let is_signed = response.extensions().get::<Signed>().is_some();
+        if is_signed {
+            self.place.signed();
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if self.place.is_last() {
+                // A socket would stay.
+                return Ok(last(self.letters.spell(full())));
+            }
+            self.progress.free();
+            return Ok(response);
+        }
+        self.progress.end();
+        // Where the newest takes the oldest's place nobody stays.
+        let ends = self.place.is_last() || !(is_signed || self.is_patient(&door));
+        Ok(if ends { last(response) } else { response })
+    }
+
+    /// Counts a request that nobody signed; whether there may be another.
+    fn is_patient(&self, door: &Door) -> bool {
+        let mut unsigned = self.unsigned.lock().unwrap_or_else(PoisonError::into_inner);
+        if Duration::from_secs(1) < unsigned.0.elapsed() {
+            *unsigned = (Instant::now(), 0);
+        }
+        unsigned.1 += 1;
+        unsigned.1 <= door.unsigned_per_second_max
+    }
+}
+
+fn full() -> Response {
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 #[cfg(test)]

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use carillon_service::Clock as _;
+use carillon_service::dispatch::ClientAddress;
 use carillon_store::Error as StoreError;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Front;
 use super::body::Unread;
+use super::{Front, local};
 use crate::answer::{Refusal, json as answer};
 use crate::{clock, metrics};
 
@@ -37,6 +39,24 @@ const NOT_A_STEP: Refusal = Refusal {
     exception: "BadRequestException",
     code: "BadRequest",
     message: "The body must be {\"advance_seconds\": N}, with N from 0 to a hundred years",
+};
+const NOT_JSON: Refusal = Refusal {
+    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    exception: "BadRequestException",
+    code: "BadRequest",
+    message: "The content type must be application/json",
+};
+const NOT_FOR_STRANGERS: Refusal = Refusal {
+    status: StatusCode::FORBIDDEN,
+    exception: "ForbiddenException",
+    code: "Forbidden",
+    message: "Metrics are for this machine, unless [metrics] of the configuration has a listener or a token for them",
+};
+const NO_TOKEN: Refusal = Refusal {
+    status: StatusCode::UNAUTHORIZED,
+    exception: "UnauthorizedClientException",
+    code: "UnauthorizedClient",
+    message: "Whoever asks for metrics must bear the token of [metrics]",
 };
 const NOT_MEASURED: Refusal = Refusal {
     status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -74,12 +94,42 @@ pub(super) async fn ready(State(front): State<Arc<Front>>) -> Response {
     }
 }
 
-/// What is measured, for Prometheus.
-pub(super) async fn metrics(State(front): State<Arc<Front>>) -> Response {
+/// What is measured, for whoever may see it: who bears the token, or is on this machine. Where there is a listener for
+/// it, it is not here.
+pub(super) async fn metrics(State(front): State<Arc<Front>>, request: Request) -> Response {
+    if front.measuring.listen.is_some() {
+        return MISSING.answer(&front.service.new_id());
+    }
+    let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
+    let is_here = address.is_some_and(|address| address.to_canonical().is_loopback())
+        && local::is_unforwarded(request.headers());
+    if front.measuring.token.is_none() && !is_here {
+        return NOT_FOR_STRANGERS.answer(&front.service.new_id());
+    }
+    metrics_apart(State(front), request).await
+}
+
+/// What is measured, for whoever reaches a listener that has nothing else, and bears the token where there is one.
+pub(super) async fn metrics_apart(State(front): State<Arc<Front>>, request: Request) -> Response {
+    if let Some(token) = &front.measuring.token
+        && !bears(request.headers(), token)
+    {
+        let mut response = NO_TOKEN.answer(&front.service.new_id());
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
+    }
     let Ok(text) = front.metrics.text() else { return NOT_MEASURED.answer(&front.service.new_id()) };
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     response
+}
+
+fn bears(headers: &HeaderMap, token: &str) -> bool {
+    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let borne = value
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    borne.is_some_and(|(_, borne)| verify_slices_are_equal(borne.trim().as_bytes(), token.as_bytes()).is_ok())
 }
 
 /// Nothing else.
@@ -90,7 +140,11 @@ pub(super) async fn missing(State(front): State<Arc<Front>>) -> Response {
 /// Moves the service's clock forward, and runs what became due.
 pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = Unread::new(&parts.headers, body).read(STEP_BYTES_MAX).await.unwrap_or_default();
+    if !is_json(&parts.headers) {
+        return NOT_JSON.answer(&front.service.new_id());
+    }
+    let mut unread = Unread::new(&parts.headers, body);
+    let body = unread.read(&front.intake, STEP_BYTES_MAX).await.unwrap_or_default();
     let Some(step_ms) = Step::parse(&body) else {
         return NOT_A_STEP.answer(&front.service.new_id());
     };
@@ -110,6 +164,12 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
         return NOT_MOVED.answer(&front.service.new_id());
     }
     answer(StatusCode::OK, &json!({ "now": now.to_string(), "epoch_seconds": now }))
+}
+
+/// Whether a body says that it is JSON. A page cannot say so to another's server without asking first.
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }
 
 /// How far to move.
