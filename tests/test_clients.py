@@ -7,6 +7,7 @@ import hashlib
 import json
 import socket
 import subprocess
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -16,7 +17,7 @@ import pytest
 from harness import sigv4
 from harness.raw import Connection, messages_of
 from harness.server import REGION, Credentials, Server, environment
-from harness.world import token
+from harness.world import World, token
 
 TESTS = Path(__file__).parent
 TIMEOUT_S = 60
@@ -333,3 +334,32 @@ def test_the_port_belongs_to_the_host_or_not(server):
     """Most clients sign the host with its port; behind a proxy it may come without."""
     for host in (server.host, "127.0.0.1", "messages.example.com"):
         assert exchange_bytes(server, signed(server, "GET", ENDPOINT, host=host))[0] == 200
+
+
+# When to come back.
+
+
+@pytest.fixture
+def throttled(engine, tmp_path) -> Iterator[World]:
+    configuration = tmp_path / "carillon.toml"
+    configuration.write_text('[limits]\npreset = "aws"\n')
+    server = Server(tmp_path, engine, "--config", str(configuration)).start()
+    yield World(server)
+    server.stop()
+
+
+def test_a_throttled_call_says_when_to_come_back(throttled):
+    server, ana = throttled.server, throttled.user("ana")
+    target = messages_of(throttled.channel(ana))
+    for _ in range(1000):
+        head = signed(server, "GET", target, extra={"x-amz-chime-bearer": ana})
+        status, headers, _ = exchange_bytes(server, head)
+        if status == 429:
+            break
+    assert status == 429
+    names = [name for name, _ in headers]
+    # The SDK for JavaScript v3 takes whichever comes first, and the exact one is to be it.
+    assert names.index("x-amz-retry-after") < names.index("Retry-After")
+    wait_ms = int(dict(headers)["x-amz-retry-after"])
+    assert 0 < wait_ms <= 1000
+    assert dict(headers)["Retry-After"] == "1"
