@@ -43,7 +43,8 @@ def sts(server):
 
 def advance(server: Server, seconds: int) -> None:
     body = json.dumps({"advance_seconds": seconds}).encode()
-    request = urllib.request.Request(f"{server.http_url}/_carillon/clock", body, method="POST")
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"{server.http_url}/_carillon/clock", body, headers, method="POST")
     with urllib.request.urlopen(request) as answer:
         assert answer.status == 200
 

@@ -163,7 +163,8 @@ def test_what_the_clock_ends_is_recorded(audited):
         ana, ExpirationSettings={"ExpirationDays": 1, "ExpirationCriterion": "CREATED_TIMESTAMP"}
     )
     with Connection(audited) as door:
-        answer = door.send("POST", "/_carillon/clock", json.dumps({"advance_seconds": 2 * 86_400}).encode())
+        step = json.dumps({"advance_seconds": 2 * 86_400}).encode()
+        answer = door.send("POST", "/_carillon/clock", step, {"content-type": "application/json"})
     assert answer.status == 200
     told = [record for record in records(audited) if record["action"] == "ExpireChannel"]
     assert [record["resources"] for record in told] == [{"ChannelArn": channel}]

@@ -25,6 +25,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of a body that nobody wants is still taken off the wire, and thrown away: a client that only
 /// writes would otherwise never see why the connection went away.
 const DISCARD_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
+/// The same of a stranger's: a client of ours with a wrong key or clock has sent no more.
+const DISCARD_OF_STRANGER_BYTES_MAX: usize = 256 * 1024;
 /// How long that may take.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -88,6 +90,7 @@ pub struct Unread {
     /// Nothing, once it was read whole.
     rest: Option<Body>,
     room: Option<OwnedSemaphorePermit>,
+    discard_bytes_max: usize,
 }
 
 impl Unread {
@@ -95,12 +98,21 @@ impl Unread {
     pub fn new(headers: &HeaderMap, body: Body) -> Self {
         let length = headers.get(header::CONTENT_LENGTH);
         let announced = length.and_then(|value| value.to_str().ok()?.parse().ok());
-        Self { announced, rest: (!body.is_end_stream()).then_some(body), room: None }
+        Self {
+            announced,
+            rest: (!body.is_end_stream()).then_some(body),
+            room: None,
+            discard_bytes_max: DISCARD_OF_STRANGER_BYTES_MAX,
+        }
     }
 
     /// Reads it, `most` bytes of it. One that says that it is longer is not read at all.
     pub async fn read(&mut self, intake: &Intake, most: usize) -> Result<Bytes, NoBody> {
         let Some(body) = &mut self.rest else { return Ok(Bytes::new()) };
+        // Only who claims to be somebody is asked for as much.
+        if most == BODY_BYTES_MAX {
+            self.discard_bytes_max = DISCARD_BYTES_MAX;
+        }
         if self.announced.is_some_and(|length| most < length) {
             return Err(NoBody::TooLarge(most));
         }
@@ -121,7 +133,7 @@ impl Unread {
         tokio::spawn(async move {
             let discarding = async {
                 let mut length = 0;
-                while length < DISCARD_BYTES_MAX
+                while length < self.discard_bytes_max
                     && let Ok(Some(piece)) = next(&mut body).await
                 {
                     length += piece.len();

@@ -41,7 +41,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How many requests of a second nobody need have signed on one connection; one more is the last. Pages ask before they
 /// ask, and balancers ask whether we are well, but neither so often.
-pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 100;
+pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 10;
 /// How long to wait where no connection can be accepted, for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
