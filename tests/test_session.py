@@ -236,6 +236,20 @@ def test_a_bad_signature_is_told_by_the_close_code(world, server):
         assert session.close_code() == NOT_AUTHORIZED
 
 
+def test_a_device_whose_clock_is_wrong_connects_or_learns_why_not(world, server):
+    """A URL of ten seconds, by a clock that is as wrong as REST allows; a clock that is more so is named."""
+    ana = world.user("ana")
+    for minutes in (-4.5, -2, 2, 4.5):
+        with Session.established(server, ana, at=datetime.now(UTC) + timedelta(minutes=minutes)):
+            pass
+    for minutes in (-10, 10):
+        with Session(server, ana, at=datetime.now(UTC) + timedelta(minutes=minutes)) as session:
+            closed = session.close_frame()
+        assert (closed.code, "clock" in closed.reason) == (NOT_AUTHORIZED, True), closed
+    with Session(server, ana, tamper=True) as session:
+        assert "clock" not in session.close_frame().reason
+
+
 def test_a_user_who_is_nobody_is_told_by_the_close_code(world, server):
     channel = world.channel(world.user("ana"))
     for user in (None, "", "ana", channel, f"{world.app_instance}/user/nobody"):

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Close
 from websockets.sync.client import connect
 
 from harness import sigv4
@@ -88,11 +89,15 @@ class Session:
 
     def close_code(self) -> int:
         """Reads to the close; the frames before it must be none."""
+        return self.close_frame().code
+
+    def close_frame(self) -> Close:
+        """The code and the reason of the close, before which there must be no frame."""
         try:
             frame = self.socket.recv(timeout=TIMEOUT_S)
         except ConnectionClosed as closed:
             assert closed.rcvd is not None, "the connection was lost without a close frame"
-            return closed.rcvd.code
+            return closed.rcvd
         raise AssertionError(f"a frame where a close was due: {frame!r}")
 
 

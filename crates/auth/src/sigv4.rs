@@ -77,7 +77,6 @@ pub struct Expectation<'a> {
     pub services: &'a [&'a str],
     /// The real time, in Unix milliseconds.
     pub now_ms: i64,
-    /// How long after `X-Amz-Date` + `X-Amz-Expires` a presigned request is still admitted; 60 s for
-    /// `/connect`.
+    /// How long after `X-Amz-Date` + `X-Amz-Expires` a presigned request is still admitted.
     pub late_allowance_ms: i64,
 }

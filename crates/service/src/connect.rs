@@ -3,6 +3,7 @@
 //! The upgrade is always accepted; a refusal is the close code that follows, because a client that is refused
 //! the upgrade itself takes that for a lost network and tries for ever. Nothing here knows what a socket is.
 
+use carillon_auth::Refusal;
 use carillon_model::arn::IdentityKind;
 use carillon_model::event::EventId;
 use carillon_model::{IdentityArn, Key, Timestamp};
@@ -17,9 +18,6 @@ use crate::error::{Error, ErrorCode};
 use crate::prefetch::Prefetch;
 use crate::service::Service;
 
-/// How long after the end of its life a presigned URL is still taken: clients sign it for ten seconds, with a
-/// clock that they do not correct.
-const LATE_ALLOWANCE_MS: i64 = 60_000;
 /// The most characters of a session id.
 const SESSION_ID_LENGTH_MAX: usize = 128;
 
@@ -33,8 +31,14 @@ pub struct Close {
 }
 
 impl Close {
-    /// Not authenticated; the client stops.
-    pub const fn unauthenticated(reason: &'static str) -> Self {
+    /// Not authenticated; the client stops. A device's clock is nothing that its owner can guess, so it is named.
+    fn unsigned(refusal: &Refusal) -> Self {
+        let reason = match refusal {
+            Refusal::Untimely(_) => {
+                "the request was signed at another time: the clock of this device may be wrong"
+            }
+            _ => "the signature of the request was not accepted",
+        };
         Self { code: 4401, reason }
     }
     /// Not allowed; the client stops.
@@ -100,9 +104,10 @@ impl Service {
 
     async fn judge(&self, parts: &Parts, draft: &mut Draft) -> Result<Connection, Close> {
         let query = parts.uri.query().unwrap_or_default();
-        let caller = self.verify_bare(parts, LATE_ALLOWANCE_MS).map_err(|refusal| {
+        let late_ms = self.surroundings().quotas.connect_late_seconds * 1_000;
+        let caller = self.verify_bare(parts, late_ms).map_err(|refusal| {
             tracing::debug!(%refusal, "a socket was refused");
-            Close::unauthenticated("the signature of the request was not accepted")
+            Close::unsigned(&refusal)
         })?;
         draft.signed_by(|| caller.arn(self.home().account()));
         let parameters = parse_query(query).ok_or(Close::forbidden("the query is not UTF-8"))?;

@@ -35,6 +35,9 @@ pub struct Quotas {
     pub sub_channel_memberships_max: i64,
     /// Sessions of a user that are connected at the same time.
     pub connections_per_user_max: i64,
+    /// Seconds after the end of its life in which a URL that opens a socket is still taken: clients sign it for ten
+    /// seconds, by a clock that nothing corrects, as an answer of REST corrects theirs.
+    pub connect_late_seconds: i64,
     /// Channels that a session is told of when it connects with prefetch.
     pub prefetch_channels_max: i64,
     /// Messages of each channel that it is told of then.
@@ -65,6 +68,7 @@ impl Default for Quotas {
             sub_channels_max: 100,
             sub_channel_memberships_max: 1_000,
             connections_per_user_max: 10,
+            connect_late_seconds: 300,
             prefetch_channels_max: 50,
             prefetch_messages_max: 20,
             prefetch_memberships_max: 30,

@@ -13,8 +13,10 @@ pub enum Refusal {
     MissingAuthenticationToken,
     /// `InvalidSignatureException`: the signature's parts are absent, malformed or contradictory.
     IncompleteSignature(Cow<'static, str>),
-    /// `InvalidSignatureException`: well-formed, but of another scope, another time or another secret.
+    /// `InvalidSignatureException`: well-formed, but of another scope or another secret.
     InvalidSignature(Cow<'static, str>),
+    /// `InvalidSignatureException`: of another time, so that a clock is wrong or the request is old.
+    Untimely(Cow<'static, str>),
     /// `UnrecognizedClientException`: nobody here has this access key or session token.
     UnrecognizedClient,
     /// `ExpiredTokenException`: the session token was ours, and SDKs fetch a new one on this name.
@@ -26,7 +28,9 @@ impl Refusal {
     pub fn exception(&self) -> &'static str {
         match self {
             Self::MissingAuthenticationToken => "MissingAuthenticationTokenException",
-            Self::IncompleteSignature(_) | Self::InvalidSignature(_) => "InvalidSignatureException",
+            Self::IncompleteSignature(_) | Self::InvalidSignature(_) | Self::Untimely(_) => {
+                "InvalidSignatureException"
+            }
             Self::UnrecognizedClient => "UnrecognizedClientException",
             Self::ExpiredToken => "ExpiredTokenException",
         }
@@ -47,6 +51,10 @@ impl Refusal {
         Self::incomplete(format!("'{told}' is a 'SignedHeader' but was not received."))
     }
 
+    pub(super) fn untimely(message: String) -> Self {
+        Self::Untimely(message.into())
+    }
+
     /// The signature is not the one we compute; the sentence is AWS's, and people search for it.
     pub(super) fn mismatch() -> Self {
         Self::invalid(
@@ -60,7 +68,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::MissingAuthenticationToken => "Missing Authentication Token",
-            Self::IncompleteSignature(message) | Self::InvalidSignature(message) => message,
+            Self::IncompleteSignature(message)
+            | Self::InvalidSignature(message)
+            | Self::Untimely(message) => message,
             Self::UnrecognizedClient => "The security token included in the request is invalid.",
             Self::ExpiredToken => "The security token included in the request is expired",
         })

@@ -96,13 +96,13 @@ pub(super) fn check(signed_at: &SignedAt, life: Life, expectation: &Expectation)
             Life::Expires(_) => format!("{} s", life_ms / 1000),
         };
         let (earliest, now) = (SignedAt::from_ms(earliest_ms), SignedAt::from_ms(now_ms));
-        return Err(Refusal::invalid(format!(
+        return Err(Refusal::untimely(format!(
             "Signature expired: {signed_at} is now earlier than {earliest} ({now} - {life}.)"
         )));
     }
     if latest_ms < signed_at.ms {
         let (latest, now) = (SignedAt::from_ms(latest_ms), SignedAt::from_ms(now_ms));
-        return Err(Refusal::invalid(format!(
+        return Err(Refusal::untimely(format!(
             "Signature not yet current: {signed_at} is still later than {latest} ({now} + 5 min.)"
         )));
     }

@@ -72,6 +72,9 @@ pub(crate) struct Limits {
     /// Open sockets of a user at the same time [default: 10].
     #[arg(skip)]
     pub(crate) connections_per_user_max: Option<u32>,
+    /// Seconds by which the clock of a device may be slow when it opens a socket [default: 300].
+    #[arg(skip)]
+    pub(crate) connect_late_seconds: Option<u32>,
     /// Channels that a WebSocket is told of when it connects with prefetch [default: 50].
     #[arg(skip)]
     pub(crate) prefetch_channels_max: Option<u32>,
@@ -251,6 +254,7 @@ impl Limits {
                 preset.sub_channel_memberships_max,
             ),
             connections_per_user_max: or(self.connections_per_user_max, preset.connections_per_user_max),
+            connect_late_seconds: or(self.connect_late_seconds, preset.connect_late_seconds),
             prefetch_channels_max: or(self.prefetch_channels_max, preset.prefetch_channels_max),
             prefetch_messages_max: or(self.prefetch_messages_max, preset.prefetch_messages_max),
             prefetch_memberships_max: or(self.prefetch_memberships_max, preset.prefetch_memberships_max),

@@ -123,7 +123,7 @@ impl From<Refusal> for Fault {
         let (status, code) = match refusal {
             Refusal::MissingAuthenticationToken => (403, "MissingAuthenticationToken"),
             Refusal::IncompleteSignature(_) => (400, "IncompleteSignature"),
-            Refusal::InvalidSignature(_) => (403, "SignatureDoesNotMatch"),
+            Refusal::InvalidSignature(_) | Refusal::Untimely(_) => (403, "SignatureDoesNotMatch"),
             Refusal::UnrecognizedClient => (403, "InvalidClientTokenId"),
             Refusal::ExpiredToken => (403, "ExpiredToken"),
         };
