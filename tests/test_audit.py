@@ -2,14 +2,17 @@
 
 import json
 import re
+import subprocess
+from urllib.parse import quote
 
 import pytest
 from botocore.exceptions import ClientError
 
 from harness.raw import Connection
-from harness.server import Credentials, Server
+from harness.server import Credentials, Server, binary, environment
 from harness.session import Session
 from harness.world import World, refused, token
+from load import audit
 
 CONTENT, METADATA, NAME = "content-7f3a9c", "metadata-7f3a9c", "Name-7f3a9c"
 FIELDS = {
@@ -21,6 +24,7 @@ FIELDS = {
     "bearer",
     "action",
     "resources",
+    "left_out",
     "result",
     "status",
 }
@@ -37,11 +41,11 @@ def audited(engine, tmp_path):
 
 
 def records(server: Server) -> list[dict]:
-    """All records so far: a server that has stopped has written them all."""
+    """All records so far, of what was signed and of what was not: a server that has stopped has written them all."""
     server.stop()
-    lines = (server.folder / "audit.log").read_text().splitlines()
+    told = [*audit.lines(server.folder), *audit.lines(server.folder, of_strangers=True)]
     server.start()
-    return [json.loads(line) for line in lines]
+    return sorted(told, key=lambda record: record["time"])
 
 
 def test_writes_and_refusals_are_recorded(audited):
@@ -189,3 +193,62 @@ def test_the_log_makes_room(engine, tmp_path):
         assert len(text) <= 2_000
         for line in text.splitlines():
             json.loads(line)
+
+
+def test_a_client_that_hangs_up_leaves_a_line_for_what_it_did(engine, tmp_path):
+    standing, told = audit.hang_ups(audit.audited(tmp_path, engine).start(), 60)
+    assert standing == told
+    assert standing, "some requests came to be done"
+
+
+def test_strangers_push_nothing_out(engine, tmp_path):
+    """Without a signature one gets a few short lines a second, in a file of their own, and a count."""
+    server = audit.audited(tmp_path, engine, file_bytes_max=32_768, files_max=2, unsigned_lines_per_second=3).start()
+    count, made, told = audit.flood(server, 3, 30)
+    assert made == told
+    unsigned = audit.lines(tmp_path, of_strangers=True)
+    sampled = [line for line in unsigned if line["result"] != "LinesLeftOut"]
+    left_out = sum(line["left_out"] for line in unsigned)
+    assert len(sampled) + left_out == count
+    assert 3 <= len(sampled) <= 20
+    assert all(len(json.dumps(line)) < 2_048 for line in unsigned)
+    assert not [line for line in audit.lines(tmp_path) if line["principal"] is None]
+
+
+def test_what_nobody_signed_is_measured(audited):
+    with Connection(audited) as door:
+        before = unsigned_requests(door)
+        for _ in range(5):
+            assert door.send("DELETE", "/channels/x").status == 403
+        assert unsigned_requests(door) == before + 5
+
+
+def unsigned_requests(door: Connection) -> int:
+    text = door.send("GET", "/_carillon/metrics").body.decode()
+    return int(re.search(r"^carillon_unsigned_requests_total (\d+)$", text, re.M)[1])
+
+
+def test_what_is_done_at_the_console_is_recorded_beside_the_server(audited):
+    """Also by who does not say where the log is: the server has left word in its folder."""
+    store = ["--store", audited.store] if audited.store else []
+    command = [binary(), "iam", "--data-dir", str(audited.data_dir), *store]
+    file = audited.folder / "access.toml"
+    file.write_text("[users.applied]\n")
+    for asked in (["create-user", "ana"], ["list-users"], ["apply", file]):
+        where = {"cwd": audited.folder, "env": environment(audited.folder)}
+        subprocess.run([*command, *asked], check=True, capture_output=True, **where)
+    told = [(r["action"], r["result"], r["resources"]["UserName"], r["source_address"]) for r in records(audited)]
+    assert told == [("iam:CreateUser", "OK", "ana", None), ("iam:CreateUser", "OK", "applied", None)]
+
+
+def test_nobody_writes_a_line_of_their_own_into_a_log(audited):
+    forged = "A\n2026-01-15T12:00:00Z  INFO carillon: forged\r\u2028x"
+    with pytest.raises(ClientError):
+        audited.client("iam").get_user(UserName=forged)
+    with Connection(audited) as door:
+        assert door.call("GET", f"/channels/{quote(forged, safe='')}").status in (400, 401, 403)
+    audited.stop()
+    text = audited.log.read_text(errors="replace")
+    audited.start()
+    assert "forged" in text
+    assert not [line for line in re.split("[\n\r\u2028]", text) if line.startswith(("2026-01-15T12", "x"))]

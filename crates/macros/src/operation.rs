@@ -14,6 +14,16 @@ const NAMING: [&str; 3] = ["AppInstanceArn", "ResourceARN", "AppInstanceUserArn"
 /// What may differ between requests that ask the same.
 const UNCOUNTED: [&str; 3] = ["ClientRequestToken", "MaxResults", "NextToken"];
 
+/// How members end that are ARNs, or lists of them.
+const ARNS: [&str; 4] = ["Arn", "ARN", "Arns", "ARNs"];
+/// The ids of what is acted on.
+const IDS: [&str; 6] =
+    ["MessageId", "CallbackId", "EndpointId", "SubChannelId", "ChannelId", "AppInstanceUserId"];
+/// Structures that name something which is acted on; the audit log looks into them for ARNs and ids alone. A test of
+/// the service finds those that are missing here.
+const NAMING_STRUCTURES: [&str; 5] =
+    ["Target", "Processors", "StreamingConfigurations", "ChannelMessage", "Configuration"];
+
 /// `POST "/channels" => 201, Created`
 pub(crate) struct Declaration {
     method: Ident,
@@ -66,6 +76,7 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
             }
         }
     });
+    let each_resource = each_resource(&members);
     Ok(quote! {
         #[derive(Debug, Clone)]
         #item
@@ -87,6 +98,7 @@ pub(crate) fn expand(declaration: &Declaration, mut item: syn::ItemStruct) -> sy
             #labels
             #named
             #sub_channel
+            #each_resource
             #bearer
         }
 
@@ -256,6 +268,30 @@ fn sub_channel(members: &[Member]) -> TokenStream {
     quote! {
         fn sub_channel(&self) -> Option<&str> {
             #value
+        }
+    }
+}
+
+fn each_resource(members: &[Member]) -> TokenStream {
+    let names_resource = |wire: &str| {
+        ARNS.iter().any(|end| wire.ends_with(end)) || IDS.contains(&wire) || NAMING_STRUCTURES.contains(&wire)
+    };
+    let in_header = |member: &Member| matches!(member.place, Place::Header(_));
+    let named = members.iter().filter(|member| !in_header(member) && names_resource(&member.wire));
+    let steps = named.map(|member| {
+        let (ident, wire) = (&member.ident, &member.wire);
+        let is_there = member.optional.is_some().then(|| quote!(if self.#ident.is_some()));
+        quote! {
+            #is_there {
+                let value = ::serde_json::to_value(&self.#ident);
+                note(#wire, value.expect("texts, numbers and lists always serialize"));
+            }
+        }
+    });
+    quote! {
+        #[allow(unused_variables)]
+        fn each_resource(&self, note: &mut dyn FnMut(&'static str, ::serde_json::Value)) {
+            #(#steps)*
         }
     }
 }

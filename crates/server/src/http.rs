@@ -6,6 +6,7 @@
 pub mod body;
 mod connect;
 mod exchange;
+mod in_flight;
 mod letters;
 mod listener;
 mod local;
@@ -41,6 +42,7 @@ pub(crate) use body::BODIES_BYTES_LEAST;
 pub use body::Intake;
 use body::Unread;
 pub use connect::with_limits;
+use in_flight::InFlight;
 pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};
 pub use listener::{Listening, bind, serve};
 pub(crate) use measured::Measured;
@@ -91,6 +93,7 @@ pub struct Front {
     measuring: Measuring,
     /// Where only this machine may exchange and move: the other host by which it may be called.
     local_only: Option<String>,
+    in_flight: InFlight,
     /// Two at once would each add to what the other is about to replace.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -122,6 +125,7 @@ impl Front {
     /// A front of these parts.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { service, hub, clock, jobs, metrics, exchange, intake, measuring, local_only } = parts;
+        let in_flight = InFlight::new();
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
         Arc::new(Self {
             service,
@@ -133,6 +137,7 @@ impl Front {
             intake,
             measuring,
             local_only,
+            in_flight,
             moving,
             stopping,
         })
@@ -141,6 +146,11 @@ impl Front {
     /// From here on it is not ready, so that balancers send nobody new.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits for the requests whose clients did not.
+    pub(crate) async fn drain(&self) {
+        self.in_flight.drain().await;
     }
 }
 
@@ -198,7 +208,14 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut unread = Unread::new(&parts.headers, body);
     let (service, intake) = (&front.service, &front.intake);
-    let response = service.handle_unread(parts, |most| unread.read(intake, most)).await.map(Body::from);
+    let response = match service.accept(parts, |most| unread.read(intake, most)).await {
+        Ok(accepted) => {
+            let service = service.clone();
+            front.in_flight.run(async move { service.perform(accepted).await }).await
+        }
+        Err(response) => response,
+    };
+    let response = response.map(Body::from);
     if unread.is_left() {
         unread.discard();
         return last(response);

@@ -216,10 +216,21 @@ impl Round<'_> {
 }
 
 impl Round<'_> {
-    /// Says in the audit log what the clock has ended.
-    async fn audit(&self, event: &'static str, resource: (&str, &str)) {
-        let (home, now) = (&self.jobs.home, self.jobs.clock.real());
-        self.jobs.service.audit(Record::of_service(event, resource, home, now)).await;
+    /// Ends something, and says so in the audit log, where the line has its place before. Nothing where another node
+    /// does this job, or where the log takes no lines: then it is ended in another round.
+    async fn end(
+        &self,
+        event: &'static str,
+        (name, arn): (&str, &str),
+        end: impl Fn(&mut Tx) -> Result<bool> + Send + 'static,
+    ) -> Result<Option<bool>> {
+        let Ok(line) = self.jobs.service.line().await else { return Ok(None) };
+        let ended = self.step(arn, end).await?;
+        if ended == Some(true) {
+            let (home, now) = (&self.jobs.home, self.jobs.clock.real());
+            line.say(|| Record::of_service(event, (name, arn), home, now));
+        }
+        Ok(ended)
     }
 }
 
@@ -293,10 +304,9 @@ async fn expire_users(round: &Round<'_>) -> Result<()> {
             // In the lane of its ARN, where its settings are changed.
             let aggregate = user.as_str().to_owned();
             let expire = move |tx: &mut Tx| jobs::expire_user(tx, now, &user);
-            match round.step(&aggregate, expire).await? {
-                Some(true) => round.audit("ExpireAppInstanceUser", ("AppInstanceUserArn", &aggregate)).await,
-                Some(false) => {}
-                None => return Ok(()),
+            let named = ("AppInstanceUserArn", aggregate.as_str());
+            if round.end("ExpireAppInstanceUser", named, expire).await?.is_none() {
+                return Ok(());
             }
         }
         next = rest;
@@ -344,10 +354,8 @@ async fn expire_channels(round: &Round<'_>) -> Result<()> {
             // In the lane of its ARN: its last event follows the others.
             let aggregate = channel.arn.as_str().to_owned();
             let expire = move |tx: &mut Tx| jobs::expire_channel(tx, now, channel.clone());
-            match round.step(&aggregate, expire).await? {
-                Some(true) => round.audit("ExpireChannel", ("ChannelArn", &aggregate)).await,
-                Some(false) => {}
-                None => return Ok(()),
+            if round.end("ExpireChannel", ("ChannelArn", &aggregate), expire).await?.is_none() {
+                return Ok(());
             }
         }
         next = rest;

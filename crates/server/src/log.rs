@@ -1,6 +1,10 @@
 //! Logs: to stderr, for people or for machines. What is logged, and where, is for everyone else to decide.
+//!
+//! A log for people has one line for each event too: what a client wrote may stand in it, and must not be able to
+//! write a line of its own.
 
-use std::io::{IsTerminal as _, stderr};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _, Write, stderr};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::Subscriber;
@@ -15,8 +19,67 @@ pub fn start(settings: &Settings) -> Result<()> {
     let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = Subscriber::builder().with_env_filter(filter).with_writer(stderr).with_ansi(colour);
     let started = match settings.log_format {
-        LogFormat::Text => tracing::subscriber::set_global_default(builder.finish()),
+        LogFormat::Text => {
+            let builder = builder.with_writer(|| OneLine(stderr()));
+            tracing::subscriber::set_global_default(builder.finish())
+        }
         LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
     };
     started.map_err(|error| Error::failure(format!("logs cannot be written: {error}")))
+}
+
+/// Takes the text of one event at a time, and escapes what would break its line.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        if line.chars().any(breaks) {
+            self.0.write_all((escaped(line) + end).as_bytes())?;
+        } else {
+            self.0.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// What some reader takes for the end of a line, or for a command. The escapes of colours are our own: those of others
+/// are escaped where an event is made.
+fn breaks(letter: char) -> bool {
+    letter.is_control() && letter != '\u{1b}' || matches!(letter, '\u{2028}' | '\u{2029}')
+}
+
+fn escaped(line: &str) -> String {
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for letter in line.chars() {
+        if breaks(letter) {
+            write!(escaped, "{}", letter.escape_default()).expect("a text takes what is written to it");
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_stands_in_it() {
+        let write = |event: &str| {
+            let mut written = OneLine(Vec::new());
+            written.write_all(event.as_bytes()).unwrap();
+            String::from_utf8(written.0).unwrap()
+        };
+        assert_eq!(write("INFO a: \u{e9}\n"), "INFO a: \u{e9}\n");
+        let forged = "DEBUG no action A\n2026-01-15 INFO signed in\r\u{85}\u{2028}x\n";
+        assert_eq!(write(forged), "DEBUG no action A\\n2026-01-15 INFO signed in\\r\\u{85}\\u{2028}x\n");
+        assert_eq!(write(&write(forged)), write(forged));
+    }
 }

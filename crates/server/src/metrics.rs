@@ -23,9 +23,9 @@ struct Processors(Arc<Flows>);
 
 impl Metrics {
     /// What there is to measure.
-    pub(crate) fn new(flows: Arc<Flows>, at_the_door: Box<dyn Collector>) -> Self {
+    pub(crate) fn new(flows: Arc<Flows>, others: impl IntoIterator<Item = Box<dyn Collector>>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(at_the_door);
+        others.into_iter().for_each(|collector| registry.register_collector(collector));
         registry.register_collector(Box::new(Processors(flows)));
         Self(registry)
     }

@@ -11,11 +11,12 @@ use carillon_delivery::Hub;
 use carillon_model::{AppInstanceArn, Key};
 use carillon_service::{Clock, Service};
 use carillon_store::{Committed, Location, Sink, Store};
+use prometheus_client::collector::Collector;
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::access::Watch;
-use crate::audit::{self, Writer};
+use crate::audit::{self, Log, TurnedAway, Writer};
 use crate::clock::{self, SystemClock};
 use crate::config::{Settings, StoreAddress, flows};
 use crate::credentials::RootKey;
@@ -38,6 +39,8 @@ use crate::tls::Tls;
 /// How long requests in flight, and sockets, may take to end. With the store's time it stays within the ten
 /// seconds after which supervisors kill.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests may take to end whose clients have hung up, once the listeners are closed.
+const REQUESTS_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the store may take to write what is queued.
 const STORE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long tasks that nobody waits for may take to be dropped.
@@ -64,7 +67,7 @@ pub struct Running {
     access: Watch,
     jobs: Arc<Jobs>,
     flows: Arc<Flows>,
-    audit: Option<Writer>,
+    audit: Writer,
     stop: StopSignal,
     /// Given back last, when nothing writes to it any more.
     _data_dir: DataDir,
@@ -100,7 +103,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let store = open_store(&settings.store, sink(&hub, bells.clone())).await?;
     tracing::info!(store = %settings.store, "store");
 
-    let (ledger, audit) = audit::start(&settings.audit)?;
+    audit::remember(&settings.audit, data_dir.path())?;
+    let Log { ledger, counts, writer: audit } = audit::start(&settings.audit)?;
 
     let clock = start_clock(settings, &store).await?;
     if store.set_clock(clock.now()) {
@@ -133,7 +137,9 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let intake = Arc::new(Intake::new(settings.door.bodies_bytes_max, door.patience, door.overdue.clone()));
     let measured =
         Measured { places: door.places.clone(), overdue: door.overdue.clone(), intake: intake.clone() };
-    let metrics = Metrics::new(flows.clone(), Box::new(measured));
+    let turned_away = TurnedAway(service.clone(), counts);
+    let metrics =
+        Metrics::new(flows.clone(), [Box::new(measured) as Box<dyn Collector>, Box::new(turned_away)]);
     let exchange = start_exchange(settings, &key_sets, &clock);
     let front = Front::new(http::Parts {
         service: service.clone(),
@@ -201,17 +207,23 @@ impl Running {
         let access = self.access;
         let work = async { tokio::join!(self.jobs.stop(), self.flows.stop(), access.stop()) };
         let working = tokio::time::timeout(DRAIN_TIMEOUT, work);
-        let (_, (), ended) =
-            tokio::join!(futures_util::future::join_all(listeners), self.hub.shutdown(), working);
+        let front = self.front.clone();
+        let answering = async {
+            futures_util::future::join_all(listeners).await;
+            tokio::time::timeout(REQUESTS_TIMEOUT, front.drain()).await
+        };
+        let (answered, (), ended) = tokio::join!(answering, self.hub.shutdown(), working);
+        drop(front);
+        if answered.is_err() {
+            tracing::warn!("a request did not end in time");
+        }
         if ended.is_err() {
             tracing::warn!("a job did not end in time");
         }
         // Dropping the store waits for what its lanes still have to write; without a service nobody sends records.
         let dropping = tokio::task::spawn_blocking(move || {
             drop((self.front, self.jobs, self.flows, self.service));
-            if let Some(audit) = self.audit {
-                audit.join();
-            }
+            self.audit.join();
         });
         if tokio::time::timeout(STORE_TIMEOUT, dropping).await.is_err() {
             tracing::warn!("the store did not end in time");
@@ -251,6 +263,8 @@ pub fn with_service<T>(settings: &Settings, with: impl AsyncFnOnce(&Arc<Service>
         let keys = open_keys(settings, &data_dir, &root, &mut random)?;
         let store = open_store(&settings.store, Arc::new(|_| {})).await?;
         let clock = start_clock(settings, &store).await?;
+        let audit = audit::recall(&settings.audit, &data_dir)?;
+        let Log { ledger, writer, .. } = audit::start_beside(&audit)?;
         let service = Arc::new(Service::new(carillon_service::Settings {
             store,
             home: settings.home.clone(),
@@ -264,12 +278,19 @@ pub fn with_service<T>(settings: &Settings, with: impl AsyncFnOnce(&Arc<Service>
             quotas: settings.quotas,
             rates: settings.rates,
             public_host: String::new(),
-            audit: None,
+            audit: ledger,
         }));
         let done = with(&service).await;
         // Dropping the store waits for its lanes, which a thread of the runtime may not.
-        let _ = tokio::task::spawn_blocking(move || drop(service)).await;
-        done
+        let ending = tokio::task::spawn_blocking(move || {
+            drop(service);
+            writer.join()
+        });
+        match ending.await {
+            Ok(0) => done,
+            _ => Err(Error::failure("what was changed stands, and is not in the audit log")
+                .hint("Is there room on its disk? The log of this command says why.")),
+        }
     });
     runtime.shutdown_timeout(TASKS_TIMEOUT);
     done

@@ -15,6 +15,7 @@ use crate::access::{Caller, Gate};
 use crate::audit::Draft;
 use crate::dispatch::{parse_query, surrounding};
 use crate::error::{Error, ErrorCode};
+use crate::operation::Effect;
 use crate::prefetch::Prefetch;
 use crate::service::Service;
 
@@ -87,37 +88,38 @@ pub struct Connection {
 impl Service {
     /// Checks the presigned request for a socket.
     pub async fn connect(&self, parts: &Parts) -> Result<Connection, Close> {
-        let mut draft = Draft::none();
-        if self.is_audited() {
-            draft = Draft::of_socket(&self.router, parts, &self.new_id(), self.surroundings().clock.real());
-        }
-        let verdict = self.judge(parts, &mut draft).await;
+        let request_id = self.new_id();
+        let late_ms = self.surroundings().quotas.connect_late_seconds * 1_000;
+        let caller = self.verify_bare(parts, late_ms).map_err(|refusal| {
+            tracing::debug!(%refusal, "a socket was refused");
+            let close = Close::unsigned(&refusal);
+            self.turned_away(parts, &request_id, (close.reason, close.code), None);
+            close
+        })?;
+        let mut draft = self.draft(parts, &request_id, || Some(caller.arn(self.home().account())));
+        draft.asks("chime", "Connect", Effect::Write);
+        let line = self.line_for(Effect::Write).await.map_err(|error| Close::failed(&error))?;
+        let verdict = self.judge(parts, caller, &mut draft).await;
         let (result, status) = match &verdict {
             Ok(_) => ("OK", 101),
             Err(close) => (close.reason, close.code),
         };
-        if let Some(record) = draft.close(result, status, b"") {
-            self.audit(record).await;
-        }
+        self.record(line, draft, result, status).await.map_err(|error| Close::failed(&error))?;
         verdict
     }
 
-    async fn judge(&self, parts: &Parts, draft: &mut Draft) -> Result<Connection, Close> {
+    async fn judge(&self, parts: &Parts, caller: Caller, draft: &mut Draft) -> Result<Connection, Close> {
         let query = parts.uri.query().unwrap_or_default();
-        let late_ms = self.surroundings().quotas.connect_late_seconds * 1_000;
-        let caller = self.verify_bare(parts, late_ms).map_err(|refusal| {
-            tracing::debug!(%refusal, "a socket was refused");
-            Close::unsigned(&refusal)
-        })?;
-        draft.signed_by(|| caller.arn(self.home().account()));
         let parameters = parse_query(query).ok_or(Close::forbidden("the query is not UTF-8"))?;
         let find =
             |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let arn = find("userArn").unwrap_or_default();
+        draft.connects(arn);
         let session_id = find("sessionId").unwrap_or_default();
         if session_id.is_empty() || SESSION_ID_LENGTH_MAX < session_id.chars().count() {
             return Err(Close::forbidden("sessionId must have 1 to 128 characters"));
         }
-        let arn = find("userArn").unwrap_or_default().parse::<IdentityArn>();
+        let arn = arn.parse::<IdentityArn>();
         let owned = |arn: &IdentityArn| {
             arn.kind() == IdentityKind::User && self.surroundings().home.owns(arn.as_str())
         };

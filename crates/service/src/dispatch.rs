@@ -15,10 +15,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::access::{Caller, Surrounding};
-use crate::audit::Draft;
 use crate::cors;
 use crate::error::{Error, ErrorCode};
-use crate::operation::{Incoming, percent_decoded};
+use crate::operation::{Incoming, Route, percent_decoded};
+use crate::query;
 use crate::retry;
 use crate::service::Service;
 
@@ -87,6 +87,19 @@ impl fmt::Display for NoBody {
     }
 }
 
+/// A request whose signature and body are believed. It is to be performed whole, whoever hangs up: what it changes
+/// stands, and its line has to be written.
+pub struct Accepted {
+    parts: Parts,
+    request_id: String,
+    asked: Asked,
+}
+
+enum Asked {
+    Rest(Caller, Bytes),
+    Query(query::Accepted),
+}
+
 /// What is wrong before an operation is known, or with it.
 enum Fault {
     FrontDoor(Refusal),
@@ -116,45 +129,55 @@ impl Service {
     where
         B: Future<Output = Result<Bytes, NoBody>>,
     {
+        match self.accept(parts, read).await {
+            Ok(accepted) => self.perform(accepted).await,
+            Err(response) => response,
+        }
+    }
+
+    /// Finds out who signed a request and reads its body on the way, or answers it. Until it is accepted nothing is
+    /// done, and whoever hangs up is gone; what is accepted is to be performed, whoever hangs up.
+    pub async fn accept<B>(
+        &self,
+        parts: Parts,
+        read: impl FnOnce(usize) -> B,
+    ) -> Result<Accepted, Response<Bytes>>
+    where
+        B: Future<Output = Result<Bytes, NoBody>>,
+    {
         if parts.method == Method::OPTIONS {
-            return cors::preflight(&parts.headers);
+            return Err(cors::preflight(&parts.headers));
         }
         let request_id = self.new_id();
-        let mut draft = self.draft(&parts, &request_id);
         if parts.method == Method::POST && parts.uri.path() == "/" {
-            return self.query(&parts, read, &request_id, draft).await;
+            let asked = self.accept_query(&parts, read, &request_id).await?;
+            return Ok(Accepted { parts, request_id, asked: Asked::Query(asked) });
         }
-        let mut is_signed = false;
-        let answer = match self.admit_rest(&parts, read).await {
-            Ok((caller, body)) => {
-                is_signed = true;
-                draft.signed_by(|| caller.arn(self.home().account()));
-                draft.read(&body);
-                self.answer(parts, caller, body, &request_id).await
+        match self.accept_rest(&parts, read).await {
+            Ok((caller, body)) => Ok(Accepted { parts, request_id, asked: Asked::Rest(caller, body) }),
+            Err(fault) => {
+                if let Fault::FrontDoor(refusal) = &fault {
+                    self.turned_away(&parts, &request_id, (refusal.exception(), 403), None);
+                }
+                Err(respond(Err(fault), &request_id))
             }
-            Err(fault) => Err(fault),
-        };
-        let (result, status) = outcome(&answer);
-        let body = answer.as_ref().ok().and_then(|(_, body)| body.as_deref());
-        if let Some(record) = draft.close(result, status, body.unwrap_or_default()) {
-            self.audit(record).await;
         }
-        let mut response = respond(answer, &request_id);
-        if is_signed {
-            response.extensions_mut().insert(Signed);
-        }
-        response
     }
 
-    fn draft(&self, parts: &Parts, request_id: &str) -> Draft {
-        if !self.is_audited() {
-            return Draft::none();
+    /// Answers a request that was accepted.
+    pub async fn perform(self: &Arc<Self>, accepted: Accepted) -> Response<Bytes> {
+        let Accepted { parts, request_id, asked } = accepted;
+        match asked {
+            Asked::Query(asked) => self.query(&parts, asked, &request_id).await,
+            Asked::Rest(caller, body) => {
+                let mut response = respond(self.rest(parts, caller, body, &request_id).await, &request_id);
+                response.extensions_mut().insert(Signed);
+                response
+            }
         }
-        Draft::of_request(&self.router, parts, request_id, self.surroundings().clock.real())
     }
 
-    /// Finds out who signed a request, and reads its body on the way.
-    async fn admit_rest<B>(
+    async fn accept_rest<B>(
         &self,
         parts: &Parts,
         read: impl FnOnce(usize) -> B,
@@ -169,24 +192,39 @@ impl Service {
         Ok((caller, body))
     }
 
-    async fn answer(
+    /// Does what a request of the two interfaces asks for, and says so in the audit log.
+    async fn rest(
         self: &Arc<Self>,
         parts: Parts,
         caller: Caller,
         body: Bytes,
         request_id: &str,
     ) -> Result<(u16, Option<Bytes>), Fault> {
-        let query = parts.uri.query().unwrap_or_default();
-        let query = parse_query(query).ok_or(Fault::UnknownOperation)?;
+        let query = parse_query(parts.uri.query().unwrap_or_default()).ok_or(Fault::UnknownOperation)?;
         let found =
             self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
         let route = found.route;
-        let (request_id_kept, surrounding) = (request_id.to_owned(), surrounding(&parts));
-        let (headers, labels) = (parts.headers, found.labels);
-        let incoming =
-            Incoming { headers, labels, query, body, request_id: request_id_kept, caller, surrounding };
-        let result = (route.handle)(self.clone(), incoming).await;
-        match result {
+        let mut draft = self.draft(&parts, request_id, || Some(caller.arn(self.home().account())));
+        draft.asks("chime", route.name, route.effect);
+        let notes = draft.notes();
+        notes.labels(&found.labels);
+        let line = self.line_for(route.effect).await.map_err(Fault::Operation)?;
+        let surrounding = surrounding(&parts);
+        let (headers, labels, request_id) = (parts.headers, found.labels, request_id.to_owned());
+        let incoming = Incoming { headers, labels, query, body, request_id, caller, surrounding, notes };
+        let answer = self.operate(route, incoming).await;
+        let (result, status) = outcome(&answer);
+        self.record(line, draft, result, status).await.map_err(Fault::Operation)?;
+        answer
+    }
+
+    async fn operate(
+        self: &Arc<Self>,
+        route: &Route,
+        incoming: Incoming,
+    ) -> Result<(u16, Option<Bytes>), Fault> {
+        let request_id = incoming.request_id.clone();
+        match (route.handle)(self.clone(), incoming).await {
             Ok(body) => {
                 tracing::debug!(request_id, operation = route.name, "answered");
                 Ok((route.status, body))
@@ -203,7 +241,7 @@ impl Service {
                     "{} answers {error}, which it does not declare",
                     route.name
                 );
-                log(&error, route.name, request_id);
+                log(&error, route.name, &request_id);
                 Err(Fault::Operation(error))
             }
         }

@@ -4,13 +4,17 @@
 //! Who vouches, and how that is known, is not known here. A user is made at the first sight of them; from then on what
 //! is stored is theirs and the application's, and a later name changes nothing.
 
+use std::net::IpAddr;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use carillon_model::text::{ClientRequestToken, UserId, UserName};
 use carillon_model::{AppInstanceArn, IdentityArn, Timestamp};
 use carillon_store as store;
 use zeroize::Zeroizing;
 
+use crate::audit::{self, Line, Record, Resources};
 use crate::error::{Error, ErrorCode, Result};
+use crate::operation::{Effect, Operation as _};
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use crate::query::give_to_user;
 use crate::service::Service;
@@ -51,6 +55,15 @@ pub struct Exchanged {
     pub name: UserName,
     /// With which they can be that user, and nobody else.
     pub credentials: SessionCredentials,
+}
+
+/// Whose request it is that exchanges.
+#[derive(Debug, Clone)]
+pub struct Requester {
+    /// The request's id.
+    pub request_id: String,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
 }
 
 /// Somebody for whom an application vouches.
@@ -104,17 +117,42 @@ impl Service {
         instance: &AppInstanceArn,
         person: &Person,
         role: Role,
+        from: &Requester,
     ) -> Result<Exchanged> {
         if let Some(limiter) = &self.limiter {
             limiter.exchange(&instance.user(person.id.as_str()))?;
         }
-        let (user, name) = self.settle(instance, person).await?;
+        // Both lines have their places before anything is done.
+        let (making, giving) = (self.line_for(Effect::Write).await?, self.line_for(Effect::Write).await?);
+        let (user, name) = self.settle(instance, person, (making, from)).await?;
         let credentials = give_to_user(self, &user, role);
+        giving.say(|| {
+            let key = ("AccessKeyId", credentials.access_key_id.as_str());
+            let given = Resources::of([("AppInstanceUserArn", user.as_str()), key]);
+            self.record_of(from, audit::EXCHANGE, given, ("OK", 200))
+        });
         Ok(Exchanged { user, name, credentials })
     }
 
+    /// What the audit log says of an exchange: nobody has signed it, and somebody has vouched for the user.
+    fn record_of(
+        &self,
+        from: &Requester,
+        action: &str,
+        resources: Resources,
+        outcome: (&str, u16),
+    ) -> Record {
+        let now = self.surroundings().clock.real();
+        Record::of_exchange((&from.request_id, from.address), action, resources, (now, outcome))
+    }
+
     /// The user that somebody is, made if there is none, and the name that is stored.
-    async fn settle(&self, instance: &AppInstanceArn, person: &Person) -> Result<(IdentityArn, UserName)> {
+    async fn settle(
+        &self,
+        instance: &AppInstanceArn,
+        person: &Person,
+        (line, from): (Line, &Requester),
+    ) -> Result<(IdentityArn, UserName)> {
         let arn = instance.user(person.id.as_str());
         if let Some(name) = self.find_name(&arn).await? {
             return Ok((arn, name));
@@ -131,7 +169,17 @@ impl Service {
             tags: None,
             expiration_settings: None,
         };
-        match self.execute(create).await {
+        let created = self.execute(create).await;
+        line.say(|| {
+            let outcome = created.as_ref().map_or_else(
+                |error| (error.code.as_str(), error.code.status()),
+                |_| ("OK", CreateAppInstanceUser::STATUS),
+            );
+            let user =
+                Resources::of([("AppInstanceUserArn", arn.as_str()), ("AppInstanceArn", instance.as_str())]);
+            self.record_of(from, "chime:CreateAppInstanceUser", user, outcome)
+        });
+        match created {
             Ok(_) => Ok((arn, person.name.clone())),
             // Somebody signed in twice at once, under two names.
             Err(error) if error.code == ErrorCode::Conflict => {
@@ -171,6 +219,26 @@ mod tests {
         let again = world.exchange(&Person::new("us-east-1:7b0c", Some("Anastasia")), Role::User);
         assert_eq!((again.user, again.name.as_str()), (first.user, "Ana"));
         assert_ne!(again.credentials.access_key_id, first.credentials.access_key_id);
+    }
+
+    #[engine_test]
+    fn who_is_made_and_who_gets_credentials_is_recorded(world: &mut World) {
+        let instance = world.instance().clone();
+        world.take_records();
+        let ana = world.exchange(&Person::new("ana", Some("Ana's name")), Role::User);
+        world.exchange(&Person::new("ana", None), Role::User);
+        let records = world.take_records();
+        let told: Vec<_> = records
+            .iter()
+            .map(|record| (record.action.as_deref().unwrap(), record.bearer.as_deref(), &*record.result))
+            .collect();
+        let bearer = Some(ana.user.as_str());
+        let exchanged = ("carillon:ExchangeCredentials", bearer, "OK");
+        assert_eq!(told, [("chime:CreateAppInstanceUser", bearer, "OK"), exchanged, exchanged]);
+        assert_eq!(records[0].resources["AppInstanceArn"], instance.as_str());
+        assert_eq!(records[1].resources["AccessKeyId"], ana.credentials.access_key_id);
+        let told = serde_json::to_string(&records).unwrap();
+        assert!(!told.contains("name") && !told.contains(ana.credentials.secret_access_key.as_str()));
     }
 
     #[engine_test]

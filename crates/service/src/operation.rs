@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::access::{Caller, Gate, Surrounding};
+use crate::audit::Notes;
 use crate::call::Call;
 use crate::error::{Error, ErrorCode, Result};
 use crate::json_bounds;
@@ -74,6 +75,8 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn named(&self) -> Option<&str>;
     /// The sub-channel that it names.
     fn sub_channel(&self) -> Option<&str>;
+    /// What it acts on, for the audit log: the members that are ARNs or ids, and the structures that have some.
+    fn each_resource(&self, note: &mut dyn FnMut(&'static str, serde_json::Value));
     /// Who acts.
     fn bearer(&self) -> Option<&IdentityArn>;
 }
@@ -181,7 +184,9 @@ async fn run_write<O: Write>(service: &Service, incoming: &Incoming) -> Result<O
         pass(gate.as_ref(), tx, &call)?;
         operation.run(tx, &call)
     };
-    encode::<O>(&service.store().write(&aggregate, run).await?)
+    let response = service.store().write(&aggregate, run).await?;
+    incoming.notes.answer(&response);
+    encode::<O>(&response)
 }
 
 /// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
@@ -245,6 +250,8 @@ pub struct Incoming {
     pub(crate) caller: Caller,
     /// Where it came from.
     pub(crate) surrounding: Surrounding,
+    /// What the audit log is told of it.
+    pub(crate) notes: Notes,
 }
 
 impl Incoming {

@@ -22,10 +22,11 @@ use carillon_auth::Refusal;
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::access::{Caller, Surrounding};
-use crate::audit::Draft;
+use crate::access::Caller;
+use crate::audit::{self, Draft};
 use crate::cors;
 use crate::dispatch::{BODY_BYTES_MAX, NoBody, Signed, surrounding};
+use crate::operation::Effect;
 use crate::retry;
 use crate::service::Service;
 use call::QueryCall;
@@ -40,6 +41,9 @@ const GLOBAL_REGION: &str = "us-east-1";
 /// The most bytes of a form that nobody signed: a token of an identity provider has 20,000 characters, and a session
 /// policy 2,048, each of which may take three bytes in a form.
 const UNSIGNED_BODY_BYTES_MAX: usize = 96 * 1024;
+
+/// What the action that needs no signature is called in the audit log.
+const WEB_IDENTITY_ACTION: &str = "sts:AssumeRoleWithWebIdentity";
 
 /// The two services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,14 +69,13 @@ impl Protocol {
 }
 
 impl Service {
-    /// Answers a request on `POST /`, whose body is `read` once its head is believed.
-    pub(crate) async fn query<B>(
-        self: &Arc<Self>,
+    /// Finds out who signed a request on `POST /`, and what it asks. Its body is `read` once its head is believed.
+    pub(crate) async fn accept_query<B>(
+        &self,
         parts: &Parts,
         read: impl FnOnce(usize) -> B,
         request_id: &str,
-        mut draft: Draft,
-    ) -> Response<Bytes>
+    ) -> std::result::Result<Accepted, Response<Bytes>>
     where
         B: Future<Output = std::result::Result<Bytes, NoBody>>,
     {
@@ -82,24 +85,43 @@ impl Service {
         } else {
             Protocol::Sts
         };
-        let (mut action, mut is_signed) = (String::new(), false);
-        let answer = match self.admit_query(protocol, parts, read).await {
-            Ok((caller, form)) => {
-                form.find("Action").unwrap_or_default().clone_into(&mut action);
-                draft.asks_for(protocol.signing_name(), &action, form.resources());
-                if let Some(caller) = &caller {
-                    is_signed = true;
-                    draft.signed_by(|| caller.arn(self.home().account()));
-                }
-                self.act(protocol, (caller, surrounding(parts)), form, request_id).await
+        match self.admit_query(protocol, parts, read).await {
+            Ok((caller, form)) => Ok(Accepted { protocol, caller, form }),
+            Err(NotAccepted::Body(why)) => Err(respond(protocol, "", Err(why.into()), request_id)),
+            Err(NotAccepted::Refused(refusal)) => {
+                let fault = Fault::from(refusal);
+                self.turned_away(parts, request_id, (fault.code, fault.status), None);
+                log(&fault, "", request_id);
+                Err(respond(protocol, "", Err(fault), request_id))
             }
-            Err(fault) => Err(fault),
-        };
-        let (code, status) = answer.as_ref().map_or_else(|fault| (fault.code, fault.status), |_| ("OK", 200));
-        if let Some(record) = draft.close(code, status, b"") {
-            self.audit(record).await;
         }
+    }
+
+    /// Answers a request on `POST /` that was accepted.
+    pub(crate) async fn query(
+        self: &Arc<Self>,
+        parts: &Parts,
+        asked: Accepted,
+        request_id: &str,
+    ) -> Response<Bytes> {
+        let Accepted { protocol, caller, form } = asked;
+        let (is_signed, principal) = (caller.is_some(), caller.as_ref());
+        let draft = self.draft(parts, request_id, || Some(principal?.arn(self.home().account())));
+        let (mut action, mut role) = (String::new(), None);
+        let answer = match form {
+            None => Err(Fault::new(400, "MalformedInput", "The body is not a form")),
+            Some(form) => {
+                form.find("Action").unwrap_or_default().clone_into(&mut action);
+                role = form.find("RoleArn").map(str::to_owned);
+                let call = QueryCall::new(self, caller, surrounding(parts), request_id).noting(draft.notes());
+                self.act(protocol, call, form, draft).await
+            }
+        };
         if let Err(fault) = &answer {
+            if !is_signed {
+                let asked = (WEB_IDENTITY_ACTION, role.as_deref());
+                self.turned_away(parts, request_id, (fault.code, fault.status), Some(asked));
+            }
             log(fault, &action, request_id);
         }
         let mut response = respond(protocol, &action, answer, request_id);
@@ -109,18 +131,43 @@ impl Service {
         response
     }
 
-    /// Does what a caller asks. A refusal by policy counts for who is refused.
+    /// Does an action, and says so in the audit log, where what nobody signed stands once it was believed.
     async fn act(
         self: &Arc<Self>,
         protocol: Protocol,
-        (caller, surrounding): (Option<Caller>, Surrounding),
+        call: QueryCall,
         form: Form,
-        request_id: &str,
+        mut draft: Draft,
     ) -> Result<Vec<Element>> {
+        let (notes, is_signed) = (draft.notes(), call.caller.is_some());
+        let action = form.find("Action").unwrap_or_default();
+        let effect = audit::effect_of(action);
+        draft.asks(protocol.signing_name(), action, effect);
+        notes.resources(form.resources());
+        let line = self.line_for(if is_signed { effect } else { Effect::Read }).await?;
+        let answer = self.try_to_act(protocol, call, form).await;
+        if let Ok(elements) = &answer {
+            elements.iter().for_each(|element| element.each_text(&mut |name, text| notes.made(name, text)));
+        }
+        if is_signed || answer.is_ok() {
+            let (code, status) =
+                answer.as_ref().map_or_else(|fault| (fault.code, fault.status), |_| ("OK", 200));
+            self.record(line, draft, code, status).await?;
+        }
+        answer
+    }
+
+    /// Does an action. A refusal by policy counts for who is refused.
+    async fn try_to_act(
+        self: &Arc<Self>,
+        protocol: Protocol,
+        call: QueryCall,
+        form: Form,
+    ) -> Result<Vec<Element>> {
+        let caller = call.caller.clone();
         if let Some(caller) = &caller {
             self.may_be_refused(caller)?;
         }
-        let call = QueryCall::new(self, caller.clone(), surrounding, request_id);
         let answer = match protocol {
             Protocol::Iam => iam::act(self, call, form).await,
             Protocol::Sts => sts::act(self, call, &form).await,
@@ -133,13 +180,13 @@ impl Service {
         answer
     }
 
-    /// Finds out who signed a request, and what it asks; nobody has signed the one action that takes no signature.
+    /// Who signed a request, and its form, where it is one; nobody has signed the one action that takes no signature.
     async fn admit_query<B>(
         &self,
         protocol: Protocol,
         parts: &Parts,
         read: impl FnOnce(usize) -> B,
-    ) -> Result<(Option<Caller>, Form)>
+    ) -> std::result::Result<(Option<Caller>, Option<Form>), NotAccepted>
     where
         B: Future<Output = std::result::Result<Bytes, NoBody>>,
     {
@@ -147,23 +194,37 @@ impl Service {
             Some((GLOBAL_REGION, _)) => GLOBAL_REGION,
             _ => self.home().region(),
         };
-        let not_a_form = || Fault::new(400, "MalformedInput", "The body is not a form");
         match self.check_head(parts, (region, &[protocol.signing_name()]), 0) {
             Ok(claimed) => {
-                let body = read(BODY_BYTES_MAX).await?;
-                let caller = claimed.verify(parts, &body)?;
-                let form = Form::parse(&body).ok_or_else(not_a_form)?;
-                let is_unsigned = form.find("Action") == Some(sts::WEB_IDENTITY);
+                let body = read(BODY_BYTES_MAX).await.map_err(NotAccepted::Body)?;
+                let caller = claimed.verify(parts, &body).map_err(NotAccepted::Refused)?;
+                let form = Form::parse(&body);
+                let is_unsigned =
+                    form.as_ref().is_some_and(|form| form.find("Action") == Some(sts::WEB_IDENTITY));
                 Ok(((!is_unsigned).then_some(caller), form))
             }
             Err(Refusal::MissingAuthenticationToken) => {
-                let body = read(UNSIGNED_BODY_BYTES_MAX).await?;
+                let body = read(UNSIGNED_BODY_BYTES_MAX).await.map_err(NotAccepted::Body)?;
                 let form = Form::parse(&body).filter(|form| form.find("Action") == Some(sts::WEB_IDENTITY));
-                Ok((None, form.ok_or(Refusal::MissingAuthenticationToken)?))
+                let form = form.ok_or(NotAccepted::Refused(Refusal::MissingAuthenticationToken))?;
+                Ok((None, Some(form)))
             }
-            Err(refusal) => Err(refusal.into()),
+            Err(refusal) => Err(NotAccepted::Refused(refusal)),
         }
     }
+}
+
+/// A request whose signature is believed, or that needs none: who signed it, and its form, where its body is one.
+pub(crate) struct Accepted {
+    protocol: Protocol,
+    caller: Option<Caller>,
+    form: Option<Form>,
+}
+
+/// Why a request is not.
+enum NotAccepted {
+    Body(NoBody),
+    Refused(Refusal),
 }
 
 /// Region and service of a credential, before anything of it is believed.

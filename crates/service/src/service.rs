@@ -1,6 +1,7 @@
 //! The service: the store, and everything that a call needs to know of its surroundings.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use carillon_auth::{KeyRing, Sealer, Secret, Verifier};
@@ -11,7 +12,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use crate::access::{Access, Caller, Gate, rules};
-use crate::audit::{Ledger, Record};
+use crate::audit::Ledger;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -61,7 +62,7 @@ pub struct Settings {
     /// Host and port where clients open sockets.
     pub public_host: String,
     /// Where the audit log is kept, if it is.
-    pub audit: Option<Ledger>,
+    pub audit: Option<Arc<dyn Ledger>>,
 }
 
 /// The service.
@@ -71,7 +72,9 @@ pub struct Service {
     random: Mutex<StdRng>,
     under_way: Mutex<HashSet<String>>,
     pub(crate) limiter: Option<Arc<Limiter>>,
-    audit: Option<Ledger>,
+    ledger: Option<Arc<dyn Ledger>>,
+    /// Requests that were refused because nobody is proven to have signed them.
+    turned_away: AtomicU64,
     pub(crate) verifier: Verifier,
     pub(crate) access: Arc<Access>,
     pub(crate) router: Router,
@@ -126,7 +129,8 @@ impl Service {
             surroundings: Arc::new(surroundings),
             random: Mutex::new(random),
             under_way: Mutex::default(),
-            audit,
+            ledger: audit,
+            turned_away: AtomicU64::new(0),
             verifier: Verifier::new(),
             access: Arc::new(Access::new(&keys)),
             router: Router::new(crate::operations::all()),
@@ -143,16 +147,14 @@ impl Service {
         &self.surroundings.home
     }
 
-    /// Whether an audit log is kept: without one, nothing is prepared for it.
-    pub(crate) fn is_audited(&self) -> bool {
-        self.audit.is_some()
+    /// Where the audit log is kept, if it is.
+    pub(crate) fn ledger(&self) -> Option<&Arc<dyn Ledger>> {
+        self.ledger.as_ref()
     }
 
-    /// Puts a record into the audit log. Where that is full, whoever has something to say waits.
-    pub async fn audit(&self, record: Record) {
-        if let Some(ledger) = &self.audit {
-            ledger(record).await;
-        }
+    /// Requests that were refused because nobody is proven to have signed them.
+    pub fn turned_away_count(&self) -> &AtomicU64 {
+        &self.turned_away
     }
 
     pub(crate) fn surroundings(&self) -> &Surroundings {
@@ -207,6 +209,7 @@ impl Service {
     /// stored is left to be passed in the transaction.
     pub(crate) fn admit<O: Operation>(&self, incoming: &Incoming) -> Result<(O, Call, Option<Gate>)> {
         let operation = O::decode(incoming)?;
+        incoming.notes.operation(&operation);
         let foreign = |label: &&str| label.starts_with("arn:") && !self.surroundings.home.owns(label);
         if operation.labels().iter().any(foreign) {
             return Err(Error::forbidden("The resource is not of this region and account"));

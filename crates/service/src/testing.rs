@@ -19,16 +19,17 @@ use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Ke
 use carillon_store::in_flight::Waiting;
 use carillon_store::{self as store, Location, Sink, Store};
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::audit::{Ledger, Record};
+use crate::audit::{Ledger, Place, Record};
 use crate::balancing;
 use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
-use crate::exchange::{Exchanged, Person, Role};
+use crate::exchange::{Exchanged, Person, Requester, Role};
 use crate::flow::processors::Processors;
 use crate::flow::{Invocation, Patience};
 use crate::jobs;
@@ -313,6 +314,12 @@ impl World {
         (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
     }
 
+    /// Does an action of IAM as somebody at the console does.
+    pub(crate) fn manage(&mut self, form: &[(&str, &str)]) -> Result<serde_json::Value, crate::Declined> {
+        let form = form.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        futures(self.service.manage(form))
+    }
+
     /// Credentials for somebody whom an application vouches for, or nobody knows.
     pub(crate) fn exchange(&mut self, person: &Person, role: Role) -> Exchanged {
         self.try_exchange(person, role).unwrap()
@@ -320,7 +327,8 @@ impl World {
 
     /// The same, or why there are none.
     pub(crate) fn try_exchange(&mut self, person: &Person, role: Role) -> crate::error::Result<Exchanged> {
-        futures(self.service.exchange(&self.instance, person, role))
+        let from = Requester { request_id: "exchange".to_owned(), address: None };
+        futures(self.service.exchange(&self.instance, person, role, &from))
     }
 
     /// Opens a socket, as far as the service is concerned.
@@ -1193,11 +1201,7 @@ fn service(
 ) -> Arc<Service> {
     let kept = events.clone();
     let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
-    let kept = records.clone();
-    let ledger: Ledger = Arc::new(move |record| {
-        kept.lock().unwrap().push(record);
-        Box::pin(std::future::ready(()))
-    });
+    let ledger = Arc::new(KeptRecords(records.clone()));
     let service = Service::new(Settings {
         store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
         home: Home::new(REGION, ACCOUNT),
@@ -1215,6 +1219,29 @@ fn service(
     });
     futures(service.refresh_access()).unwrap();
     Arc::new(service)
+}
+
+/// Keeps all records, those of what nobody signed too.
+struct KeptRecords(Kept<Record>);
+
+impl Ledger for KeptRecords {
+    fn place(&self) -> BoxFuture<'static, Option<Place>> {
+        let kept = self.0.clone();
+        let place: Place = Box::new(move |record| kept.lock().unwrap().push(record));
+        Box::pin(std::future::ready(Some(place)))
+    }
+
+    fn missed(&self) {
+        unreachable!("there is always a place");
+    }
+
+    fn takes_unsigned(&self) -> bool {
+        true
+    }
+
+    fn take_unsigned(&self, record: Record) {
+        self.0.lock().unwrap().push(record);
+    }
 }
 
 /// Reaches no identity provider.

@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 const FILE_BYTES_MAX: u64 = 100 * 1024 * 1024;
 /// How many files are kept, the one that is written included.
 const FILES_MAX: u32 = 10;
+/// The lines a second of what nobody signed: enough to see who tries what.
+const UNSIGNED_LINES_PER_SECOND: u32 = 10;
+/// The files of those, the one that is written included.
+const UNSIGNED_FILES_MAX: u32 = 2;
 
 /// `[audit]`: one line of JSON for every write and every refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -22,6 +26,8 @@ pub(crate) struct Audit {
     file_bytes_max: Option<u64>,
     /// The files that are kept, the one that is written included; 10 by default.
     files_max: Option<u32>,
+    /// The lines a second of requests that nobody signed, which have a file of their own; 10 by default.
+    unsigned_lines_per_second: Option<u32>,
 }
 
 /// Where the audit log is kept.
@@ -30,7 +36,10 @@ pub(crate) enum AuditLog {
     /// Nowhere.
     Off,
     /// On stdout.
-    Stdout,
+    Stdout {
+        /// The lines a second of requests that nobody signed.
+        unsigned_lines_per_second: u32,
+    },
     /// In files.
     File(AuditFile),
 }
@@ -44,6 +53,27 @@ pub(crate) struct AuditFile {
     pub(crate) bytes_max: u64,
     /// How many there are.
     pub(crate) files_max: u32,
+    /// The lines a second of requests that nobody signed.
+    pub(crate) unsigned_lines_per_second: u32,
+}
+
+impl AuditFile {
+    /// As nothing else is said.
+    pub(crate) fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            bytes_max: FILE_BYTES_MAX,
+            files_max: FILES_MAX,
+            unsigned_lines_per_second: UNSIGNED_LINES_PER_SECOND,
+        }
+    }
+
+    /// The file of what nobody signed: it makes room by itself, so that it pushes nothing else out.
+    pub(crate) fn of_unsigned(&self) -> Self {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".unsigned");
+        Self { path: path.into(), files_max: UNSIGNED_FILES_MAX, ..self.clone() }
+    }
 }
 
 impl Audit {
@@ -54,11 +84,17 @@ impl Audit {
         if bytes_max == 0 || files_max == 0 {
             return Err(Error::usage("audit.file_bytes_max and audit.files_max must be at least 1"));
         }
+        let unsigned_lines_per_second = self.unsigned_lines_per_second.unwrap_or(UNSIGNED_LINES_PER_SECOND);
         Ok(match self.file.as_deref() {
             None | Some("off") => AuditLog::Off,
-            Some("stdout") => AuditLog::Stdout,
+            Some("stdout") => AuditLog::Stdout { unsigned_lines_per_second },
             Some("") => return Err(Error::usage("audit.file is empty").hint("A path, stdout, or off.")),
-            Some(path) => AuditLog::File(AuditFile { path: path.into(), bytes_max, files_max }),
+            Some(path) => AuditLog::File(AuditFile {
+                path: path.into(),
+                bytes_max,
+                files_max,
+                unsigned_lines_per_second,
+            }),
         })
     }
 }
@@ -67,7 +103,7 @@ impl fmt::Display for AuditLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off; [audit] of the configuration turns it on"),
-            Self::Stdout => f.write_str("stdout"),
+            Self::Stdout { .. } => f.write_str("stdout"),
             Self::File(file) => file.path.display().fmt(f),
         }
     }
@@ -85,8 +121,11 @@ mod tests {
     fn it_is_off_unless_a_place_is_named() {
         assert_eq!(read("").unwrap(), AuditLog::Off);
         assert_eq!(read("file = 'off'").unwrap(), AuditLog::Off);
-        assert_eq!(read("file = 'stdout'").unwrap(), AuditLog::Stdout);
-        let file = AuditFile { path: "a.log".into(), bytes_max: 5, files_max: FILES_MAX };
+        assert_eq!(
+            read("file = 'stdout'").unwrap(),
+            AuditLog::Stdout { unsigned_lines_per_second: UNSIGNED_LINES_PER_SECOND }
+        );
+        let file = AuditFile { bytes_max: 5, ..AuditFile::at("a.log".into()) };
         assert_eq!(read("file = 'a.log'\nfile_bytes_max = 5").unwrap(), AuditLog::File(file));
         assert!(read("file = ''").is_err());
         assert!(read("file = 'a.log'\nfiles_max = 0").is_err());

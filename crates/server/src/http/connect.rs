@@ -41,7 +41,8 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
         return response;
     };
     // Decided before the upgrade, so that the request does not live as long as the socket.
-    let verdict = front.service.connect(&parts).await;
+    let service = front.service.clone();
+    let verdict = front.in_flight.run(async move { service.connect(&parts).await }).await;
     let is_signed = verdict.is_ok();
     let mut response = with_limits(upgrade)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))

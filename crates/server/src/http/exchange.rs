@@ -5,7 +5,6 @@
 //! `Authorization` header: there is no cookie that a page could misuse.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -16,7 +15,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use carillon_auth::jwt::TOKEN_BYTES_MAX;
 use carillon_service::dispatch::ClientAddress;
 use carillon_service::error::{Error, ErrorCode};
-use carillon_service::exchange::Exchanged;
+use carillon_service::exchange::{Exchanged, Requester};
 use carillon_service::retry;
 use carillon_service::web_identity::Disbelief;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -52,7 +51,12 @@ pub(super) async fn preflight(State(front): State<Arc<Front>>, request: Request)
 /// Answers with credentials, or why there are none.
 pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> Response {
     let address = request.extensions().get::<ClientAddress>().map(|address| address.0);
-    let mut response = match exchange(&front, request.headers(), address).await {
+    let from = Requester { request_id: front.service.new_id(), address };
+    let exchanged = exchange(&front, request.headers(), &from).await;
+    if let Err(Failure::NotAuthorized) = &exchanged {
+        front.service.exchange_refused(&from.request_id, from.address, "NotAuthorized", 401);
+    }
+    let mut response = match exchanged {
         Ok(exchanged) => answer(StatusCode::OK, &shown(&exchanged)),
         Err(Failure::NotAuthorized) => text(StatusCode::UNAUTHORIZED, "Not Authorized"),
         Err(Failure::Unavailable) => {
@@ -74,9 +78,9 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
     response
 }
 
-async fn exchange(front: &Front, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Exchanged, Failure> {
+async fn exchange(front: &Front, headers: &HeaderMap, from: &Requester) -> Result<Exchanged, Failure> {
     let exchange = front.exchange.as_ref().ok_or(Failure::NotAuthorized)?;
-    if let Some(address) = address {
+    if let Some(address) = from.address {
         exchange.buckets.take(address, exchange.now_ms()).map_err(Failure::TooMany)?;
     }
     if origin(headers).is_some_and(|origin| !is_admitted(exchange, origin)) {
@@ -85,7 +89,7 @@ async fn exchange(front: &Front, headers: &HeaderMap, address: Option<IpAddr>) -
     let token = bearer(headers);
     let person = exchange.recognize(token.as_deref(), &front.service.new_id()).await;
     let person = person.map_err(|disbelief| {
-        tracing::info!(%disbelief, ?address, "an exchange of credentials was refused");
+        tracing::info!(%disbelief, address = ?from.address, "an exchange of credentials was refused");
         match disbelief {
             Disbelief::Refused(_) => Failure::NotAuthorized,
             Disbelief::Unreachable => Failure::Unavailable,
@@ -96,7 +100,9 @@ async fn exchange(front: &Front, headers: &HeaderMap, address: Option<IpAddr>) -
         tracing::warn!("there is not exactly one app instance: set exchange.app_instance");
         return Err(Failure::Unavailable);
     };
-    let exchanged = front.service.exchange(&instance, &person, exchange.role()).await;
+    let (service, role, from) = (front.service.clone(), exchange.role(), from.clone());
+    let exchanging = async move { service.exchange(&instance, &person, role, &from).await };
+    let exchanged = front.in_flight.run(exchanging).await;
     exchanged.map_err(|error| match (error.code, error.retry_after_ms) {
         (ErrorCode::Throttled, Some(wait_ms)) => Failure::TooMany(wait_ms.cast_signed()),
         _ => unavailable(&error),

@@ -15,6 +15,7 @@ use super::fault::{Fault, Result};
 use super::form::Form;
 use crate::access::rules::{Ask, Asked, Check};
 use crate::access::{Access, Caller, Gate, Surrounding};
+use crate::audit::Notes;
 use crate::limiter::{Exhausted, Limiter};
 use crate::service::Service;
 
@@ -41,6 +42,8 @@ pub(super) struct QueryCall {
     limiter: Option<Arc<Limiter>>,
     /// Whether it was charged: a transaction may run again, and its call counts once.
     charged: AtomicBool,
+    /// What the audit log is told of it.
+    pub(super) notes: Notes,
     random: Mutex<StdRng>,
 }
 
@@ -60,8 +63,14 @@ impl QueryCall {
             version: request_id.to_owned(),
             limiter: service.limiter.clone(),
             charged: AtomicBool::new(false),
+            notes: Notes::default(),
             random: Mutex::new(StdRng::from_seed(service.random())),
         }
+    }
+
+    /// The same call, of which the audit log is told.
+    pub(super) fn noting(self, notes: Notes) -> Self {
+        Self { notes, ..self }
     }
 
     /// Who signed.

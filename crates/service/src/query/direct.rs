@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::Protocol;
 use super::call::QueryCall;
 use super::form::Form;
-use super::iam;
 use super::xml::Element;
 use crate::access::{Caller, Surrounding};
 use crate::service::Service;
@@ -23,10 +23,13 @@ pub struct Declined {
 }
 
 impl Service {
-    /// Does an action of IAM as root. Its answer is JSON: texts, objects, and lists.
+    /// Does an action of IAM as root, and says so in the audit log. Its answer is JSON: texts, objects, and lists.
     pub async fn manage(self: &Arc<Self>, parameters: Vec<(String, String)>) -> Result<Value, Declined> {
-        let call = QueryCall::new(self, Some(Caller::root()), Surrounding::default(), &self.new_id());
-        match iam::act(self, call, Form::of(parameters)).await {
+        let request_id = self.new_id();
+        let draft = self.draft_of_root(&request_id);
+        let call = QueryCall::new(self, Some(Caller::root()), Surrounding::default(), &request_id);
+        let call = call.noting(draft.notes());
+        match self.act(Protocol::Iam, call, Form::of(parameters), draft).await {
             Ok(elements) => Ok(Element::of("", elements).into_json()),
             Err(fault) => {
                 if let Some(source) = &fault.source {

@@ -7,6 +7,7 @@ use carillon_store::Error as StoreError;
 
 use crate::access::Denied;
 use crate::dispatch::NoBody;
+use crate::error::Error;
 use crate::limiter::Exhausted;
 
 /// The code of a refusal by policy.
@@ -109,6 +110,13 @@ impl From<Exhausted> for Fault {
             retry_after_ms: Some(exhausted.wait_ms),
             ..Self::new(400, "Throttling", exhausted.to_string())
         }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        let retry_after_ms = error.retry_after_ms;
+        Self { retry_after_ms, ..Self::new(error.code.status(), error.code.as_str(), error.message) }
     }
 }
 

@@ -11,7 +11,7 @@ const ITEMS_DEFAULT: i64 = 100;
 const ITEMS_MAX: i64 = 1_000;
 
 /// Parameters that say what an action is asked of.
-const RESOURCES: [&str; 8] = [
+const RESOURCES: [&str; 14] = [
     "UserName",
     "RoleName",
     "PolicyName",
@@ -20,6 +20,12 @@ const RESOURCES: [&str; 8] = [
     "AccessKeyId",
     "OpenIDConnectProviderArn",
     "ResourceArn",
+    "NewUserName",
+    "RoleSessionName",
+    "VersionId",
+    "ClientID",
+    "Url",
+    "Status",
 ];
 
 /// The parameters of a request.
@@ -39,9 +45,7 @@ impl Form {
 
     /// What an action is asked of, for the audit log: names and ARNs, never documents, tags or tokens.
     pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, &str)> {
-        let named =
-            |(name, value): &'_ (String, String)| RESOURCES.contains(&name.as_str()) && !value.is_empty();
-        self.0.iter().filter(move |pair| named(pair)).map(|(name, value)| (name.as_str(), value.as_str()))
+        RESOURCES.iter().filter_map(|name| Some((*name, self.find(name)?)))
     }
 
     /// A parameter, where it is given and not empty.

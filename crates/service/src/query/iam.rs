@@ -92,6 +92,13 @@ const TABLES: &[&[Action]] = &[
     EMPTY,
 ];
 
+/// The names of the actions that change something.
+#[cfg(test)]
+pub(super) fn writes() -> impl Iterator<Item = &'static str> {
+    let actions = TABLES.iter().copied().flatten();
+    actions.filter(|action| matches!(action.run, Run::Write(_))).map(|action| action.name)
+}
+
 /// Does what a request asks for. After a change this node knows of it before the client does.
 pub(super) async fn act(service: &Arc<Service>, call: QueryCall, form: Form) -> Result<Vec<Element>> {
     let name = form.get("Action")?;
@@ -118,6 +125,7 @@ pub(super) async fn act(service: &Arc<Service>, call: QueryCall, form: Form) -> 
 
 fn permitted(tx: &mut Tx, action: &Action, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
     let arn = (action.arn)(tx, call, form)?;
+    call.notes.arn(&arn);
     call.permit(tx, form, format!("iam:{}", action.name), &arn)?;
     call.charge_iam(action.name)?;
     match action.run {

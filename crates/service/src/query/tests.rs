@@ -322,3 +322,92 @@ fn what_is_wrong_has_the_code_that_tools_act_on(world: &mut World) {
     done(world, "CreateAccessKey", &[("UserName", "ana")]);
     assert_eq!(refused(world, "DeleteUser", &[("UserName", "ana")]), (409, "DeleteConflict".to_owned()));
 }
+
+/// One of each parameter by which actions name what they are asked of.
+const NAMED: [(&str, &str); 7] = [
+    ("UserName", "ana"),
+    ("RoleName", "visitor"),
+    ("PolicyName", "p"),
+    ("PolicyArn", "arn:aws:iam::111122223333:policy/p"),
+    ("OpenIDConnectProviderArn", "arn:aws:iam::111122223333:oidc-provider/id.example.com"),
+    ("Url", "https://id.example.com"),
+    ("AccessKeyId", "AKIAABCDEFGHIJKLMNOP"),
+];
+
+#[test]
+fn every_action_that_changes_something_is_recorded_with_what_it_is_asked_of() {
+    World::once(|world| {
+        for action in super::iam::writes() {
+            world.take_records();
+            let (status, body) = act(world, action, &NAMED);
+            let records = world.take_records();
+            let [record] = &records[..] else { panic!("{action}: {records:?}") };
+            assert_eq!((record.action.as_deref(), record.status), (Some(&*format!("iam:{action}")), status));
+            for (name, value) in NAMED {
+                assert_eq!(record.resources[name], value, "{action}: {body}");
+            }
+            let kind = match action {
+                _ if action.contains("OpenID") => "oidc-provider/id.example.com",
+                _ if action.ends_with("UserPolicy") || action.contains("AccessKey") => "user/ana",
+                _ if action.ends_with("User") => "user/ana",
+                _ if action.ends_with("Role") || action.contains("RolePolicy") => "role/visitor",
+                _ => "policy/p",
+            };
+            assert_eq!(
+                record.resources["Arn"],
+                format!("arn:aws:iam::111122223333:{kind}"),
+                "{action}: {body}"
+            );
+        }
+    });
+}
+
+#[engine_test]
+fn of_a_parameter_that_is_repeated_the_one_that_was_acted_on_is_recorded(world: &mut World) {
+    let repeated = [("UserName", "ana"), ("UserName", "bob"), ("PolicyArn", ""), ("PolicyArn", "arn:other")];
+    let body = done(world, "CreateUser", &repeated);
+    assert!(body.contains("<UserName>ana</UserName>"), "{body}");
+    let records = world.take_records();
+    let recorded = serde_json::json!({ "UserName": "ana", "Arn": "arn:aws:iam::111122223333:user/ana" });
+    assert_eq!(serde_json::json!(records.last().unwrap().resources), recorded);
+}
+
+#[engine_test]
+fn who_names_no_user_is_recorded_as_the_user_whose_key_it_became(world: &mut World) {
+    let allow = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:*","Resource":"*"}}"#;
+    let ana = new_user(world, "ana", allow);
+    let root = world.sign_with(ana.clone());
+    let body = done(world, "CreateAccessKey", &[]);
+    let session = done(world, "GetSessionToken", &[]);
+    world.sign_with(root);
+    let records = world.take_records();
+    let [.., key, token] = &records[..] else { panic!("{records:?}") };
+    let made = find(&body, "AccessKeyId");
+    let ana = "arn:aws:iam::111122223333:user/ana";
+    let recorded = serde_json::json!({ "Arn": ana, "UserName": "ana", "AccessKeyId": made });
+    assert_eq!(serde_json::json!(key.resources), recorded);
+    let recorded = serde_json::json!({ "AccessKeyId": find(&session, "AccessKeyId") });
+    assert_eq!(serde_json::json!(token.resources), recorded);
+    let told = serde_json::to_string(&records).unwrap();
+    assert!(
+        !told.contains(&find(&body, "SecretAccessKey")) && !told.contains(&find(&session, "SessionToken"))
+    );
+}
+
+#[engine_test]
+fn what_is_done_at_the_console_is_recorded_as_roots(world: &mut World) {
+    let form = [("Action", "CreateUser"), ("UserName", "ana")];
+    world.take_records();
+    world.manage(&form).unwrap();
+    world.manage(&form).unwrap_err();
+    world.manage(&[("Action", "ListUsers")]).unwrap();
+    let records = world.take_records();
+    let told: Vec<_> = records
+        .iter()
+        .map(|record| (record.principal.as_deref(), record.action.as_deref(), &*record.result, record.status))
+        .collect();
+    let root = Some("arn:aws:iam::111122223333:root");
+    let expected = [("OK", 200), ("EntityAlreadyExists", 409)];
+    assert_eq!(told, expected.map(|(result, status)| (root, Some("iam:CreateUser"), result, status)));
+    assert!(records.iter().all(|record| record.resources["UserName"] == "ana"));
+}

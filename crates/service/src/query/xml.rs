@@ -33,6 +33,14 @@ impl Element {
         Self { name: name.into(), content: Content::Elements(elements.into_iter().collect()) }
     }
 
+    /// Calls with the name and the text of each element that has one.
+    pub(crate) fn each_text(&self, call: &mut dyn FnMut(&str, &str)) {
+        match &self.content {
+            Content::Text(text) => call(&self.name, text),
+            Content::Elements(elements) => elements.iter().for_each(|element| element.each_text(call)),
+        }
+    }
+
     /// The same as JSON: what has only `member`s is a list. Documents are decoded, which XML carries as in a query.
     pub(crate) fn into_json(self) -> Value {
         match self.content {
