@@ -11,7 +11,7 @@ use carillon_service::operations::identity::create_app_instance::CreateAppInstan
 use carillon_service::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::{Clock, Service};
-use carillon_store::{self as store, Error as StoreError};
+use carillon_store::{self as store, Error as StoreError, Lane};
 use serde::{Deserialize, Serialize};
 
 use carillon_server::credentials::RootKey;
@@ -59,7 +59,8 @@ impl Demo {
         let author = Author { key: root, region: home.region(), host: HOST };
         let demo = Maker { service, clock, author }.make().await?;
         let text = serde_json::to_string(&demo).expect("ARNs always serialize");
-        let kept = service.store().write("setting", move |tx| store::setting::set(tx, &setting, &text)).await;
+        let kept =
+            service.store().write(Lane::Account, move |tx| store::setting::set(tx, &setting, &text)).await;
         kept.map_err(|error| unkept(&error))?;
         Ok(demo)
     }

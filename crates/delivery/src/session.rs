@@ -123,7 +123,7 @@ async fn subscriptions(store: &Store, session: &Session) -> Result<Vec<Subscript
     };
     match store.read(read).await {
         Ok(stored) => stored.ok_or(Some(Close::GONE)),
-        Err(Error::Busy | Error::Retry) => Err(Some(Close::OVERLOADED)),
+        Err(Error::Busy | Error::Retry | Error::Unreachable(_)) => Err(Some(Close::OVERLOADED)),
         Err(error) => {
             tracing::error!(%error, "a session could not begin");
             Err(Some(Close::INTERNAL))

@@ -13,8 +13,9 @@ use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_service::audit::Record;
 use carillon_service::error::{Error, Result};
+use carillon_service::retention::Destroying;
 use carillon_service::{Clock, Service, balancing, jobs, retention};
-use carillon_store::{self as store, Store, Tx, Work};
+use carillon_store::{self as store, Lane, Store, Tx, Work};
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
@@ -188,16 +189,16 @@ impl Jobs {
         let round = Round { job: job.name, now: self.clock.now(), jobs: self };
         (job.run)(&round).await?;
         let (name, node) = (job.name, self.node);
-        self.store.write(name, move |tx| Ok::<_, Error>(store::lease::release(tx, name, node)?)).await
+        self.store.write(Lane::Job, move |tx| Ok::<_, Error>(store::lease::release(tx, name, node)?)).await
     }
 }
 
 impl Round<'_> {
-    /// One step, in the lane of an aggregate; nothing when the round must end, because the server stops or another
+    /// One step, in this lane; nothing when the round must end, because the server stops or another
     /// node has the lease.
     async fn step<T: Send + 'static>(
         &self,
-        aggregate: &str,
+        lane: Lane,
         step: impl Fn(&mut Tx) -> Result<T> + Send + 'static,
     ) -> Result<Option<T>> {
         if self.jobs.stop.is_cancelled() {
@@ -211,7 +212,7 @@ impl Round<'_> {
                 Ok(None)
             }
         };
-        self.jobs.store.write(aggregate, held).await
+        self.jobs.store.write(lane, held).await
     }
 }
 
@@ -220,12 +221,13 @@ impl Round<'_> {
     /// does this job, or where the log takes no lines: then it is ended in another round.
     async fn end(
         &self,
+        lane: Lane,
         event: &'static str,
         (name, arn): (&str, &str),
         end: impl Fn(&mut Tx) -> Result<bool> + Send + 'static,
     ) -> Result<Option<bool>> {
         let Ok(line) = self.jobs.service.line().await else { return Ok(None) };
-        let ended = self.step(arn, end).await?;
+        let ended = self.step(lane, end).await?;
         if ended == Some(true) {
             let (home, now) = (&self.jobs.home, self.jobs.clock.real());
             line.say(|| Record::of_service(event, (name, arn), home, now));
@@ -236,7 +238,7 @@ impl Round<'_> {
 
 /// Ends the waits for processors that did not call back. Each message is moved in the lane of its channel.
 async fn fail_overdue(round: &Round<'_>) -> Result<()> {
-    while round.step("flow deadlines", |_| Ok(())).await?.is_some()
+    while round.step(Lane::Job, |_| Ok(())).await?.is_some()
         && round.jobs.service.fail_overdue(jobs::STEP_LEN_MAX).await?
     {}
     Ok(())
@@ -244,13 +246,13 @@ async fn fail_overdue(round: &Round<'_>) -> Result<()> {
 
 async fn trim_flows(round: &Round<'_>) -> Result<()> {
     let now = round.now;
-    while round.step("flow outcomes", move |tx| jobs::trim_flows(tx, now)).await? == Some(true) {}
+    while round.step(Lane::Job, move |tx| jobs::trim_flows(tx, now)).await? == Some(true) {}
     Ok(())
 }
 
 async fn trim_outbox(round: &Round<'_>) -> Result<()> {
     let now = round.now;
-    while round.step("outbox", move |tx| jobs::trim_outbox(tx, now)).await? == Some(true) {}
+    while round.step(Lane::Job, move |tx| jobs::trim_outbox(tx, now)).await? == Some(true) {}
     Ok(())
 }
 
@@ -265,16 +267,16 @@ async fn balance(round: &Round<'_>) -> Result<()> {
             let find = move |tx: &mut Tx| balancing::find_channels(tx, &home, from);
             let (channels, rest) = round.jobs.store.read(find).await?;
             for (arn, key) in channels {
-                let (aggregate, now) = (arn.as_str().to_owned(), round.jobs.clock.now());
+                let (lane, now, balanced) = (Lane::channel(&arn), round.jobs.clock.now(), arn.clone());
                 let step =
                     move |tx: &mut Tx| balancing::step(tx, now, (&arn, key), balancing::TRANSFER_LEN_MAX);
-                match round.step(&aggregate, step).await {
+                match round.step(lane, step).await {
                     Ok(Some(stepped)) => more |= stepped,
                     Ok(None) => return Ok(()),
                     // The others are balanced nevertheless; this one again in the next round.
                     Err(error) => {
                         let cause = error.source.as_ref().map(ToString::to_string);
-                        tracing::warn!(channel = aggregate, %error, cause, "a channel was not balanced");
+                        tracing::warn!(channel = balanced.as_str(), %error, cause, "a channel was not balanced");
                     }
                 }
             }
@@ -288,7 +290,7 @@ async fn destroy(round: &Round<'_>) -> Result<()> {
     loop {
         let (home, now) = (round.jobs.home.clone(), round.now);
         let destroy = move |tx: &mut Tx| jobs::destroy(tx, &home, now, jobs::STEP_LEN_MAX);
-        if round.step("deleted", destroy).await? != Some(true) {
+        if round.step(Lane::Job, destroy).await? != Some(true) {
             return Ok(());
         }
     }
@@ -301,11 +303,11 @@ async fn expire_users(round: &Round<'_>) -> Result<()> {
         let find = move |tx: &mut Tx| jobs::find_expired_users(tx, &home, now, from);
         let (expired, rest) = round.jobs.store.read(find).await?;
         for user in expired {
-            // In the lane of its ARN, where its settings are changed.
-            let aggregate = user.as_str().to_owned();
+            // In the lane where their settings are changed.
+            let (lane, arn) = (Lane::instance(&user.app_instance()), user.as_str().to_owned());
             let expire = move |tx: &mut Tx| jobs::expire_user(tx, now, &user);
-            let named = ("AppInstanceUserArn", aggregate.as_str());
-            if round.end("ExpireAppInstanceUser", named, expire).await?.is_none() {
+            let named = ("AppInstanceUserArn", arn.as_str());
+            if round.end(lane, "ExpireAppInstanceUser", named, expire).await?.is_none() {
                 return Ok(());
             }
         }
@@ -322,14 +324,14 @@ async fn leave_channels(round: &Round<'_>) -> Result<()> {
         let none_left = channels.is_empty();
         for (key, arn) in channels {
             let who = who.clone();
-            // In the lane of its ARN: the event follows the channel's others.
+            // In its lane: the event follows the channel's others.
             let leave = move |tx: &mut Tx| jobs::leave_channel(tx, now, &who, key);
-            if round.step(arn.as_str(), leave).await?.is_none() {
+            if round.step(Lane::channel(&arn), leave).await?.is_none() {
                 return Ok(());
             }
         }
         let finish = move |tx: &mut Tx| jobs::finish_leaving(tx, &who);
-        if none_left && round.step("deleted", finish).await?.is_none() {
+        if none_left && round.step(Lane::Job, finish).await?.is_none() {
             return Ok(());
         }
     }
@@ -338,8 +340,14 @@ async fn leave_channels(round: &Round<'_>) -> Result<()> {
 async fn trim_tokens(round: &Round<'_>) -> Result<()> {
     let (now, mut next) = (round.now, Some(jobs::first_token()));
     while let Some(from) = next {
-        let step = round.step("request tokens", move |tx| jobs::trim_tokens(tx, now, &from));
-        next = step.await?.flatten();
+        let find = move |tx: &mut Tx| jobs::find_old_tokens(tx, now, &from);
+        let (old, rest) = round.jobs.store.read(find).await?;
+        let is_work = !old.is_empty();
+        let trim = move |tx: &mut Tx| jobs::trim_tokens(tx, now, &old);
+        if is_work && round.step(Lane::Job, trim).await?.is_none() {
+            return Ok(());
+        }
+        next = rest;
     }
     Ok(())
 }
@@ -351,10 +359,10 @@ async fn expire_channels(round: &Round<'_>) -> Result<()> {
         let find = move |tx: &mut Tx| jobs::find_expired_channels(tx, &home, now, from);
         let (expired, rest) = round.jobs.store.read(find).await?;
         for channel in expired {
-            // In the lane of its ARN: its last event follows the others.
-            let aggregate = channel.arn.as_str().to_owned();
+            // In its lane: its last event follows the others.
+            let (lane, arn) = (Lane::channel(&channel.arn), channel.arn.as_str().to_owned());
             let expire = move |tx: &mut Tx| jobs::expire_channel(tx, now, channel.clone());
-            if round.end("ExpireChannel", ("ChannelArn", &aggregate), expire).await?.is_none() {
+            if round.end(lane, "ExpireChannel", ("ChannelArn", &arn), expire).await?.is_none() {
                 return Ok(());
             }
         }
@@ -363,10 +371,31 @@ async fn expire_channels(round: &Round<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Looks in read lanes, and only into app instances that destroy messages; a step is made where there is something.
 async fn retention(round: &Round<'_>) -> Result<()> {
     let (now, mut next) = (round.now, Some(Key([0; 16])));
     while let Some(from) = next {
-        next = round.step("retention", move |tx| retention::destroy(tx, now, from)).await?.flatten();
+        let find = move |tx: &mut Tx| retention::find_instances(tx, now, from);
+        let (instances, rest) = round.jobs.store.read(find).await?;
+        for destroying in instances {
+            destroy_old(round, destroying).await?;
+        }
+        next = rest;
+    }
+    Ok(())
+}
+
+async fn destroy_old(round: &Round<'_>, destroying: Destroying) -> Result<()> {
+    let mut next = Some(String::new());
+    while let Some(from) = next {
+        let home = round.jobs.home.clone();
+        let find = move |tx: &mut Tx| retention::find_channels(tx, &home, destroying, &from);
+        let (channels, rest) = round.jobs.store.read(find).await?;
+        for (arn, key) in channels {
+            let destroy = move |tx: &mut Tx| retention::destroy(tx, key, destroying.bound);
+            while round.step(Lane::channel(&arn), destroy).await? == Some(true) {}
+        }
+        next = rest.filter(|_| !round.jobs.stop.is_cancelled());
     }
     Ok(())
 }

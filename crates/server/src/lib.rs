@@ -22,5 +22,6 @@ mod private_file;
 mod process;
 pub mod request;
 pub mod stop;
+mod tenure;
 pub mod tls;
 pub mod wire;

@@ -34,6 +34,7 @@ use crate::master_key::{self, Origin};
 use crate::metrics::Metrics;
 use crate::process;
 use crate::stop::StopSignal;
+use crate::tenure::Tenure;
 use crate::tls::Tls;
 
 /// How long requests in flight, and sockets, may take to end. With the store's time it stays within the ten
@@ -69,6 +70,7 @@ pub struct Running {
     flows: Arc<Flows>,
     audit: Writer,
     stop: StopSignal,
+    tenure: Tenure,
     /// Given back last, when nothing writes to it any more.
     _data_dir: DataDir,
 }
@@ -101,6 +103,8 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         data_dir::tighten(path);
     }
     let store = open_store(&settings.store, sink(&hub, bells.clone())).await?;
+    let node = data_dir.node(Key::random(random.random()))?;
+    let tenure = Tenure::begin(store.clone(), node, &settings.store).await?;
     tracing::info!(store = %settings.store, "store");
 
     audit::remember(&settings.audit, data_dir.path())?;
@@ -110,7 +114,6 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     if store.set_clock(clock.now()) {
         tracing::warn!(now = %clock.now(), "the store holds events of a later time: was the clock wrong?");
     }
-    let node = data_dir.node(Key::random(random.random()))?;
     let of_targets = StdRng::from_rng(&mut random);
     let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
     let service = Arc::new(Service::new(carillon_service::Settings {
@@ -185,6 +188,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         flows,
         audit,
         stop,
+        tenure,
         _data_dir: data_dir,
     })
 }
@@ -197,10 +201,18 @@ impl Running {
         }
     }
 
-    /// Runs until a signal says to stop, then takes the server apart.
-    pub(crate) async fn run(mut self) {
-        let signal = self.stop.received().await;
-        tracing::info!(signal, "stopping");
+    /// Runs until a signal says to stop, or the store is another server's, then takes the server apart.
+    pub(crate) async fn run(mut self) -> Result<()> {
+        let ended = tokio::select! {
+            signal = self.stop.received() => {
+                tracing::info!(signal, "stopping");
+                Ok(())
+            }
+            error = self.tenure.lost() => {
+                tracing::error!(%error, "stopping");
+                Err(error)
+            }
+        };
         self.front.stop();
         let listeners = self.listening.into_iter().map(|listening| listening.stop(DRAIN_TIMEOUT));
         // Sockets and requests at once: neither has to wait for the other.
@@ -212,14 +224,15 @@ impl Running {
             futures_util::future::join_all(listeners).await;
             tokio::time::timeout(REQUESTS_TIMEOUT, front.drain()).await
         };
-        let (answered, (), ended) = tokio::join!(answering, self.hub.shutdown(), working);
+        let (answered, (), worked) = tokio::join!(answering, self.hub.shutdown(), working);
         drop(front);
         if answered.is_err() {
             tracing::warn!("a request did not end in time");
         }
-        if ended.is_err() {
+        if worked.is_err() {
             tracing::warn!("a job did not end in time");
         }
+        self.tenure.end().await;
         // Dropping the store waits for what its lanes still have to write; without a service nobody sends records.
         let dropping = tokio::task::spawn_blocking(move || {
             drop((self.front, self.jobs, self.flows, self.service));
@@ -229,6 +242,7 @@ impl Running {
             tracing::warn!("the store did not end in time");
         }
         tracing::info!("stopped");
+        ended
     }
 }
 
@@ -241,8 +255,7 @@ pub fn run(settings: &Settings, with: impl AsyncFnOnce(&Running) -> Result<()>) 
     let ended = runtime.block_on(async {
         let running = start(settings).await?;
         with(&running).await?;
-        running.run().await;
-        Ok(())
+        running.run().await
     });
     runtime.shutdown_timeout(TASKS_TIMEOUT);
     ended
@@ -377,7 +390,7 @@ pub async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc<Store>
     let opened = opening.await.map_err(|error| Error::failure(format!("the store cannot open: {error}")))?;
     opened.map(Arc::new).map_err(|error| {
         let hint = match &error {
-            carillon_store::Error::Broken(words) if words.contains("newer") => {
+            carillon_store::Error::Newer(_) => {
                 "Run the carillon that brought the store there, or give this one another store."
             }
             _ => "Is --store right, does it run, and may this user write to it?",

@@ -3,6 +3,7 @@
 use carillon_model::channel::Channel;
 use carillon_model::event::{ChannelShown, Event};
 use carillon_model::{AppInstanceArn, Key, Timestamp};
+use carillon_store::app_instance::Counts;
 use carillon_store::{self as store, Tx, Work};
 
 use crate::error::{Error, Result};
@@ -31,11 +32,8 @@ pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
     // Tags belong to the ARN, which another channel may get.
     store::tag::delete_all(tx, channel.arn.as_str())?;
     let instance = instance_key(&channel.arn.app_instance())?;
-    if let Some(mut counts) = store::app_instance::claim(tx, instance)? {
-        counts.channels -= 1;
-        counts.elastic_channels -= i64::from(channel.elastic.is_some());
-        store::app_instance::set_counts(tx, instance, counts)?;
-    }
+    let elastic_channels = i64::from(channel.elastic.is_some());
+    store::app_instance::shrink(tx, instance, Counts { channels: 1, elastic_channels, ..Counts::default() })?;
     tx.emit(Event::delete_channel(channel, &shown, &places, &moderating))?;
     tx.wake(Work::Destroy);
     Ok(())

@@ -168,7 +168,10 @@ impl From<carillon_store::Error> for Error {
             carillon_store::Error::Busy | carillon_store::Error::Retry => {
                 (ErrorCode::ServiceUnavailable, "The service has too much to do at once. Try again.")
             }
-            carillon_store::Error::Broken(_) => (
+            carillon_store::Error::Unreachable(_) => {
+                (ErrorCode::ServiceUnavailable, "The service cannot reach its store. Try again.")
+            }
+            carillon_store::Error::Newer(_) | carillon_store::Error::Broken(_) => (
                 ErrorCode::ServiceFailure,
                 "The service failed. The request id leads to the reason in its log.",
             ),

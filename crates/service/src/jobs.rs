@@ -12,7 +12,6 @@ use carillon_model::{ChannelArn, IdentityArn, Key, Timestamp};
 use carillon_store::request_token::Position;
 use carillon_store::{self as store, Tx};
 
-use crate::channels::instance_key;
 use crate::error::Result;
 use crate::once::TOKEN_WINDOW_MS;
 use crate::operations::messaging::placement::leave_all;
@@ -38,9 +37,18 @@ pub fn first_token() -> Position {
     (Key([0; 16]), String::new(), String::new())
 }
 
-/// Deletes old request tokens after `from`; answers where to go on, or nothing at the end.
-pub fn trim_tokens(tx: &mut Tx, now: Timestamp, from: &Position) -> Result<Option<Position>> {
-    Ok(store::request_token::delete_old(tx, from, now.plus_ms(-TOKEN_WINDOW_MS), STEP_LEN_MAX)?)
+/// Request tokens that nobody needs any more, and where a walk goes on.
+pub type OldTokens = (Vec<Position>, Option<Position>);
+
+/// Old request tokens after `from`, of as many as one step looks at, for [`trim_tokens`], and where to go on, or
+/// nothing at the end.
+pub fn find_old_tokens(tx: &mut Tx, now: Timestamp, from: &Position) -> Result<OldTokens> {
+    Ok(store::request_token::list_old(tx, from, now.plus_ms(-TOKEN_WINDOW_MS), STEP_LEN_MAX)?)
+}
+
+/// Deletes request tokens that were found to be old.
+pub fn trim_tokens(tx: &mut Tx, now: Timestamp, old: &[Position]) -> Result<()> {
+    Ok(store::request_token::delete_old(tx, old, now.plus_ms(-TOKEN_WINDOW_MS))?)
 }
 
 /// How long a day of an expiration is.
@@ -72,7 +80,7 @@ pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
 pub const FIRST_CHANNEL: Key = Key([0; 16]);
 
 /// The channels after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at
-/// the end. Each is then deleted by [`expire_channel`], in the lane of its ARN: only there its last event follows
+/// the end. Each is then deleted by [`expire_channel`], in its lane: only there its last event follows
 /// the others.
 pub fn find_expired_channels(
     tx: &mut Tx,
@@ -100,7 +108,7 @@ pub fn expire_channel(tx: &mut Tx, now: Timestamp, mut channel: Channel) -> Resu
 pub const FIRST_USER: Key = Key([0; 16]);
 
 /// The users after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at the
-/// end. Each is then deleted by [`expire_user`], in the lane of its ARN.
+/// end. Each is then deleted by [`expire_user`], in the lane of their app instance.
 pub fn find_expired_users(
     tx: &mut Tx,
     home: &Home,
@@ -117,13 +125,11 @@ pub fn find_expired_users(
 /// settings were changed.
 pub fn expire_user(tx: &mut Tx, now: Timestamp, arn: &IdentityArn) -> Result<bool> {
     let Some(found) = store::identity::find(tx, arn)? else { return Ok(false) };
-    // The app instance is claimed before the user, by everyone who claims both.
-    store::app_instance::claim(tx, instance_key(&arn.app_instance())?)?;
-    if !store::identity::hold(tx, found.identity.key)? {
-        return Ok(false);
-    }
     let user = store::identity::find_user(tx, arn)?.filter(|user| is_user_expired(user, now));
-    Ok(user.is_some() && crate::identities::delete(tx, &found, now)?)
+    if user.is_some() {
+        crate::identities::delete(tx, &found, now)?;
+    }
+    Ok(user.is_some())
 }
 
 fn is_user_expired(user: &AppInstanceUser, now: Timestamp) -> bool {
@@ -151,7 +157,7 @@ pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<Leaving>> {
     Ok(Some(Leaving { who, channels }))
 }
 
-/// Takes a deleted user or bot out of a channel, in the lane of the channel's ARN: memberships, of which the others
+/// Takes a deleted user or bot out of a channel, in the lane of the channel: memberships, of which the others
 /// are told, the moderator's role, the ban.
 pub fn leave_channel(tx: &mut Tx, now: Timestamp, who: &Identity, key: Key) -> Result<()> {
     let instance = who.arn.app_instance();

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use carillon_model::IdentityArn;
 use carillon_model::shape::{Described, Member, Shape};
 use carillon_model::text::{MaxResults, NextToken, Violation};
-use carillon_store::Tx;
+use carillon_store::{Lane, Tx};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -36,7 +36,7 @@ pub mod prelude {
     pub use carillon_model::{
         AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, ResourceArn, Timestamp,
     };
-    pub use carillon_store::{self as store, Tx};
+    pub use carillon_store::{self as store, Lane, Tx};
 }
 
 /// The header that names who acts.
@@ -101,9 +101,10 @@ pub trait Read: Operation {
 
 /// An operation that changes something. Its function may run more than once; only what it did last stands.
 pub trait Write: Operation {
-    /// What it claims, by name; writes of one name queue up and share a commit.
-    fn aggregate(&self) -> &str {
-        self.labels().first().copied().or_else(|| Some(self.bearer()?.as_str())).unwrap_or(Self::NAME)
+    /// The lane that it writes in: that of the first that its path names, where it does not say otherwise.
+    fn lane(&self) -> Lane {
+        let named = self.labels().first().and_then(|label| label.parse().ok());
+        named.map_or(Lane::Account, |arn| Lane::of(&arn))
     }
     /// What only one call at a time may do, by name; another one at the same time is a conflict.
     fn exclusive(&self) -> Option<&str> {
@@ -178,13 +179,13 @@ async fn run_read<O: Read>(service: &Service, incoming: &Incoming) -> Result<Opt
 
 async fn run_write<O: Write>(service: &Service, incoming: &Incoming) -> Result<Option<Bytes>> {
     let (operation, call, gate) = service.admit::<O>(incoming)?;
-    let (aggregate, exclusive) = (operation.aggregate().to_owned(), operation.exclusive().map(str::to_owned));
+    let (lane, exclusive) = (operation.lane(), operation.exclusive().map(str::to_owned));
     let _entered = service.enter(exclusive.as_deref())?;
     let run = move |tx: &mut Tx| {
         pass(gate.as_ref(), tx, &call)?;
         operation.run(tx, &call)
     };
-    let response = service.store().write(&aggregate, run).await?;
+    let response = service.store().write(lane, run).await?;
     incoming.notes.answer(&response);
     encode::<O>(&response)
 }

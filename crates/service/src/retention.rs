@@ -1,7 +1,8 @@
 //! What retention means: from when on messages are seen, and from when on the others are destroyed.
 
-use carillon_model::text::MessageId;
-use carillon_model::{AppInstanceArn, Key, MessageKey, Timestamp};
+use carillon_model::arn::Home;
+use carillon_model::text::{MessageId, RetentionDays};
+use carillon_model::{AppInstanceArn, ChannelArn, Key, MessageKey, Timestamp};
 use carillon_store::app_instance::Retention;
 use carillon_store::{self as store, Tx};
 
@@ -37,24 +38,51 @@ pub(crate) fn seen_key(
     Ok(Some(key).filter(|key| since.is_none_or(|since| since <= key.created())))
 }
 
-/// Channels that one step of [`destroy`] looks at.
-const CHANNELS_MAX: i64 = 50;
+/// App instances that one look finds. Few have a retention.
+const INSTANCES_LEN_MAX: i64 = 100;
+/// Channels that one look goes through: a seek or two in each.
+const CHANNELS_LEN_MAX: i64 = 200;
 
-/// Destroys messages that passed their period and the grace, in the channels after `from` (at first the key of
-/// zeros); answers where to go on, or nothing at the end.
-pub fn destroy(tx: &mut Tx, now: Timestamp, from: Key) -> Result<Option<Key>> {
-    let channels = store::app_instance::list_destroying(tx, from, now, CHANNELS_MAX)?;
-    let (mut done, mut left) = (from, STEP_LEN_MAX);
-    for (channel, days) in &channels {
-        let bound = MessageKey::least(now.plus_ms(-DAY_MS * days.get()));
-        let deleted = store::message::delete_before(tx, *channel, bound, left)?;
-        let deleted = deleted + store::in_flight::delete_before(tx, *channel, bound, left)?;
-        left -= i64::try_from(deleted).unwrap_or(left);
-        if left <= 0 {
-            // The channel may hold more: the next step begins with it again.
-            return Ok(Some(done));
-        }
-        done = *channel;
-    }
-    Ok((channels.len() as u64 == CHANNELS_MAX.unsigned_abs()).then_some(done))
+/// An app instance whose old messages are to be destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destroying {
+    /// The app instance.
+    pub instance: Key,
+    /// The least key of a message that stays.
+    pub bound: MessageKey,
+}
+
+/// The app instances after `from` (at first the key of zeros) whose old messages are to be destroyed, and where to go
+/// on, or nothing at the end.
+pub fn find_instances(tx: &mut Tx, now: Timestamp, from: Key) -> Result<(Vec<Destroying>, Option<Key>)> {
+    let found = store::app_instance::list_destroying(tx, from, now, INSTANCES_LEN_MAX)?;
+    let is_full = usize::try_from(INSTANCES_LEN_MAX).is_ok_and(|most| found.len() == most);
+    let next = found.last().map(|(key, _)| *key).filter(|_| is_full);
+    let destroying = |(instance, days): (Key, RetentionDays)| Destroying {
+        instance,
+        bound: MessageKey::least(now.plus_ms(-DAY_MS * days.get())),
+    };
+    Ok((found.into_iter().map(destroying).collect(), next))
+}
+
+/// Channels that hold old messages, and where to go on.
+pub type Old = (Vec<(ChannelArn, Key)>, Option<String>);
+
+/// The channels of such an app instance that hold old messages, among those whose ids come after `from`, for a
+/// [`destroy`] each in its lane, and where to go on, or nothing at the end.
+pub fn find_channels(tx: &mut Tx, home: &Home, destroying: Destroying, from: &str) -> Result<Old> {
+    let Destroying { instance, bound } = destroying;
+    let looked_at = store::channel::list_with_old(tx, instance, bound, from, CHANNELS_LEN_MAX)?;
+    let is_full = usize::try_from(CHANNELS_LEN_MAX).is_ok_and(|most| looked_at.len() == most);
+    let next = looked_at.last().map(|channel| channel.id.clone()).filter(|_| is_full);
+    let instance = home.app_instance(instance);
+    let old = looked_at.into_iter().filter(|channel| channel.has_old);
+    Ok((old.map(|channel| (instance.channel(&channel.id), channel.key)).collect(), next))
+}
+
+/// Destroys old messages of a channel; false when none is left.
+pub fn destroy(tx: &mut Tx, channel: Key, bound: MessageKey) -> Result<bool> {
+    let deleted = store::message::delete_before(tx, channel, bound, STEP_LEN_MAX)?
+        + store::in_flight::delete_before(tx, channel, bound, STEP_LEN_MAX)?;
+    Ok(STEP_LEN_MAX.unsigned_abs() <= deleted)
 }

@@ -179,8 +179,8 @@ impl Service {
         let bearer = operation.bearer().cloned();
         let root = self.surroundings.root.access_key_id.clone();
         let call = Call::new(O::NAME, bearer, self.surroundings.clone(), root, self.random());
-        let aggregate = operation.aggregate().to_owned();
-        self.store.write(&aggregate, move |tx| operation.run(tx, &call)).await
+        let lane = operation.lane();
+        self.store.write(lane, move |tx| operation.run(tx, &call)).await
     }
 
     /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.

@@ -17,7 +17,7 @@ use carillon_model::event::{Change, Event, EventType};
 use carillon_model::text::*;
 use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, Timestamp};
 use carillon_store::in_flight::Waiting;
-use carillon_store::{self as store, Location, Sink, Store};
+use carillon_store::{self as store, Lane, Location, Sink, Store};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
@@ -54,6 +54,7 @@ use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::resume::Shown;
+use crate::retention;
 use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,
@@ -705,7 +706,7 @@ impl World {
         job: impl Fn(&mut store::Tx, Timestamp) -> crate::error::Result<T> + Send + 'static,
     ) -> T {
         let now = self.clock.now();
-        futures(self.service.store().write("job", move |tx| job(tx, now))).unwrap()
+        futures(self.service.store().write(Lane::Job, move |tx| job(tx, now))).unwrap()
     }
 
     /// Runs every job on what is deleted or expired until nothing is left to do, in steps of few rows.
@@ -728,7 +729,28 @@ impl World {
         while self.step(jobs::trim_outbox) {}
         let mut next = Some(jobs::first_token());
         while let Some(from) = next {
-            next = self.step(move |tx, now| jobs::trim_tokens(tx, now, &from));
+            let (old, rest) = self.step(move |tx, now| jobs::find_old_tokens(tx, now, &from));
+            self.step(move |tx, now| jobs::trim_tokens(tx, now, &old));
+            next = rest;
+        }
+    }
+
+    /// Destroys what retention and its grace have passed.
+    pub(crate) fn destroy_old_messages(&mut self) {
+        let (instances, rest) = self.step(|tx, now| retention::find_instances(tx, now, Key([0; 16])));
+        assert_eq!(rest, None, "a test has few app instances");
+        for destroying in instances {
+            let mut next = Some(String::new());
+            while let Some(from) = next {
+                let find = move |tx: &mut store::Tx, _| {
+                    retention::find_channels(tx, &Self::home(), destroying, &from)
+                };
+                let (channels, rest) = self.step(find);
+                for (_, key) in channels {
+                    while self.step(move |tx, _| retention::destroy(tx, key, destroying.bound)) {}
+                }
+                next = rest;
+            }
         }
     }
 
@@ -914,12 +936,11 @@ impl World {
         while futures(self.service.fail_overdue(100)).unwrap() {}
     }
 
-    /// Calls operations at once, in turn on two nodes that share the store, while both run a job in the lane of this
-    /// aggregate.
+    /// Calls operations at once, in turn on two nodes that share the store, while both run a job in this lane.
     pub(crate) fn call_at_once<O: Operation>(
         &mut self,
         operations: &[O],
-        aggregate: &str,
+        lane: &Lane,
         job: impl Fn(&mut store::Tx, Timestamp) -> crate::error::Result<()> + Clone + Send + 'static,
     ) -> Vec<Result<O::Response, Refused>> {
         self.restarts += 1;
@@ -931,7 +952,7 @@ impl World {
             let request = self.signed("chime", asked, &outgoing.headers, &outgoing.body());
             let (store, job) = (node.store(), job.clone());
             async move {
-                let stepping = store.write(aggregate, move |tx| job(tx, now));
+                let stepping = store.write(lane.clone(), move |tx| job(tx, now));
                 let (response, stepped) = futures_util::future::join(node.handle(request), stepping).await;
                 stepped.unwrap();
                 response

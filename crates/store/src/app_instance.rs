@@ -6,10 +6,11 @@ use carillon_model::text::{Metadata, NonEmptyResourceName, RetentionDays};
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{Row, values};
+use crate::settlement::Shared;
 use crate::{Result, Tx};
 
 /// What an app instance holds, counted as it changes so that a quota costs no scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     /// Users.
     pub users: i64,
@@ -21,6 +22,17 @@ pub struct Counts {
     pub channels: i64,
     /// Elastic channels.
     pub elastic_channels: i64,
+}
+
+impl Counts {
+    /// More than there ever are: no quota.
+    pub const MAX: Self = Self {
+        users: i64::MAX,
+        bots: i64::MAX,
+        admins: i64::MAX,
+        channels: i64::MAX,
+        elastic_channels: i64::MAX,
+    };
 }
 
 /// Adds an app instance.
@@ -66,17 +78,17 @@ pub fn count(tx: &mut Tx, most: i64) -> Result<i64> {
     Ok(tx.row(sql, values![most], |row| row.get(0))?.unwrap_or_default())
 }
 
-/// Replaces its name and metadata; false when it is gone.
+/// Replaces its name and metadata.
 pub fn update(
     tx: &mut Tx,
     key: Key,
     name: &NonEmptyResourceName,
     metadata: Option<&Metadata>,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<()> {
     let sql = "UPDATE app_instance SET name = $2, metadata = $3, updated_at = $4
                WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, name, metadata, now])? == 1)
+    tx.settle(Shared::Instance(key), sql, values![key, name, metadata, now])
 }
 
 /// How long messages are kept.
@@ -98,15 +110,26 @@ pub fn find_retention(tx: &mut Tx, key: Key) -> Result<Option<Retention>> {
     Ok(found.flatten())
 }
 
-/// Sets how long an app instance keeps messages.
-pub fn set_retention(tx: &mut Tx, key: Key, retention: Option<Retention>) -> Result<()> {
-    let sql = "UPDATE app_instance SET retention_days = $2, retention_destroys_at = $3 WHERE key = $1";
-    let days = retention.map(|retention| retention.days);
-    tx.defer(sql, values![key, days, retention.map(|retention| retention.destroys_at)])
+/// Sets how long an app instance keeps messages, which was `former` so far.
+pub fn set_retention(
+    tx: &mut Tx,
+    key: Key,
+    former: Option<Retention>,
+    retention: Option<Retention>,
+) -> Result<()> {
+    let columns = |retention: Option<Retention>| retention.map(|some| (some.days, some.destroys_at)).unzip();
+    let ((former_days, former_at), (days, destroys_at)) = (columns(former), columns(retention));
+    tx.settle(
+        Shared::Instance(key),
+        "UPDATE app_instance SET retention_days = $2, retention_destroys_at = $3
+         WHERE key = $1 AND deleted_at IS NULL AND COALESCE(retention_days, 0) = COALESCE(CAST($4 AS BIGINT), 0)
+           AND COALESCE(retention_destroys_at, 0) = COALESCE(CAST($5 AS BIGINT), 0)",
+        values![key, days, destroys_at, former_days, former_at],
+    )
 }
 
-/// Up to `limit` channels after `after`, in the order of their keys, whose hidden messages are to be destroyed
-/// at `now`; each with the days that messages are kept.
+/// Up to `limit` app instances after `after`, in the order of their keys, whose hidden messages are to be destroyed at
+/// `now`; each with the days that messages are kept.
 pub fn list_destroying(
     tx: &mut Tx,
     after: Key,
@@ -114,19 +137,18 @@ pub fn list_destroying(
     limit: i64,
 ) -> Result<Vec<(Key, RetentionDays)>> {
     tx.rows(
-        "SELECT c.key, a.retention_days FROM channel c JOIN app_instance a ON a.key = c.app_instance
-         WHERE c.key > $1 AND a.retention_days IS NOT NULL AND a.retention_destroys_at <= $2
-         ORDER BY c.key LIMIT $3",
+        "SELECT key, retention_days FROM app_instance
+         WHERE retention_days IS NOT NULL AND key > $1 AND retention_destroys_at <= $2 ORDER BY key LIMIT $3",
         values![after, now, limit],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }
 
-/// Claims an app instance, so that its counts stay true, and tells them.
-pub fn claim(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
-    tx.change(
-        "UPDATE app_instance SET user_count = user_count WHERE key = $1 AND deleted_at IS NULL
-         RETURNING user_count, bot_count, admin_count, channel_count, elastic_channel_count",
+/// What it holds, of one that exists.
+pub fn find_counts(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
+    tx.row(
+        "SELECT user_count, bot_count, admin_count, channel_count, elastic_channel_count FROM app_instance
+         WHERE key = $1 AND deleted_at IS NULL",
         values![key],
         |row| {
             let (users, bots, admins) = (row.get(0)?, row.get(1)?, row.get(2)?);
@@ -135,23 +157,55 @@ pub fn claim(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
     )
 }
 
-/// Sets the counts of a claimed app instance.
-pub fn set_counts(tx: &mut Tx, key: Key, counts: Counts) -> Result<()> {
-    tx.defer(
-        "UPDATE app_instance SET user_count = $2, bot_count = $3, admin_count = $4, channel_count = $5,
-           elastic_channel_count = $6 WHERE key = $1",
-        values![key, counts.users, counts.bots, counts.admins, counts.channels, counts.elastic_channels,],
+/// Counts what comes into being in an app instance that exists. It was looked at before: there was room for this.
+pub fn grow(tx: &mut Tx, key: Key, by: Counts, most: Counts) -> Result<()> {
+    tx.settle(
+        Shared::Instance(key),
+        "UPDATE app_instance SET user_count = user_count + $2, bot_count = bot_count + $3,
+           admin_count = admin_count + $4, channel_count = channel_count + $5,
+           elastic_channel_count = elastic_channel_count + $6
+         WHERE key = $1 AND deleted_at IS NULL AND user_count + $2 <= $7 AND bot_count + $3 <= $8
+           AND admin_count + $4 <= $9 AND channel_count + $5 <= $10 AND elastic_channel_count + $6 <= $11",
+        values![
+            key,
+            by.users,
+            by.bots,
+            by.admins,
+            by.channels,
+            by.elastic_channels,
+            most.users,
+            most.bots,
+            most.admins,
+            most.channels,
+            most.elastic_channels,
+        ],
     )
 }
 
-/// Makes an app instance and all that it holds inaccessible; its rows wait for [`list_deleted`]. False when it is
-/// gone already.
-pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
-    let sql = "UPDATE app_instance SET deleted_at = $2 WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, now])? == 1)
+/// Counts what ends in an app instance, if that is still there.
+pub fn shrink(tx: &mut Tx, key: Key, by: Counts) -> Result<()> {
+    tx.settle_if_there(
+        Shared::Instance(key),
+        "UPDATE app_instance SET user_count = user_count - $2, bot_count = bot_count - $3,
+           admin_count = admin_count - $4, channel_count = channel_count - $5,
+           elastic_channel_count = elastic_channel_count - $6 WHERE key = $1",
+        values![key, by.users, by.bots, by.admins, by.channels, by.elastic_channels],
+    )
 }
 
-/// Up to `limit` deleted app instances whose rows are still there. There are few app instances.
+/// Holds an app instance that something is about to be given to, so that nobody deletes it meanwhile.
+pub fn hold(tx: &mut Tx, key: Key) -> Result<()> {
+    let sql = "UPDATE app_instance SET user_count = user_count WHERE key = $1 AND deleted_at IS NULL";
+    tx.settle(Shared::Instance(key), sql, values![key])
+}
+
+/// Makes an app instance and all that it holds inaccessible; its rows wait for [`list_deleted`].
+pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<()> {
+    let sql = "UPDATE app_instance SET deleted_at = $2 WHERE key = $1 AND deleted_at IS NULL";
+    tx.settle(Shared::Instance(key), sql, values![key, now])
+}
+
+/// Up to `limit` deleted app instances whose rows are still there.
 pub fn list_deleted(tx: &mut Tx, limit: i64) -> Result<Vec<Key>> {
     let sql = "SELECT key FROM app_instance WHERE deleted_at IS NOT NULL ORDER BY key LIMIT $1";
     tx.rows(sql, values![limit], |row| row.get(0))
@@ -159,7 +213,8 @@ pub fn list_deleted(tx: &mut Tx, limit: i64) -> Result<Vec<Key>> {
 
 /// Deletes the last row of a deleted app instance.
 pub fn delete(tx: &mut Tx, key: Key) -> Result<()> {
-    tx.defer("DELETE FROM app_instance WHERE key = $1 AND deleted_at IS NOT NULL", values![key])
+    let sql = "DELETE FROM app_instance WHERE key = $1 AND deleted_at IS NOT NULL";
+    tx.settle_if_there(Shared::Instance(key), sql, values![key])
 }
 
 fn app_instance(row: &Row<'_>, home: &Home) -> Result<AppInstance> {

@@ -6,6 +6,7 @@ use carillon_model::text::{Metadata, ResourceName};
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{Row, values};
+use crate::settlement::Shared;
 use crate::{Error, Result, Tx};
 
 /// Adds a bot.
@@ -51,7 +52,7 @@ pub fn list(tx: &mut Tx, instance: &AppInstanceArn, after: &str, limit: i64) -> 
     )
 }
 
-/// Replaces the name, the metadata, and where one is given the configuration of a bot; false when it is gone.
+/// Replaces the name, the metadata, and where one is given the configuration of a bot.
 pub fn update(
     tx: &mut Tx,
     key: Key,
@@ -59,11 +60,11 @@ pub fn update(
     metadata: Option<&Metadata>,
     configuration: Option<&Lex>,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<()> {
     let sql = "UPDATE identity SET name = $2, metadata = $3, updated_at = $5,
                  configuration = CASE WHEN CAST($4 AS TEXT) IS NULL THEN configuration ELSE $4 END
                WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, name, metadata, configuration.map(json), now])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key, name, metadata, configuration.map(json), now])
 }
 
 fn json(configuration: &Lex) -> String {

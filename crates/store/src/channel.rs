@@ -4,7 +4,7 @@ use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn};
 use carillon_model::channel::{Channel, ElasticChannelConfiguration};
 use carillon_model::identity::Identity;
 use carillon_model::text::{ChannelMembershipType, ChannelPrivacy};
-use carillon_model::{Key, Timestamp};
+use carillon_model::{Key, MessageKey, Timestamp};
 
 use crate::engine::{Row, values};
 use crate::{Error, Result, Tx};
@@ -219,6 +219,40 @@ pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result
             let id: String = row.get(17)?;
             channel(row, &home.app_instance(row.get(18)?).channel(&id), 0)
         },
+    )
+}
+
+/// A channel that retention looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookedAt {
+    /// Its id.
+    pub id: String,
+    /// Its key.
+    pub key: Key,
+    /// Whether it holds a message, stored or in a flow, from before the bound.
+    pub has_old: bool,
+}
+
+/// Up to `limit` channels of an app instance whose ids come after `after`, in the order of their ids, and whether each
+/// holds messages with keys below `bound`: a seek for each of its places.
+pub fn list_with_old(
+    tx: &mut Tx,
+    instance: Key,
+    bound: MessageKey,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<LookedAt>> {
+    tx.rows(
+        "SELECT c.id, c.key, CAST(CASE
+             WHEN EXISTS (SELECT 1 FROM message m WHERE m.sub_channel = c.key AND m.key < $2)
+               OR EXISTS (SELECT 1 FROM in_flight f WHERE f.sub_channel = c.key AND f.message < $2)
+               OR EXISTS (SELECT 1 FROM sub_channel s WHERE s.channel = c.key
+                 AND (EXISTS (SELECT 1 FROM message m WHERE m.sub_channel = s.key AND m.key < $2)
+                   OR EXISTS (SELECT 1 FROM in_flight f WHERE f.sub_channel = s.key AND f.message < $2)))
+             THEN 1 ELSE 0 END AS BIGINT)
+         FROM channel c WHERE c.app_instance = $1 AND $3 < c.id AND c.deleted_at IS NULL ORDER BY c.id LIMIT $4",
+        values![instance, bound, after, limit],
+        |row| Ok(LookedAt { id: row.get(0)?, key: row.get(1)?, has_old: row.get::<i64>(2)? != 0 }),
     )
 }
 

@@ -6,6 +6,7 @@ use carillon_model::text::{ChannelMode, ChannelPrivacy, Metadata, NonEmptyResour
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{Row, values};
+use crate::settlement::Shared;
 use crate::{Error, Result, Tx};
 
 /// Adds a flow.
@@ -29,16 +30,14 @@ pub fn find(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<ChannelFlow>> {
     )
 }
 
-/// Claims a flow, so that nobody deletes it meanwhile; its key, where it exists.
-pub fn claim(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<Key>> {
-    let Some((instance, key)) = keys(arn) else { return Ok(None) };
-    tx.change(
+/// Holds a flow that a channel is about to be given, so that nobody deletes it meanwhile.
+pub fn hold(tx: &mut Tx, arn: &ChannelFlowArn, flow: Key) -> Result<()> {
+    tx.settle(
+        Shared::Flow(flow),
         "UPDATE channel_flow SET updated_at = updated_at
          WHERE app_instance = $1 AND key = $2
-           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)
-         RETURNING key",
-        values![instance, key],
-        |row| row.get(0),
+           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
+        values![arn.app_instance_key(), flow],
     )
 }
 
@@ -64,28 +63,33 @@ pub fn list(
     )
 }
 
-/// Replaces the name and all processors of a flow; false where it does not exist.
+/// Replaces the name and all processors of a flow.
 pub fn update(
     tx: &mut Tx,
-    arn: &ChannelFlowArn,
+    (arn, key): (&ChannelFlowArn, Key),
     name: &NonEmptyResourceName,
     processors: &[Processor],
     now: Timestamp,
-) -> Result<bool> {
-    let Some((instance, key)) = keys(arn) else { return Ok(false) };
-    let count = tx.execute(
+) -> Result<()> {
+    tx.settle(
+        Shared::Flow(key),
         "UPDATE channel_flow SET name = $3, processors = $4, updated_at = $5
          WHERE app_instance = $1 AND key = $2
            AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
-        values![instance, key, name, json(processors), now],
-    )?;
-    Ok(count == 1)
+        values![arn.app_instance_key(), key, name, json(processors), now],
+    )
 }
 
-/// Takes a flow away.
-pub fn delete(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<()> {
-    let Some((instance, key)) = keys(arn) else { return Ok(()) };
-    tx.defer("DELETE FROM channel_flow WHERE app_instance = $1 AND key = $2", values![instance, key])
+/// Takes a flow away that no channel has. Held first: a channel that is being given the flow holds it too, so one of
+/// the two sees the other.
+pub fn delete(tx: &mut Tx, arn: &ChannelFlowArn, flow: Key) -> Result<()> {
+    hold(tx, arn, flow)?;
+    tx.settle(
+        Shared::Flow(flow),
+        "DELETE FROM channel_flow WHERE app_instance = $1 AND key = $2
+           AND NOT EXISTS (SELECT 1 FROM channel c WHERE c.flow = $2 AND c.deleted_at IS NULL)",
+        values![arn.app_instance_key(), flow],
+    )
 }
 
 /// Takes up to `limit` flows of a deleted app instance away; answers how many.

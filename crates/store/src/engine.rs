@@ -4,12 +4,15 @@
 //! table. To write a statement for both engines: `$1` parameters, the three column types `TEXT`, `BIGINT` and
 //! `BYTEA`, `CAST` around a parameter that stands alone, no function that only one engine has.
 
+#[cfg(debug_assertions)]
+mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use carillon_model::{Key, MessageKey, Timestamp};
 
 use crate::Result;
+use crate::settlement::Change;
 
 /// One connection to an engine.
 pub(crate) trait Driver {
@@ -20,6 +23,9 @@ pub(crate) trait Driver {
     /// Runs a statement whose count nobody asks for. An engine across a network sends it together with the
     /// next statement; its failure then shows there, and at the latest at the commit.
     fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
+    /// Runs statements in this order, all in one go where the engine is across a network; answers with the number of
+    /// rows that each changed.
+    fn execute_all(&mut self, changes: &[Change]) -> Result<Vec<u64>>;
     /// Begins a transaction.
     fn begin(&mut self, kind: Kind) -> Result<()>;
     /// Makes everything since `begin` durable; after an error nothing of it is.
@@ -55,6 +61,8 @@ pub(crate) enum Kind {
     Read,
     /// Reads and writes.
     Write,
+    /// Reads and writes what others may be writing, and gives way to them.
+    Job,
 }
 
 /// A value on its way into a statement.
@@ -64,6 +72,37 @@ pub(crate) enum Value<'a> {
     Int(i64),
     Text(&'a str),
     Bytes(&'a [u8]),
+}
+
+/// A value that outlives the call, for a statement that waits.
+#[derive(Debug, Clone)]
+pub(crate) enum Owned {
+    Null,
+    Int(i64),
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<&Value<'_>> for Owned {
+    fn from(value: &Value<'_>) -> Self {
+        match *value {
+            Value::Null => Self::Null,
+            Value::Int(number) => Self::Int(number),
+            Value::Text(text) => Self::Text(text.to_owned()),
+            Value::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
+        }
+    }
+}
+
+impl Owned {
+    pub(crate) fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Bytes(bytes) => Value::Bytes(bytes),
+        }
+    }
 }
 
 /// A value on its way out of a row.

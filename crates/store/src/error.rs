@@ -13,6 +13,10 @@ pub enum Error {
     /// The engine asks to run the transaction again; handled inside the store, seen outside only when it
     /// asked too often.
     Retry,
+    /// The engine cannot be reached, or is silent: come back later.
+    Unreachable(String),
+    /// The schema is newer than this binary.
+    Newer(String),
     /// The engine failed, or the data is not what it should be.
     Broken(String),
 }
@@ -21,6 +25,11 @@ impl Error {
     /// A failure, in these words.
     pub fn broken(words: impl Into<String>) -> Self {
         Self::Broken(words.into())
+    }
+
+    /// The engine cannot be reached, in these words.
+    pub(crate) fn unreachable(words: impl Into<String>) -> Self {
+        Self::Unreachable(words.into())
     }
 
     /// The same failure, with what was being done.
@@ -38,7 +47,7 @@ impl fmt::Display for Error {
         match self {
             Self::Busy => f.write_str("the store's queue is full"),
             Self::Retry => f.write_str("the transaction met too many others"),
-            Self::Broken(words) => f.write_str(words),
+            Self::Unreachable(words) | Self::Newer(words) | Self::Broken(words) => f.write_str(words),
         }
     }
 }

@@ -1,13 +1,12 @@
 //! Users and bots.
 
-use std::sync::LazyLock;
-
 use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn, IdentityKind};
 use carillon_model::identity::{AppInstanceUser, Identity};
 use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, UserName};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{MANY, Row, ToValue, parameters, several, values};
+use crate::engine::{Row, values};
+use crate::settlement::Shared;
 use crate::{Result, Tx};
 
 /// An identity with what the rules ask of it.
@@ -96,17 +95,17 @@ pub fn list_users(
     )
 }
 
-/// Makes an identity an administrator; false when it is one.
-pub fn promote(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
+/// Makes an identity that is none an administrator.
+pub fn promote(tx: &mut Tx, key: Key, now: Timestamp) -> Result<()> {
     let sql =
         "UPDATE identity SET admin_since = $2 WHERE key = $1 AND admin_since IS NULL AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, now])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key, now])
 }
 
-/// Makes an administrator an ordinary identity; false when it is one.
-pub fn demote(tx: &mut Tx, key: Key) -> Result<bool> {
+/// Makes an administrator an ordinary identity.
+pub fn demote(tx: &mut Tx, key: Key) -> Result<()> {
     let sql = "UPDATE identity SET admin_since = NULL WHERE key = $1 AND admin_since IS NOT NULL";
-    Ok(tx.execute(sql, values![key])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key])
 }
 
 /// The administrator that an ARN names, and since when it is one.
@@ -139,61 +138,49 @@ pub fn list_admins(
     )
 }
 
-/// Replaces the name and the metadata of a user; false when it is gone.
+/// Replaces the name and the metadata of a user.
 pub fn update_user(
     tx: &mut Tx,
     key: Key,
     name: &UserName,
     metadata: Option<&Metadata>,
     now: Timestamp,
-) -> Result<bool> {
+) -> Result<()> {
     let sql = "UPDATE identity SET name = $2, metadata = $3, updated_at = $4
                WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, name, metadata, now])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key, name, metadata, now])
 }
 
-/// Sets when a user goes away by itself; false when it is gone.
+/// Sets when a user goes away by itself.
 pub fn set_expiration(
     tx: &mut Tx,
     key: Key,
     expiration: Option<(ExpirationDays, UserExpirationCriterion)>,
-) -> Result<bool> {
+) -> Result<()> {
     let (days, criterion) = expiration.unzip();
     let sql = "UPDATE identity SET expiration_days = $2, expiration_criterion = $3
                WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, days, criterion])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key, days, criterion])
 }
 
-/// Counts a channel that these identities, at most [`crate::LIST_LEN_MAX`], are about to join, and holds them, so
-/// that none of them is deleted meanwhile; false when one of them was.
-pub fn join(tx: &mut Tx, keys: &[Key]) -> Result<bool> {
-    static ONE: LazyLock<String> = LazyLock::new(|| join_sql(1));
-    static ALL: LazyLock<String> = LazyLock::new(|| join_sql(MANY));
-    if keys.is_empty() {
-        return Ok(true);
-    }
-    let mut values = Vec::new();
-    let sql = several(&ONE, &ALL, &mut values, keys.iter().map(ToValue::to_value));
-    Ok(tx.execute(sql, &values)? == keys.len() as u64)
-}
-
-fn join_sql(count: usize) -> String {
-    format!(
-        "UPDATE identity SET membership_count = membership_count + 1
-         WHERE deleted_at IS NULL AND key IN ({})",
-        parameters(1, count)
-    )
+/// Counts a channel that these identities are about to join, and holds them, so that none of them is deleted
+/// meanwhile.
+pub fn join(tx: &mut Tx, keys: &[Key]) -> Result<()> {
+    let sql =
+        "UPDATE identity SET membership_count = membership_count + 1 WHERE key = $1 AND deleted_at IS NULL";
+    keys.iter().try_for_each(|key| tx.settle(Shared::Person(*key), sql, values![key]))
 }
 
 /// Counts channels joined, or left where `by` is negative.
 pub fn add_memberships(tx: &mut Tx, key: Key, by: i64) -> Result<()> {
     let sql = "UPDATE identity SET membership_count = membership_count + $2 WHERE key = $1";
-    tx.defer(sql, values![key, by])
+    tx.settle_if_there(Shared::Person(key), sql, values![key, by])
 }
 
 /// Counts a channel less, which was deleted, and is being destroyed.
 pub(crate) fn bereave(tx: &mut Tx, key: Key, channel: Key) -> Result<()> {
-    tx.defer(
+    tx.settle_if_there(
+        Shared::Person(key),
         "UPDATE identity SET membership_count = membership_count - 1, bereft_at = COALESCE(
            (SELECT c.deleted_at FROM channel c WHERE c.key = $2 AND COALESCE(identity.bereft_at, 0) < c.deleted_at),
            bereft_at)
@@ -208,11 +195,10 @@ pub fn find_bereft(tx: &mut Tx, key: Key) -> Result<Option<Timestamp>> {
     Ok(tx.row(sql, values![key], |row| row.get(0))?.flatten())
 }
 
-/// Claims an identity that something is about to be given to, so that nobody deletes it meanwhile; false when it
-/// is gone.
-pub fn hold(tx: &mut Tx, key: Key) -> Result<bool> {
+/// Holds an identity that something is about to be given to, so that nobody deletes it meanwhile.
+pub fn hold(tx: &mut Tx, key: Key) -> Result<()> {
     let sql = "UPDATE identity SET membership_count = membership_count WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key])? == 1)
+    tx.settle(Shared::Person(key), sql, values![key])
 }
 
 /// Whether an identity is there and not deleted.
@@ -222,12 +208,13 @@ pub fn exists(tx: &mut Tx, key: Key) -> Result<bool> {
 }
 
 /// Makes an identity inaccessible; its id is free again. Of what it was, its ARN and its last name stay, for what
-/// it said and did. It has still to leave its channels: [`find_leaving`]. False when it is gone already.
-pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<bool> {
+/// it said and did. It has still to leave its channels: [`find_leaving`]. Whether it is an administrator was counted.
+pub fn set_deleted(tx: &mut Tx, key: Key, is_admin: bool, now: Timestamp) -> Result<()> {
     let sql = "UPDATE identity SET deleted_at = $2, leaving = 1, admin_since = NULL, metadata = NULL,
                  configuration = NULL, expiration_days = NULL, expiration_criterion = NULL
-               WHERE key = $1 AND deleted_at IS NULL";
-    Ok(tx.execute(sql, values![key, now])? == 1)
+               WHERE key = $1 AND deleted_at IS NULL
+                 AND CASE WHEN admin_since IS NULL THEN 0 ELSE 1 END = CAST($3 AS BIGINT)";
+    tx.settle(Shared::Person(key), sql, values![key, now, is_admin])
 }
 
 /// A deleted identity that has still to leave its channels.
@@ -265,7 +252,8 @@ pub fn list_involved(
 
 /// Notes that a deleted identity left all its channels.
 pub fn set_left(tx: &mut Tx, key: Key) -> Result<()> {
-    tx.defer("UPDATE identity SET leaving = NULL WHERE key = $1", values![key])
+    let sql = "UPDATE identity SET leaving = NULL WHERE key = $1";
+    tx.settle_if_there(Shared::Person(key), sql, values![key])
 }
 
 /// Up to `limit` users after `after` that will expire some day, in the order of their keys.
@@ -286,7 +274,7 @@ pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Resul
     let keys = tx.rows(sql, values![instance, limit], |row| row.get(0))?;
     for key in &keys {
         let sql = "UPDATE identity SET deleted_at = $2 WHERE key = $1";
-        tx.defer(sql, values![key, now])?;
+        tx.settle_if_there(Shared::Person(*key), sql, values![key, now])?;
     }
     Ok(keys)
 }

@@ -30,6 +30,7 @@ pub mod moderator;
 pub mod outbox;
 pub mod request_token;
 pub mod setting;
+mod settlement;
 pub mod streaming;
 pub mod sub_channel;
 pub mod tag;
@@ -38,15 +39,16 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tx;
+mod worker;
 
 use std::collections::BTreeSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use error::{Error, Result};
 pub use horizon::Ticket;
+pub use lane::Lane;
 pub use tx::Tx;
 
 use carillon_model::Timestamp;
@@ -55,14 +57,16 @@ use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 use engine::{Driver, Kind};
 use horizon::Horizon;
-use lane::Lane;
+use worker::Worker;
 
 /// The most values that a function of this crate takes in a list.
 pub const LIST_LEN_MAX: usize = engine::MANY;
-/// Lanes that read, on either engine.
-const READ_LANES: usize = 4;
-/// Lanes that write on PostgreSQL; SQLite has one writer.
-const POSTGRES_WRITE_LANES: usize = 4;
+/// Workers that read, on either engine.
+const READERS: usize = 4;
+/// Workers that write on PostgreSQL, beside that for jobs; SQLite has one writer.
+const POSTGRES_WRITERS: usize = 4;
+/// Workers on PostgreSQL for what locks across lanes: one for [`Lane::Calls`], one for [`Lane::Job`].
+const POSTGRES_JOB_WRITERS: usize = 2;
 
 /// Where the data lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,10 +91,10 @@ impl Location {
         Ok(Self::Postgres(Box::new(config)))
     }
 
-    fn open(&self) -> Result<Box<dyn Driver>> {
+    fn open(&self, kind: Kind) -> Result<Box<dyn Driver>> {
         Ok(match self {
             Self::Sqlite(path) => Box::new(Sqlite::open(path)?),
-            Self::Postgres(config) => Box::new(Postgres::open(config)?),
+            Self::Postgres(config) => Box::new(Postgres::open(config, kind)?),
         })
     }
 }
@@ -122,13 +126,15 @@ pub struct Committed {
     pub is_doubtful: bool,
 }
 
-/// What is told of each commit, in the order of the commits of a lane.
+/// What is told of each commit, in the order of the commits of a worker.
 pub type Sink = Arc<dyn Fn(Committed) + Send + Sync>;
 
 /// The store. Dropping it waits for what was queued.
 pub struct Store {
-    reads: Vec<Lane>,
-    writes: Vec<Lane>,
+    reads: Vec<Worker>,
+    writes: Vec<Worker>,
+    /// None where the engine has one writer.
+    jobs: Vec<Worker>,
     next_read: AtomicUsize,
     checkpoints: Option<Checkpoints>,
     horizon: Arc<Horizon>,
@@ -142,25 +148,30 @@ struct Checkpoints {
 impl Store {
     /// Opens the store, bringing its schema up to date; `now_ms` is the time that a migration is noted under.
     pub fn open(location: &Location, now_ms: i64, sink: &Sink) -> Result<Self> {
-        let mut driver = location.open()?;
+        let mut driver = location.open(Kind::Write)?;
         migration::run(driver.as_mut(), now_ms)?;
         let horizon = Horizon::new(latest_event(driver.as_mut())?);
         drop(driver);
-        let write_lanes = if matches!(location, Location::Sqlite(_)) { 1 } else { POSTGRES_WRITE_LANES };
-        let lanes = |count: usize, kind: Kind| -> Result<Vec<Lane>> {
+        let (lane_writers, job_writers) = match location {
+            Location::Sqlite(_) => (1, 0),
+            Location::Postgres(_) => (POSTGRES_WRITERS, POSTGRES_JOB_WRITERS),
+        };
+        let workers = |count: usize, kind: Kind| -> Result<Vec<Worker>> {
             (0..count)
                 .map(|number| {
                     let location = location.clone();
-                    Lane::start(kind, number, move || location.open(), (sink.clone(), horizon.clone()))
+                    Worker::start(kind, number, move || location.open(kind), (sink.clone(), horizon.clone()))
                 })
                 .collect()
         };
-        let (writes, reads) = (lanes(write_lanes, Kind::Write)?, lanes(READ_LANES, Kind::Read)?);
+        let writes = workers(lane_writers, Kind::Write)?;
+        let jobs = workers(job_writers, Kind::Job)?;
+        let reads = workers(READERS, Kind::Read)?;
         let checkpoints = match location {
             Location::Sqlite(path) => Some(Checkpoints::start(path.clone())?),
             Location::Postgres(_) => None,
         };
-        Ok(Self { reads, writes, next_read: AtomicUsize::new(0), checkpoints, horizon })
+        Ok(Self { reads, writes, jobs, next_read: AtomicUsize::new(0), checkpoints, horizon })
     }
 
     /// Waits until everything that is committed now has been told to whoever listened.
@@ -194,26 +205,29 @@ impl Store {
         E: From<Error> + Send + 'static,
     {
         let next = self.next_read.fetch_add(1, Ordering::Relaxed);
-        self.reads[next % self.reads.len()].run(work).await
+        self.reads[next % self.reads.len()].run(0, work).await
     }
 
-    /// Runs `work` in a transaction that writes, in the lane of `aggregate`: the name of what it claims, so
-    /// that writes to one channel queue up and share a commit instead of waiting for each other's locks.
+    /// Runs `work` in a transaction that writes, in its lane: writes of one lane come one after the other and share
+    /// commits, instead of waiting for each other's locks.
     ///
     /// Whatever `work` refuses is undone. An answer means that the writes are on disk.
     pub async fn write<T, E>(
         &self,
-        aggregate: &str,
+        lane: Lane,
         work: impl Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
     ) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let mut hasher = DefaultHasher::new();
-        aggregate.hash(&mut hasher);
-        let lane = hasher.finish() % self.writes.len() as u64;
-        self.writes[usize::try_from(lane).unwrap_or_default()].run(work).await
+        let place = lane.place();
+        let worker = match (lane, &self.jobs[..]) {
+            (Lane::Calls, [calls, _]) => calls,
+            (Lane::Job, [_, jobs]) => jobs,
+            _ => &self.writes[usize::try_from(place % self.writes.len() as u64).unwrap_or_default()],
+        };
+        worker.run(place, work).await
     }
 }
 
@@ -227,6 +241,7 @@ fn latest_event(driver: &mut dyn Driver) -> Result<Timestamp> {
 impl Drop for Store {
     fn drop(&mut self) {
         self.writes.clear();
+        self.jobs.clear();
         self.reads.clear();
         if let Some(Checkpoints { stop, thread }) = self.checkpoints.take() {
             drop(stop);

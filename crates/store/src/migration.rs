@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0009_elastic.sql"),
     include_str!("../migrations/0010_resume.sql"),
     include_str!("../migrations/0011_calls.sql"),
+    include_str!("../migrations/0012_lookups.sql"),
 ];
 
 const TABLE: &str =
@@ -35,14 +36,12 @@ pub(crate) fn run(driver: &mut dyn Driver, now_ms: i64) -> Result<()> {
             Ok(()) | Err(Error::Busy) => break,
             Err(_) => driver.rollback(),
         }
-        if matches!(&last, Err(Error::Broken(words)) if words.contains(NEWER)) {
+        if matches!(&last, Err(Error::Newer(_) | Error::Unreachable(_))) {
             break;
         }
     }
     last
 }
-
-const NEWER: &str = "the store's schema is newer than this carillon";
 
 fn attempt(driver: &mut dyn Driver, now_ms: i64) -> Result<()> {
     driver.begin(Kind::Write)?;
@@ -56,7 +55,9 @@ fn attempt(driver: &mut dyn Driver, now_ms: i64) -> Result<()> {
         .ok_or_else(|| Error::broken("the table of migrations is empty"))?;
     let known = i64::try_from(MIGRATIONS.len()).expect("there are few migrations");
     if known < applied {
-        return Err(Error::broken(format!("{NEWER}: it has version {applied}, this binary knows {known}")));
+        return Err(Error::Newer(format!(
+            "the store's schema is newer than this carillon: it has version {applied}, this binary knows {known}"
+        )));
     }
     for version in applied + 1..=known {
         let ddl = MIGRATIONS[usize::try_from(version - 1).expect("versions are positive")];

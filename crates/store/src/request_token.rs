@@ -4,6 +4,7 @@ use carillon_model::text::ClientRequestToken;
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::values;
+use crate::settlement::Shared;
 use crate::{Result, Tx};
 
 /// What an earlier request with the same token asked and got.
@@ -26,8 +27,22 @@ pub struct Scope<'a> {
     pub token: &'a ClientRequestToken,
 }
 
-/// What an earlier request with this token led to, if it came after `since`.
+impl Scope<'_> {
+    fn key(&self) -> (Key, String, String) {
+        (self.owner, self.operation.to_owned(), self.token.as_str().to_owned())
+    }
+
+    fn row(&self) -> Shared {
+        let (owner, operation, token) = self.key();
+        Shared::Token(owner, operation, token)
+    }
+}
+
+/// What an earlier request with this token led to, if it came after `since`; one of the same batch, too.
 pub fn find(tx: &mut Tx, scope: Scope<'_>, since: Timestamp) -> Result<Option<Earlier>> {
+    if let Some(noted) = tx.noted_token(&scope.key()) {
+        return Ok(Some(noted));
+    }
     tx.row(
         "SELECT input, result FROM request_token
          WHERE owner = $1 AND operation = $2 AND token = $3 AND $4 < created_at",
@@ -36,15 +51,17 @@ pub fn find(tx: &mut Tx, scope: Scope<'_>, since: Timestamp) -> Result<Option<Ea
     )
 }
 
-/// Keeps what this request led to, unless a request with the same token came after `since`: then false.
+/// Keeps what this request led to. It was looked for before: where a request with the same token came after `since`
+/// meanwhile, on another lane or another node, the transaction runs again and finds it.
 pub fn insert(
     tx: &mut Tx,
     scope: Scope<'_>,
-    earlier: &Earlier,
+    earlier: Earlier,
     now: Timestamp,
     since: Timestamp,
-) -> Result<bool> {
-    let count = tx.execute(
+) -> Result<()> {
+    tx.settle(
+        scope.row(),
         "INSERT INTO request_token (owner, operation, token, input, result, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (owner, operation, token) DO UPDATE
@@ -52,29 +69,41 @@ pub fn insert(
            WHERE request_token.created_at <= $7",
         values![scope.owner, scope.operation, scope.token, &earlier.input[..], earlier.result, now, since],
     )?;
-    Ok(count == 1)
+    tx.note_token(scope.key(), earlier);
+    Ok(())
 }
 
 /// Where a round of [`delete_old`] goes on.
 pub type Position = (Key, String, String);
 
-/// Deletes tokens from before `before` among the next `limit` after `from`; answers where to go on, or nothing
-/// at the end. It walks the table in the order of its key, so that the hot path keeps one index, not two.
-pub fn delete_old(tx: &mut Tx, from: &Position, before: Timestamp, limit: i64) -> Result<Option<Position>> {
+/// Tokens from before `before` among the next `limit` after `from`, and where to go on, or nothing at the end. It walks
+/// the table in the order of its key, so that the hot path keeps one index, not two.
+pub fn list_old(
+    tx: &mut Tx,
+    from: &Position,
+    before: Timestamp,
+    limit: i64,
+) -> Result<(Vec<Position>, Option<Position>)> {
     let rows = tx.rows(
         "SELECT owner, operation, token, created_at FROM request_token
          WHERE (owner, operation, token) > ($1, $2, $3) ORDER BY owner, operation, token LIMIT $4",
         values![from.0, from.1, from.2, limit],
         |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<Timestamp>(3)?)),
     )?;
-    for ((owner, operation, token), created_at) in &rows {
-        if *created_at < before {
-            tx.defer(
-                "DELETE FROM request_token WHERE owner = $1 AND operation = $2 AND token = $3",
-                values![owner, operation, token],
-            )?;
-        }
+    let is_full = usize::try_from(limit).is_ok_and(|limit| rows.len() == limit);
+    let next = rows.last().filter(|_| is_full).map(|(position, _)| position.clone());
+    let old = rows.into_iter().filter(|(_, created_at)| *created_at < before);
+    Ok((old.map(|(position, _)| position).collect(), next))
+}
+
+/// Deletes these tokens, but for those that were used again since they were found.
+pub fn delete_old(tx: &mut Tx, old: &[Position], before: Timestamp) -> Result<()> {
+    for (owner, operation, token) in old {
+        tx.settle_if_there(
+            Shared::Token(*owner, operation.clone(), token.clone()),
+            "DELETE FROM request_token WHERE owner = $1 AND operation = $2 AND token = $3 AND created_at < $4",
+            values![owner, operation, token, before],
+        )?;
     }
-    let full = usize::try_from(limit).is_ok_and(|limit| rows.len() == limit);
-    Ok(rows.into_iter().last().map(|(position, _)| position).filter(|_| full))
+    Ok(())
 }

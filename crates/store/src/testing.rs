@@ -18,7 +18,7 @@ pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
     let mut counts = Vec::new();
     for name in names {
         // A test asks for few tables few times; the text stays.
-        let sql = format!("SELECT COUNT(*) FROM {name}").leak();
+        let sql = format!("SELECT COUNT(*) FROM {name} -- of a test").leak();
         counts.push((name.to_owned(), tx.row(sql, &[], |row| row.get(0))?.unwrap_or_default()));
     }
     Ok(counts)
@@ -72,6 +72,20 @@ impl Schema {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime starts").block_on(run);
+    }
+
+    /// Runs statements on a connection of their own, whose transaction stays open until this is dropped.
+    pub fn hold(&self, sql: &str) -> impl Sized + use<> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.expect("a runtime starts");
+        let client = runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.url, NoTls).await.expect("PostgreSQL answers");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("the statement of a test is right");
+            client
+        });
+        (client, runtime)
     }
 
     /// Its name.

@@ -15,7 +15,9 @@ use carillon_model::{Key, MessageKey, Timestamp};
 
 use crate::engine::Value;
 use crate::testing::Schema;
-use crate::{Committed, Error, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, setting};
+use crate::{
+    Committed, Error, Lane, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, setting,
+};
 
 const NOW: i64 = 1_768_478_400_000;
 
@@ -87,12 +89,68 @@ fn a_commit_that_may_stand_is_told_as_doubtful() {
              CREATE CONSTRAINT TRIGGER die AFTER INSERT ON outbox DEFERRABLE INITIALLY DEFERRED
                FOR EACH ROW EXECUTE FUNCTION die()",
         );
-        let failed = wait(store.write("one", |tx| emit(tx, 1)));
-        assert!(matches!(failed, Err(Error::Broken(words)) if words.contains("the commit was under way")));
+        let failed = wait(store.write(Lane::Account, |tx| emit(tx, 1)));
+        assert!(
+            matches!(failed, Err(Error::Unreachable(words)) if words.contains("the commit was under way"))
+        );
         assert_eq!((place.events.lock().unwrap().len(), &*place.doubtful.lock().unwrap()), (0, &vec![1]));
         place.run("DROP TRIGGER die ON outbox");
-        wait(store.write("one", |tx| emit(tx, 2))).unwrap();
+        wait(store.write(Lane::Account, |tx| emit(tx, 2))).unwrap();
         assert_eq!((&*place.events.lock().unwrap(), store.told()), (&vec![2], event(2).at));
+    });
+}
+
+/// Of PostgreSQL alone: what is deferred goes over a connection, whose answers come in order.
+#[test]
+fn a_long_answer_to_what_was_deferred_does_not_stand_in_the_way() {
+    on_postgres(|place| {
+        let store = place.open().unwrap();
+        let found = wait(store.write(Lane::Account, |tx| {
+            tx.defer("SELECT repeat('x', 10000000)", &[])?;
+            setting::find(tx, "name")
+        }));
+        assert_eq!(found, Ok(None));
+    });
+}
+
+/// The same: a failure of what was deferred is heard, and the lane's next transaction finds nothing of it.
+#[test]
+fn a_failure_of_what_was_deferred_ends_its_transaction_and_no_other() {
+    on_postgres(|place| {
+        let store = place.open().unwrap();
+        let failed = wait(store.write(Lane::Account, |tx| {
+            setting::set(tx, "name", "value")?;
+            tx.defer("SELECT 1 / (LENGTH(repeat('x', 1)) - 1)", &[])?;
+            (0..300).try_for_each(|number| emit(tx, number))?;
+            setting::find(tx, "name")
+        }));
+        assert!(
+            matches!(&failed, Err(Error::Broken(words)) if words.contains("division by zero")),
+            "{failed:?}"
+        );
+        assert_eq!(value(&store, "name"), None);
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "other"))).unwrap();
+        assert_eq!(value(&store, "name").as_deref(), Some("other"));
+    });
+}
+
+/// The same: whoever holds a row that is not theirs to hold keeps a lane for a while only, and is told of as busy.
+#[test]
+fn a_lock_that_is_never_given_back_does_not_hold_a_lane_for_ever() {
+    on_postgres(|place| {
+        let store = place.open().unwrap();
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "value"))).unwrap();
+        let lock =
+            format!("BEGIN; UPDATE {}.setting SET value = 'held'", place.schema.as_ref().unwrap().name());
+        let held = place.schema.as_ref().unwrap().hold(&lock);
+        let refused = wait(store.write(Lane::Account, |tx| {
+            setting::set(tx, "name", "late")?;
+            setting::find(tx, "name")
+        }));
+        assert_eq!(refused, Err(Error::Busy));
+        drop(held);
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "late"))).unwrap();
+        assert_eq!(value(&store, "name").as_deref(), Some("late"));
     });
 }
 
@@ -126,6 +184,7 @@ on_both! {
     a_lease_has_one_owner_until_its_time_is_over
     only_what_was_committed_leaves_work
     a_backlog_is_read_where_it_is_due_and_nowhere_else
+    what_lanes_share_is_changed_once_for_each_and_in_vain_for_none
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -141,7 +200,7 @@ fn write_all(store: &Arc<Store>, works: Vec<Work>) -> Vec<Result<(), Error>> {
         let mut waiting = Vec::new();
         for work in works {
             let store = store.clone();
-            waiting.push(tokio::spawn(async move { store.write("one", move |tx| work(tx)).await }));
+            waiting.push(tokio::spawn(async move { store.write(Lane::Account, move |tx| work(tx)).await }));
         }
         let mut results = Vec::new();
         for one in waiting {
@@ -224,7 +283,7 @@ fn plan(place: &Place, store: &Arc<Store>, sql: &'static str, values: &'static [
     };
     let sql: &'static str = format!("{explain} {sql}").leak();
     let read = move |tx: &mut Tx| tx.rows(sql, values, |row| row.get::<String>(column));
-    wait(store.write("plan", read)).unwrap().join("\n")
+    wait(store.write(Lane::Account, read)).unwrap().join("\n")
 }
 
 /// Emits an event, as late as it must be.
@@ -302,14 +361,15 @@ mod checks {
         let store = place.open().unwrap();
         let hold = |owner: u8, now: i64| {
             let (now, owner) = (Timestamp::from_ms(now), Key([owner; 16]));
-            wait(store.write("job", move |tx| lease::hold(tx, "job", owner, now, now.plus_ms(10)))).unwrap()
+            wait(store.write(Lane::Job, move |tx| lease::hold(tx, "job", owner, now, now.plus_ms(10))))
+                .unwrap()
         };
         assert!(hold(1, 0) && hold(1, 5), "its owner keeps it");
         assert!(!hold(2, 14), "which moved its end");
         assert!(hold(2, 15) && !hold(1, 16), "and where it ended another has it");
-        wait(store.write("job", |tx| lease::release(tx, "job", Key([1; 16])))).unwrap();
+        wait(store.write(Lane::Job, |tx| lease::release(tx, "job", Key([1; 16])))).unwrap();
         assert!(!hold(1, 17), "nobody gives back what another has");
-        wait(store.write("job", |tx| lease::release(tx, "job", Key([2; 16])))).unwrap();
+        wait(store.write(Lane::Job, |tx| lease::release(tx, "job", Key([2; 16])))).unwrap();
         assert!(hold(1, 18));
     }
 
@@ -327,17 +387,61 @@ mod checks {
         assert_eq!(*place.work.lock().unwrap(), [crate::Work::Flow]);
     }
 
+    pub(super) fn what_lanes_share_is_changed_once_for_each_and_in_vain_for_none(place: &Place) {
+        let store = place.open().unwrap();
+        let home = Home::new("us-east-1", "111122223333");
+        let key = Key([1; 16]);
+        let instance = AppInstance {
+            key,
+            arn: home.app_instance(key),
+            name: "Bells".parse().unwrap(),
+            metadata: None,
+            created_at: Timestamp::from_ms(NOW),
+            updated_at: Timestamp::from_ms(NOW),
+        };
+        wait(store.write(Lane::Account, move |tx| app_instance::insert(tx, &instance))).unwrap();
+        let one = app_instance::Counts { channels: 1, ..app_instance::Counts::default() };
+        let most = app_instance::Counts { channels: 20, ..app_instance::Counts::MAX };
+        // Lanes of several workers, and several writes in each of their batches.
+        let results = wait(async {
+            let grow = |number: usize| {
+                let store = store.clone();
+                tokio::spawn(async move {
+                    let lane = Lane::Channel(key, (number % 8).to_string());
+                    let grow = move |tx: &mut Tx| {
+                        let counts = app_instance::find_counts(tx, key)?.expect("it was made above");
+                        if most.channels <= counts.channels {
+                            return Err(Error::broken("full"));
+                        }
+                        app_instance::grow(tx, key, one, most)
+                    };
+                    store.write(lane, grow).await
+                })
+            };
+            let mut results = Vec::new();
+            for growing in (0..30).map(grow).collect::<Vec<_>>() {
+                results.push(growing.await.unwrap());
+            }
+            results
+        });
+        let grown = results.iter().filter(|result| result.is_ok()).count();
+        assert_eq!(grown, 20, "{results:?}");
+        assert!(results.iter().all(|result| result.is_ok() || *result == Err(Error::broken("full"))));
+        let counts = wait(store.read(move |tx| app_instance::find_counts(tx, key))).unwrap();
+        assert_eq!(counts.map(|counts| counts.channels), Some(20));
+    }
+
     pub(super) fn any_text_comes_back_as_it_went_in(place: &Place) {
         let store = place.open().unwrap();
         for text in ["", "plain", "\0", "a\0b\u{1a}0\u{1a}", "🛎 \u{ffff}"] {
-            wait(store.write("one", move |tx| setting::set(tx, "text", text))).unwrap();
+            wait(store.write(Lane::Account, move |tx| setting::set(tx, "text", text))).unwrap();
             assert_eq!(value(&store, "text").as_deref(), Some(text), "{text:?}");
         }
     }
 
     pub(super) fn what_was_answered_is_there_after_a_restart(place: &Place) {
         let store = place.open().unwrap();
-        wait(store.write("one", |tx| setting::set(tx, "answered", "yes"))).unwrap();
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "answered", "yes"))).unwrap();
         drop(store);
         assert_eq!(value(&place.open().unwrap(), "answered").as_deref(), Some("yes"));
     }
@@ -345,7 +449,7 @@ mod checks {
     pub(super) fn a_schema_newer_than_the_binary_is_refused(place: &Place) {
         drop(place.open().unwrap());
         place.run("INSERT INTO migration (version, applied_at) VALUES (1000000, 0)");
-        let Err(Error::Broken(words)) = place.open() else { panic!("it was opened") };
+        let Err(Error::Newer(words)) = place.open() else { panic!("it was opened") };
         assert!(words.contains("newer than this carillon"), "{words}");
     }
 
@@ -370,7 +474,7 @@ mod checks {
             updated_at: Timestamp::from_ms(NOW),
         };
         let (first, second) = (instance(1), instance(2));
-        wait(store.write("one", move |tx| app_instance::insert(tx, &first))).unwrap();
+        wait(store.write(Lane::Account, move |tx| app_instance::insert(tx, &first))).unwrap();
         // Another transaction commits between the two reads of this one.
         let (inner, seen) = (store.clone(), Arc::new(AtomicUsize::new(0)));
         let counts = wait(store.read({
@@ -379,7 +483,8 @@ mod checks {
                 let before = app_instance::count(tx, 10)?;
                 if seen.fetch_add(1, Ordering::Relaxed) == 0 {
                     let (inner, second) = (inner.clone(), second.clone());
-                    let write = move || wait(inner.write("one", move |tx| app_instance::insert(tx, &second)));
+                    let write =
+                        move || wait(inner.write(Lane::Account, move |tx| app_instance::insert(tx, &second)));
                     std::thread::spawn(write).join().expect("it does not panic")?;
                 }
                 Ok::<_, Error>((before, app_instance::count(tx, 10)?))
@@ -395,7 +500,7 @@ mod checks {
         let store = place.open().unwrap();
         let insert =
             |tx: &mut Tx| (0..6_000).try_for_each(|number| in_flight::insert(tx, &message_in_flight(number)));
-        wait(store.write("one", insert)).unwrap();
+        wait(store.write(Lane::Account, insert)).unwrap();
         place.run("ANALYZE in_flight");
         let statements: [(&'static str, &'static [Value<'static>], &str); 3] = [
             (in_flight::FIND_WAITING, &[FUNCTION], "in_flight_to_call"),
@@ -416,10 +521,10 @@ mod checks {
 
     pub(super) fn old_events_are_deleted_in_steps(place: &Place) {
         let store = place.open().unwrap();
-        wait(store.write("one", |tx| (0..10).try_for_each(|number| emit(tx, number)))).unwrap();
+        wait(store.write(Lane::Account, |tx| (0..10).try_for_each(|number| emit(tx, number)))).unwrap();
         let delete = || {
             let before = Timestamp::from_ms(NOW + 7);
-            wait(store.write("one", move |tx| outbox::delete_old(tx, before, 5))).unwrap()
+            wait(store.write(Lane::Account, move |tx| outbox::delete_old(tx, before, 5))).unwrap()
         };
         assert_eq!((delete(), delete(), delete()), (5, 2, 0));
         let left = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), -1, 10))).unwrap();

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use carillon_model::Timestamp;
 use carillon_model::event::{Audience, Event};
 
-use crate::engine::{Driver, Row, Value};
+use crate::engine::{Driver, Owned, Row, Value};
 use crate::horizon::Ticket;
+use crate::request_token::Earlier;
+use crate::settlement::{Change, Settlement, Shared};
 use crate::{Error, Result, Work, outbox};
 
 /// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
@@ -14,6 +16,8 @@ pub struct Tx<'a> {
     driver: &'a mut dyn Driver,
     /// Of the batch that this is a part of; a transaction that tells nobody has none.
     ticket: Option<&'a Ticket>,
+    /// What the transactions before it in its batch leave to be done at the end.
+    before: Option<&'a Settlement>,
     left: Left,
     /// Set by the first statement that failed: an engine may have given the transaction up, so nothing may
     /// follow, and nothing of it may be committed.
@@ -26,6 +30,8 @@ pub struct Tx<'a> {
 pub(crate) struct Left {
     pub(crate) events: Vec<Event>,
     pub(crate) work: BTreeSet<Work>,
+    /// Not done yet: the batch does it at its end.
+    pub(crate) settlement: Settlement,
 }
 
 /// How a transaction ended.
@@ -37,7 +43,12 @@ pub(crate) struct End {
 
 impl<'a> Tx<'a> {
     pub(crate) fn new(driver: &'a mut dyn Driver, ticket: Option<&'a Ticket>) -> Self {
-        Self { driver, ticket, left: Left::default(), failed: None, wrote: false }
+        Self { driver, ticket, before: None, left: Left::default(), failed: None, wrote: false }
+    }
+
+    /// The same, after others of its batch.
+    pub(crate) fn after(self, before: &'a Settlement) -> Self {
+        Self { before: Some(before), ..self }
     }
 
     /// The instant of what this transaction does at `now`: later where something that was done later was told already.
@@ -109,11 +120,48 @@ impl<'a> Tx<'a> {
         self.run(|driver| driver.defer(sql, values))
     }
 
+    /// Changes a row that lanes share, at the end of the batch. The statement must change it, and says in its condition
+    /// what it supposes of it: where it does not, nothing stands, and the transaction runs again. So whoever calls this
+    /// looked first, and refuses by what it saw.
+    pub(crate) fn settle(&mut self, row: Shared, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.note(row, sql, values, true)
+    }
+
+    /// The same where the row may be gone, and nobody minds.
+    pub(crate) fn settle_if_there(
+        &mut self,
+        row: Shared,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<()> {
+        self.note(row, sql, values, false)
+    }
+
+    fn note(&mut self, row: Shared, sql: &'static str, values: &[Value<'_>], must: bool) -> Result<()> {
+        let values = values.iter().map(Owned::from).collect();
+        self.check()?;
+        self.left.settlement.add(row, Change { sql, values, must });
+        Ok(())
+    }
+
+    /// What an earlier request of the same batch with this token led to.
+    pub(crate) fn noted_token(&self, token: &(carillon_model::Key, String, String)) -> Option<Earlier> {
+        let before = self.before.and_then(|before| before.find_token(token));
+        before.or_else(|| self.left.settlement.find_token(token)).cloned()
+    }
+
+    /// Notes what a request with a token leads to.
+    pub(crate) fn note_token(&mut self, token: (carillon_model::Key, String, String), earlier: Earlier) {
+        self.left.settlement.note_token(token, earlier);
+    }
+
     fn run<T>(&mut self, statement: impl FnOnce(&mut dyn Driver) -> Result<T>) -> Result<T> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
+        self.check()?;
         statement(self.driver).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
     pub(crate) fn finish(self) -> End {

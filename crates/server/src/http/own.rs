@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use carillon_service::Clock as _;
 use carillon_service::dispatch::ClientAddress;
-use carillon_store::Error as StoreError;
+use carillon_store::{Error as StoreError, Lane};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
@@ -152,7 +152,7 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
     let ahead_ms = front.clock.ahead_ms().saturating_add(step_ms);
     let store = front.service.store();
     let kept: Result<(), StoreError> =
-        store.write("setting", move |tx| clock::keep_ahead_ms(tx, ahead_ms)).await;
+        store.write(Lane::Account, move |tx| clock::keep_ahead_ms(tx, ahead_ms)).await;
     if let Err(error) = kept {
         tracing::error!(%error, "the clock could not be moved");
         return NOT_MOVED.answer(&front.service.new_id());

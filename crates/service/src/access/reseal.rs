@@ -1,7 +1,7 @@
 //! Sealing anew: when another master key comes first, what is stored is sealed with it, so that the old one can go.
 
 use carillon_auth::Sealer;
-use carillon_store::{self as store, Tx};
+use carillon_store::{self as store, Lane, Tx};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -29,7 +29,7 @@ impl Service {
         while let Some(after) = next {
             let (access, seed) = (self.access.clone(), self.random());
             let step = move |tx: &mut Tx| Ok::<_, Error>(step(tx, &access.secrets, &after, seed)?);
-            let (step, rest) = self.store().write("access keys", step).await?;
+            let (step, rest) = self.store().write(Lane::Account, step).await?;
             all.kept += step.kept;
             all.sealed += step.sealed;
             all.unreadable += step.unreadable;

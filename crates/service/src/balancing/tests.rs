@@ -8,6 +8,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 
+use carillon_store::Lane;
+
 use super::*;
 use crate::operations::messaging::batch_create_channel_membership::BatchCreateChannelMembership;
 use crate::operations::messaging::create_channel::CreateChannel;
@@ -304,7 +306,7 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     let ana = world.user("ana");
     let arn = elastic(world, &ana, (6, 5, 40));
     let all = users(world, 32);
-    let arn_of_step = arn.clone();
+    let (arn_of_step, lane) = (arn.clone(), Lane::channel(&arn));
     let job = move |tx: &mut Tx, now| {
         let (channels, _) = find_channels(tx, &World::home(), FIRST_CHANNEL)?;
         for (_, key) in channels {
@@ -313,7 +315,7 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
         Ok(())
     };
     let joins: Vec<_> = all.iter().map(|who| add(&arn, &ana, who)).collect();
-    let answers = world.call_at_once(&joins, arn.as_str(), job.clone());
+    let answers = world.call_at_once(&joins, &lane, job.clone());
     let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
     assert!(refused.iter().all(|refused| refused.code == ErrorCode::ResourceLimitExceeded), "{refused:?}");
     assert_eq!(refused.len(), 2, "six times five");
@@ -323,7 +325,7 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     truth.check(world, &arn, 5);
     let leaving: Vec<_> = truth.regulars.iter().take(24).cloned().collect();
     let leaves: Vec<_> = leaving.iter().map(|who| leave(&arn, &world.instance().user(who))).collect();
-    assert!(world.call_at_once(&leaves, arn.as_str(), job).iter().all(std::result::Result::is_ok));
+    assert!(world.call_at_once(&leaves, &lane, job).iter().all(std::result::Result::is_ok));
     for who in &leaving {
         assert!(truth.regulars.remove(who));
     }

@@ -8,7 +8,7 @@ use carillon_model::channel_flow::{Failure, FlowPhase, InFlight, Reason, Unasked
 use carillon_model::text::{FallbackAction, StatusDetail};
 use carillon_model::{ChannelArn, Key, Timestamp};
 use carillon_store::in_flight::{Supposed, UNNAMED, Waiting};
-use carillon_store::{self as store, Tx};
+use carillon_store::{self as store, Lane, Tx};
 use serde::Serialize;
 
 use super::{CALLBACK_WINDOW_MS, accept, fail, go_on};
@@ -93,7 +93,7 @@ impl Service {
             }
             Ok(found.into_iter().filter_map(|(arn, one)| invocation(arn, &one, until)).collect())
         };
-        self.store().write("channel flows", leased).await
+        self.store().write(Lane::Calls, leased).await
     }
 
     /// A processor took its call; now it has to call back.
@@ -150,9 +150,9 @@ impl Service {
         let more = usize::try_from(limit).is_ok_and(|limit| overdue.len() == limit);
         for (arn, one) in overdue {
             let call = self.job("FailOverdue");
-            let aggregate = arn.as_str().to_owned();
+            let lane = Lane::channel(&arn);
             let expire = move |tx: &mut Tx| expire(tx, &call, &arn, (one.channel, one.run));
-            self.store().write(&aggregate, expire).await?;
+            self.store().write(lane, expire).await?;
         }
         Ok(more)
     }
@@ -165,7 +165,7 @@ impl Service {
     ) -> Result<T> {
         let (arn, channel, run, secret) =
             (invocation.channel_arn.clone(), invocation.channel, invocation.run, invocation.secret);
-        let aggregate = arn.as_str().to_owned();
+        let lane = Lane::channel(&arn);
         let report = move |tx: &mut Tx| {
             let found = store::in_flight::find(tx, &arn.app_instance(), channel, run)?;
             match found.filter(|one| one.secret == secret && one.phase == FlowPhase::HandOver) {
@@ -178,7 +178,7 @@ impl Service {
                 None => Ok(T::default()),
             }
         };
-        self.store().write(&aggregate, report).await
+        self.store().write(lane, report).await
     }
 }
 

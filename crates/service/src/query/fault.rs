@@ -93,7 +93,10 @@ impl From<StoreError> for Fault {
             StoreError::Busy | StoreError::Retry => {
                 Self::new(503, "ServiceUnavailable", "The service has too much to do at once. Try again.")
             }
-            StoreError::Broken(_) => Self::new(
+            StoreError::Unreachable(_) => {
+                Self::new(503, "ServiceUnavailable", "The service cannot reach its store. Try again.")
+            }
+            StoreError::Newer(_) | StoreError::Broken(_) => Self::new(
                 500,
                 "ServiceFailure",
                 "The service failed. The request id leads to the reason in its log.",

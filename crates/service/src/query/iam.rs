@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use carillon_auth::policy::Malformed;
 use carillon_store::iam::{self as stored, Kind, Principal};
-use carillon_store::{Store, Tx};
+use carillon_store::{Lane, Store, Tx};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::call::QueryCall;
@@ -26,18 +26,16 @@ use super::xml::Element;
 use crate::access::arn;
 use crate::service::Service;
 
-pub(super) use oidc_provider::{arn_of as provider_arn, issuer};
-pub(super) use policy::documents;
-pub(super) use tags::{TAGS_MAX, given, tags_of};
-
 /// Names of users and roles.
 const NAME: TextRule = TextRule::name(64);
 /// Names of policies.
 const POLICY_NAME: TextRule = TextRule::name(128);
 /// What things are for.
 const DESCRIPTION: TextRule = TextRule::free(1_000);
-/// All changes queue up in one lane: there are few, and each claims the version of everything.
-const AGGREGATE: &str = "iam";
+
+pub(super) use oidc_provider::{arn_of as provider_arn, issuer};
+pub(super) use policy::documents;
+pub(super) use tags::{TAGS_MAX, given, tags_of};
 
 /// An action: a line of a table.
 struct Action {
@@ -109,7 +107,7 @@ pub(super) async fn act(service: &Arc<Service>, call: QueryCall, form: Form) -> 
     match action.run {
         Run::Empty(_) | Run::Read(_) => store.read(move |tx| permitted(tx, action, &call, &form)).await,
         Run::Write(_) => {
-            let changed = store.write(AGGREGATE, move |tx| {
+            let changed = store.write(Lane::Account, move |tx| {
                 stored::claim(tx, &call.version)?;
                 permitted(tx, action, &call, &form)
             });

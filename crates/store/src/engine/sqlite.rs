@@ -11,7 +11,8 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Column, Commit, Driver, EachRow, Kind, Row, Value};
+use super::{Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
+use crate::settlement::Change;
 use crate::{Error, Result};
 
 /// How long a statement waits for a lock that another connection holds.
@@ -48,6 +49,8 @@ impl Sqlite {
     ) -> Result<u64> {
         // A text is known by its address: it is `'static`, so no other text can ever stand there.
         let text = self.texts.entry(sql.as_ptr() as usize).or_insert_with(|| numbered(sql));
+        #[cfg(debug_assertions)]
+        explain(&self.connection, text)?;
         let mut statement = self.connection.prepare_cached(text).map_err(|error| broken(&error, sql))?;
         for (at, value) in values.iter().enumerate() {
             statement.raw_bind_parameter(at + 1, value).map_err(|error| broken(&error, sql))?;
@@ -76,8 +79,16 @@ impl Driver for Sqlite {
         self.run(sql, values, None).map(|_| ())
     }
 
+    fn execute_all(&mut self, changes: &[Change]) -> Result<Vec<u64>> {
+        let run = |change: &Change| {
+            let values: Vec<Value<'_>> = change.values.iter().map(Owned::as_value).collect();
+            self.run(change.sql, &values, None)
+        };
+        changes.iter().map(run).collect()
+    }
+
     fn begin(&mut self, kind: Kind) -> Result<()> {
-        self.execute(if kind == Kind::Write { "BEGIN IMMEDIATE" } else { "BEGIN" }, &[]).map(|_| ())
+        self.execute(if kind == Kind::Read { "BEGIN" } else { "BEGIN IMMEDIATE" }, &[]).map(|_| ())
     }
 
     fn commit(&mut self) -> Result<Commit> {
@@ -107,6 +118,23 @@ impl Driver for Sqlite {
     }
 }
 
+/// Looks at how a statement is gone about, once.
+#[cfg(debug_assertions)]
+fn explain(connection: &Connection, text: &str) -> Result<()> {
+    let is_statement = ["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|word| text.starts_with(word));
+    if !is_statement || !super::plan::is_new("sqlite", text) {
+        return Ok(());
+    }
+    let explained = || -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}"))?;
+        let rows = statement.raw_query().mapped(|row| row.get(3));
+        rows.collect()
+    };
+    let lines = explained().map_err(|error| broken(&error, text))?;
+    super::plan::check_sqlite(text, &lines);
+    Ok(())
+}
+
 fn connect(path: &Path) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -127,6 +155,7 @@ fn connect(path: &Path) -> Result<Connection> {
 /// Moves the log into the database file until told to stop, and empties it then.
 pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
     let connection = connect(path)?;
+    forget_statistics(&connection, path);
     while stop.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
         let mut log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
         if log.pages <= LOG_PAGES_MAX {
@@ -141,11 +170,18 @@ pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
         // The file stays as long as it is, to be written over: cutting it off would hold the writer up, too.
         move_log(&connection, path, "PRAGMA wal_checkpoint(RESTART)");
     }
-    if let Err(error) = connection.execute_batch("PRAGMA optimize") {
-        tracing::warn!(path = %path.display(), %error, "the statistics could not be brought up to date");
-    }
     move_log(&connection, path, "PRAGMA wal_checkpoint(TRUNCATE)");
     Ok(())
+}
+
+/// What is known of tables that were small makes scans of them look cheap, and they grow: without it every statement
+/// takes the index that was made for it. Earlier versions gathered it when they ended.
+fn forget_statistics(connection: &Connection, path: &Path) {
+    if let Err(error) =
+        connection.execute_batch("DROP TABLE IF EXISTS sqlite_stat1; DROP TABLE IF EXISTS sqlite_stat4")
+    {
+        tracing::warn!(path = %path.display(), %error, "old statistics could not be forgotten");
+    }
 }
 
 /// How much the log holds, and how much of it is in the database file.

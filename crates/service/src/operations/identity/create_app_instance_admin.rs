@@ -1,5 +1,7 @@
 //! `CreateAppInstanceAdmin`: promotes a user or bot. It gives every right on all channels, and no membership.
 
+use carillon_store::app_instance::Counts;
+
 use crate::operation::prelude::*;
 
 /// The request.
@@ -26,21 +28,18 @@ impl Write for CreateAppInstanceAdmin {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         let instance = call.app_instance(tx, &self.app_instance_arn)?;
         let found = call.identity(tx, &self.app_instance_admin_arn, &self.app_instance_arn)?;
-        let already = || Error::conflict("The user or bot is an administrator already");
         if found.is_admin {
-            return Err(already());
+            return Err(Error::conflict("The user or bot is an administrator already"));
         }
-        let claimed = store::app_instance::claim(tx, instance)?;
-        let mut counts = claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        let counts = store::app_instance::find_counts(tx, instance)?;
+        let counts = counts.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
         let most = call.surroundings.quotas.admins_max;
         if most <= counts.admins {
             return Err(Error::limit_exceeded("administrators of an app instance", most));
         }
-        if !store::identity::promote(tx, found.identity.key, call.now)? {
-            return Err(already());
-        }
-        counts.admins += 1;
-        store::app_instance::set_counts(tx, instance, counts)?;
+        let (one, most) = (Counts { admins: 1, ..Counts::default() }, Counts { admins: most, ..Counts::MAX });
+        store::app_instance::grow(tx, instance, one, most)?;
+        store::identity::promote(tx, found.identity.key, call.now)?;
         let app_instance_arn = self.app_instance_arn.clone();
         Ok(Created { app_instance_admin: Identity::from(&found.identity), app_instance_arn })
     }

@@ -3,6 +3,7 @@
 
 use carillon_model::arn::IdentityKind;
 use carillon_model::bot::AppInstanceBot as StoredBot;
+use carillon_store::app_instance::Counts;
 
 use super::bots::lex;
 use crate::once::{Once, once};
@@ -35,8 +36,8 @@ pub struct Created {
 }
 
 impl Write for CreateAppInstanceBot {
-    fn aggregate(&self) -> &str {
-        self.app_instance_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::instance(&self.app_instance_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
@@ -68,15 +69,15 @@ impl Write for CreateAppInstanceBot {
 
 impl CreateAppInstanceBot {
     fn create(&self, tx: &mut Tx, call: &Call, instance: Key, bot: StoredBot) -> Result<IdentityArn> {
-        let claimed = store::app_instance::claim(tx, instance)?;
-        let mut counts = claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        let counts = store::app_instance::find_counts(tx, instance)?;
+        let counts = counts.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
         let most = call.surroundings.quotas.bots_max;
         if most <= counts.bots {
             return Err(Error::limit_exceeded("bots of an app instance", most));
         }
         store::bot::insert(tx, instance, &bot)?;
-        counts.bots += 1;
-        store::app_instance::set_counts(tx, instance, counts)?;
+        let (one, most) = (Counts { bots: 1, ..Counts::default() }, Counts { bots: most, ..Counts::MAX });
+        store::app_instance::grow(tx, instance, one, most)?;
         crate::tags::set(tx, bot.arn.as_str(), self.tags.as_deref())?;
         Ok(bot.arn)
     }

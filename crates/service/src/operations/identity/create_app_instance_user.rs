@@ -4,6 +4,7 @@
 //! harmless: a user that exists with the same name, and no other metadata, is answered as if it were new.
 
 use carillon_model::identity::AppInstanceUser;
+use carillon_store::app_instance::Counts;
 
 use crate::once::{Once, once};
 use crate::operation::prelude::*;
@@ -37,8 +38,8 @@ pub struct Created {
 }
 
 impl Write for CreateAppInstanceUser {
-    fn aggregate(&self) -> &str {
-        self.app_instance_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::instance(&self.app_instance_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
@@ -67,8 +68,8 @@ impl CreateAppInstanceUser {
         if let Some(existing) = store::identity::find_user(tx, arn)? {
             return if self.repeats(&existing) { Ok(()) } else { Err(taken()) };
         }
-        let claimed = store::app_instance::claim(tx, instance)?;
-        let mut counts = claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        let counts = store::app_instance::find_counts(tx, instance)?;
+        let counts = counts.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
         let most = call.surroundings.quotas.users_max;
         if most <= counts.users {
             return Err(Error::limit_exceeded("users of an app instance", most));
@@ -86,8 +87,8 @@ impl CreateAppInstanceUser {
         if !store::identity::insert_user(tx, instance, &user)? {
             return Err(taken());
         }
-        counts.users += 1;
-        store::app_instance::set_counts(tx, instance, counts)?;
+        let (one, most) = (Counts { users: 1, ..Counts::default() }, Counts { users: most, ..Counts::MAX });
+        store::app_instance::grow(tx, instance, one, most)?;
         crate::tags::set(tx, arn.as_str(), self.tags.as_deref())
     }
 

@@ -20,9 +20,7 @@ pub struct DeleteAppInstance {
 impl Write for DeleteAppInstance {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let key = call.app_instance(tx, &self.app_instance_arn)?;
-        if !store::app_instance::set_deleted(tx, key, call.now)? {
-            return Err(Error::forbidden("The app instance does not exist"));
-        }
+        store::app_instance::set_deleted(tx, key, call.now)?;
         // From here on nothing more is streamed.
         store::streaming::delete_all(tx, key)?;
         tx.wake(Work::Destroy);

@@ -1,5 +1,7 @@
 //! `DeleteAppInstanceAdmin`: demotes a user or bot. It stays, and keeps what it is to each channel.
 
+use carillon_store::app_instance::Counts;
+
 use crate::operation::NoContent;
 use crate::operation::prelude::*;
 
@@ -16,24 +18,18 @@ pub struct DeleteAppInstanceAdmin {
 }
 
 impl Write for DeleteAppInstanceAdmin {
-    fn aggregate(&self) -> &str {
-        self.app_instance_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::instance(&self.app_instance_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let instance = call.app_instance(tx, &self.app_instance_arn)?;
         let found = call.identity(tx, &self.app_instance_admin_arn, &self.app_instance_arn)?;
-        let not_one = || Error::conflict("The user or bot is not an administrator");
         if !found.is_admin {
-            return Err(not_one());
+            return Err(Error::conflict("The user or bot is not an administrator"));
         }
-        let claimed = store::app_instance::claim(tx, instance)?;
-        let mut counts = claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
-        if !store::identity::demote(tx, found.identity.key)? {
-            return Err(not_one());
-        }
-        counts.admins -= 1;
-        store::app_instance::set_counts(tx, instance, counts)?;
+        store::app_instance::shrink(tx, instance, Counts { admins: 1, ..Counts::default() })?;
+        store::identity::demote(tx, found.identity.key)?;
         Ok(NoContent {})
     }
 }

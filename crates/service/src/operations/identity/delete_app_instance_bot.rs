@@ -17,9 +17,7 @@ impl Write for DeleteAppInstanceBot {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         only_bot(&self.app_instance_bot_arn)?;
         let bot = store::identity::find(tx, &self.app_instance_bot_arn)?.ok_or_else(no_bot)?;
-        if !crate::identities::delete(tx, &bot, call.now)? {
-            return Err(Error::conflict("The bot was deleted meanwhile"));
-        }
+        crate::identities::delete(tx, &bot, call.now)?;
         Ok(NoContent {})
     }
 }

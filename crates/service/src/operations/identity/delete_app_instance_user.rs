@@ -20,9 +20,7 @@ impl Write for DeleteAppInstanceUser {
         crate::tags::only_user("AppInstanceUserArn", &self.app_instance_user_arn)?;
         let found = store::identity::find(tx, &self.app_instance_user_arn)?;
         let user = found.ok_or_else(|| Error::forbidden("The user does not exist"))?;
-        if !crate::identities::delete(tx, &user, call.now)? {
-            return Err(Error::conflict("The user was deleted meanwhile"));
-        }
+        crate::identities::delete(tx, &user, call.now)?;
         Ok(NoContent {})
     }
 }

@@ -27,9 +27,7 @@ impl Write for PutAppInstanceUserExpirationSettings {
         let user = call.user(tx, "AppInstanceUserArn", &self.app_instance_user_arn)?;
         let settings = self.expiration_settings.as_ref();
         let expiration = settings.map(|settings| (settings.expiration_days, settings.expiration_criterion));
-        if !store::identity::set_expiration(tx, user.key, expiration)? {
-            return Err(Error::conflict("The user was deleted meanwhile"));
-        }
+        store::identity::set_expiration(tx, user.key, expiration)?;
         Ok(Put { app_instance_user_arn: user.arn, expiration_settings: self.expiration_settings.clone() })
     }
 }

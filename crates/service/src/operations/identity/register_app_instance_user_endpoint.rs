@@ -79,9 +79,7 @@ impl RegisterAppInstanceUserEndpoint {
     }
 
     fn register(&self, tx: &mut Tx, call: &Call, owner: Key) -> Result<Key> {
-        if !store::identity::hold(tx, owner)? {
-            return Err(Error::conflict("The user was deleted meanwhile"));
-        }
+        store::identity::hold(tx, owner)?;
         let device = self.device();
         store::endpoint::give_device(tx, &device, owner, call.now)?;
         let most = call.surroundings.quotas.endpoints_max;

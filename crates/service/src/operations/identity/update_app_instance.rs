@@ -26,9 +26,7 @@ impl Write for UpdateAppInstance {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Updated> {
         let key = call.app_instance(tx, &self.app_instance_arn)?;
         let metadata = shown(Some(self.metadata.clone()));
-        if !store::app_instance::update(tx, key, &self.name, metadata.as_ref(), call.now)? {
-            return Err(Error::conflict("The app instance was deleted meanwhile"));
-        }
+        store::app_instance::update(tx, key, &self.name, metadata.as_ref(), call.now)?;
         Ok(Updated { app_instance_arn: self.app_instance_arn.clone() })
     }
 }

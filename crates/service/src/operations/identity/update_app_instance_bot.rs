@@ -34,9 +34,7 @@ impl Write for UpdateAppInstanceBot {
         let bot = store::bot::find(tx, &self.app_instance_bot_arn)?.ok_or_else(no_bot)?;
         let metadata = shown(Some(self.metadata.clone()));
         let (name, metadata, configuration) = (&self.name, metadata.as_ref(), configuration.as_ref());
-        if !store::bot::update(tx, bot.key, name, metadata, configuration, call.now)? {
-            return Err(Error::conflict("The bot was deleted meanwhile"));
-        }
+        store::bot::update(tx, bot.key, name, metadata, configuration, call.now)?;
         Ok(Updated { app_instance_bot_arn: bot.arn })
     }
 }

@@ -26,9 +26,7 @@ impl Write for UpdateAppInstanceUser {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Updated> {
         let user = call.user(tx, "AppInstanceUserArn", &self.app_instance_user_arn)?;
         let metadata = shown(Some(self.metadata.clone()));
-        if !store::identity::update_user(tx, user.key, &self.name, metadata.as_ref(), call.now)? {
-            return Err(Error::conflict("The user was deleted meanwhile"));
-        }
+        store::identity::update_user(tx, user.key, &self.name, metadata.as_ref(), call.now)?;
         Ok(Updated { app_instance_user_arn: user.arn })
     }
 }

@@ -31,9 +31,9 @@ impl Write for AssociateChannelFlow {
         if self.channel_flow_arn.app_instance() != self.channel_arn.app_instance() {
             return Err(Error::bad_request("ChannelFlowArn: is of another app instance"));
         }
-        let claimed = store::channel_flow::claim(tx, &self.channel_flow_arn)?;
-        let flow =
-            claimed.ok_or_else(|| Error::not_found("ChannelFlowArn: the channel flow does not exist"))?;
+        let unknown = || Error::not_found("ChannelFlowArn: the channel flow does not exist");
+        let flow = store::channel_flow::find(tx, &self.channel_flow_arn)?.ok_or_else(unknown)?.key;
+        store::channel_flow::hold(tx, &self.channel_flow_arn, flow)?;
         if store::channel_flow::find_key_of(tx, channel.key)? != Some(flow) {
             crate::channels::set_flow(tx, &mut channel, Some(flow), call.now)?;
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use carillon_model::Timestamp;
 use carillon_model::channel::Channel as StoredChannel;
 use carillon_model::event::Event;
+use carillon_store::app_instance::Counts;
 use carillon_store::identity::Found;
 use carillon_store::membership::Candidate;
 
@@ -57,8 +58,8 @@ pub struct Created {
 }
 
 impl Write for CreateChannel {
-    fn aggregate(&self) -> &str {
-        self.app_instance_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::instance(&self.app_instance_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
@@ -111,7 +112,7 @@ impl CreateChannel {
             Some(_) => Vec::new(),
         };
         let moderators = self.resolve(tx, call, creator, self.moderator_arns.as_deref())?;
-        let instance = self.claim_instance(tx, call)?;
+        let instance = self.grow_instance(tx, call)?;
         let mut channel = self.channel(call, creator, tx.instant(call.now));
         // The numbers of the first events are taken with the row.
         let events = if channel.elastic.is_some() { 1 } else { members.len() };
@@ -121,9 +122,7 @@ impl CreateChannel {
         }
         for moderator in &moderators {
             let (moderator, by) = (moderator.identity.key, creator.identity.key);
-            if !store::identity::hold(tx, moderator)? {
-                return Err(Error::conflict("ModeratorArns: a user or bot was deleted meanwhile"));
-            }
+            store::identity::hold(tx, moderator)?;
             store::channel::insert_moderator(tx, channel.key, moderator, by, call.now)?;
         }
         if channel.elastic.is_some() {
@@ -163,25 +162,27 @@ impl CreateChannel {
         Ok(found.into_values().collect())
     }
 
-    fn claim_instance(&self, tx: &mut Tx, call: &Call) -> Result<Key> {
+    fn grow_instance(&self, tx: &mut Tx, call: &Call) -> Result<Key> {
         let instance = instance_key(&self.app_instance_arn)?;
-        let claimed = store::app_instance::claim(tx, instance)?;
-        let mut counts = claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        let counts = store::app_instance::find_counts(tx, instance)?;
+        let counts = counts.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        let elastic_channels = i64::from(self.elastic_channel_configuration.is_some());
         let quotas = &call.surroundings.quotas;
         if quotas.channels_max <= counts.channels {
             return Err(Error::limit_exceeded("channels of an app instance", quotas.channels_max));
         }
-        counts.channels += 1;
-        if self.elastic_channel_configuration.is_some() {
-            if quotas.elastic_channels_max <= counts.elastic_channels {
-                return Err(Error::limit_exceeded(
-                    "elastic channels of an app instance",
-                    quotas.elastic_channels_max,
-                ));
-            }
-            counts.elastic_channels += 1;
+        if quotas.elastic_channels_max < counts.elastic_channels + elastic_channels {
+            return Err(Error::limit_exceeded(
+                "elastic channels of an app instance",
+                quotas.elastic_channels_max,
+            ));
         }
-        store::app_instance::set_counts(tx, instance, counts)?;
+        let (channels, most) = (quotas.channels_max, quotas.elastic_channels_max);
+        let by = Counts { channels: 1, elastic_channels, ..Counts::default() };
+        // Where none is added, none is too many: the quota may have been lowered.
+        let elastic_most = if elastic_channels == 0 { i64::MAX } else { most };
+        let most = Counts { channels, elastic_channels: elastic_most, ..Counts::MAX };
+        store::app_instance::grow(tx, instance, by, most)?;
         Ok(instance)
     }
 

@@ -43,9 +43,7 @@ impl Write for CreateChannelBan {
         if most <= store::ban::count(tx, key, most)? {
             return Err(Error::limit_exceeded("bans of a channel", most));
         }
-        if !store::identity::hold(tx, member.key)? {
-            return Err(Error::conflict("The user or bot was deleted meanwhile"));
-        }
+        store::identity::hold(tx, member.key)?;
         store::ban::insert(tx, key, member.key, view.caller.key, view.channel.clock)?;
         let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
         leave_all(tx, call.now, &mut view.channel, &places)?;

@@ -32,8 +32,8 @@ pub struct Created {
 }
 
 impl Write for CreateChannelFlow {
-    fn aggregate(&self) -> &str {
-        self.app_instance_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::instance(&self.app_instance_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
@@ -64,9 +64,8 @@ impl CreateChannelFlow {
         if quotas.processors_max < length {
             return Err(Error::limit_exceeded("processors of a channel flow", quotas.processors_max));
         }
-        // Claimed, so that two that race do not both take the last place.
-        let claimed = store::app_instance::claim(tx, instance)?;
-        claimed.ok_or_else(|| Error::forbidden("The app instance does not exist"))?;
+        // Two that race are of one lane: the second counts the first.
+        store::app_instance::hold(tx, instance)?;
         let most = quotas.channel_flows_max;
         if most <= store::channel_flow::count(tx, instance, most)? {
             return Err(Error::limit_exceeded("channel flows of an app instance", most));

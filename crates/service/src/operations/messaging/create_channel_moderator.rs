@@ -44,9 +44,7 @@ impl Write for CreateChannelModerator {
         if most <= store::moderator::count(tx, key, most)? {
             return Err(Error::limit_exceeded("moderators of a channel", most));
         }
-        if !store::identity::hold(tx, member.key)? {
-            return Err(Error::conflict("The user or bot was deleted meanwhile"));
-        }
+        store::identity::hold(tx, member.key)?;
         if view.channel.elastic.is_some() {
             let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
             leave_all(tx, call.now, &mut view.channel, &places)?;

@@ -15,12 +15,11 @@ pub struct DeleteChannelFlow {
 
 impl Write for DeleteChannelFlow {
     fn run(&self, tx: &mut Tx, _: &Call) -> Result<NoContent> {
-        // Claimed first: a channel that is being given the flow claims it too, so one of the two sees the other.
-        let key = store::channel_flow::claim(tx, &self.channel_flow_arn)?.ok_or_else(no_flow)?;
+        let key = store::channel_flow::find(tx, &self.channel_flow_arn)?.ok_or_else(no_flow)?.key;
         if store::channel_flow::is_associated(tx, key)? {
             return Err(Error::conflict("The channel flow is associated with a channel"));
         }
-        store::channel_flow::delete(tx, &self.channel_flow_arn)?;
+        store::channel_flow::delete(tx, &self.channel_flow_arn, key)?;
         Ok(NoContent {})
     }
 }

@@ -42,8 +42,10 @@ impl Write for PutMessagingStreamingConfigurations {
         }
         let missing = || Error::not_found("AppInstanceArn: the app instance does not exist");
         let instance = self.app_instance_arn.key().ok_or_else(missing)?;
-        // Claimed, so that of two that race one stands whole.
-        store::app_instance::claim(tx, instance)?.ok_or_else(missing)?;
+        if !store::app_instance::exists(tx, instance)? {
+            return Err(missing());
+        }
+        store::app_instance::hold(tx, instance)?;
         store::streaming::delete_all(tx, instance)?;
         for StreamingConfiguration { data_type, resource_arn } in &self.streaming_configurations {
             store::streaming::insert(tx, instance, &(*data_type, resource_arn.clone()))?;

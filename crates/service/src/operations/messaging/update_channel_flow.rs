@@ -33,9 +33,8 @@ impl Write for UpdateChannelFlow {
             return Err(Error::bad_request(format!("Processors: a flow may have at most {most}")));
         }
         let arn = &self.channel_flow_arn;
-        if !store::channel_flow::update(tx, arn, &self.name, &processors, call.now)? {
-            return Err(no_flow());
-        }
+        let flow = store::channel_flow::find(tx, arn)?.ok_or_else(no_flow)?.key;
+        store::channel_flow::update(tx, (arn, flow), &self.name, &processors, call.now)?;
         Ok(Updated { channel_flow_arn: arn.clone() })
     }
 }

@@ -16,8 +16,8 @@ pub struct TagResource {
 }
 
 impl Write for TagResource {
-    fn aggregate(&self) -> &str {
-        self.resource_arn.as_str()
+    fn lane(&self) -> Lane {
+        Lane::of(&self.resource_arn)
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {

@@ -1,0 +1,108 @@
+//! What a batch of transactions does last: changes of rows that lanes share, in one order.
+//!
+//! While a transaction runs, it locks only rows that are its lane's own ([`crate::Lane`] says which). What it changes
+//! of others (the counts of an app instance, the memberships of a person, a request token) it notes here, and the
+//! whole batch does so at its end, sorted by row: of two batches that want the same rows one waits for the other, and
+//! never both. A change says what it supposes; where that is not so any more, nothing of the batch stands, and each
+//! of its transactions runs again, alone, and sees what is.
+
+use std::collections::BTreeMap;
+
+use carillon_model::Key;
+
+use crate::engine::{Driver, Owned};
+use crate::request_token::Earlier;
+use crate::{Error, Result};
+
+/// A row that lanes share. The order of the variants, and of the keys in each, is the order in which rows are locked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Shared {
+    /// An app instance, with its counts.
+    Instance(Key),
+    /// A channel flow.
+    Flow(Key),
+    /// A user or a bot, with the count of their memberships.
+    Person(Key),
+    /// A request token: its owner, operation and text.
+    Token(Key, String, String),
+    /// A lease.
+    Lease(String),
+}
+
+/// A statement on such a row.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) sql: &'static str,
+    pub(crate) values: Vec<Owned>,
+    /// Whether it must find its row as it supposes.
+    pub(crate) must: bool,
+}
+
+/// The changes of a batch, or of one transaction of it.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    changes: BTreeMap<Shared, Vec<Change>>,
+    tokens: BTreeMap<(Key, String, String), Earlier>,
+}
+
+impl Settlement {
+    pub(crate) fn add(&mut self, row: Shared, change: Change) {
+        self.changes.entry(row).or_default().push(change);
+    }
+
+    /// Notes what a request with a token led to, so that another with the same token in the same batch finds it.
+    pub(crate) fn note_token(&mut self, token: (Key, String, String), earlier: Earlier) {
+        self.tokens.insert(token, earlier);
+    }
+
+    pub(crate) fn find_token(&self, token: &(Key, String, String)) -> Option<&Earlier> {
+        self.tokens.get(token)
+    }
+
+    /// Adds what a later transaction of the same batch does.
+    pub(crate) fn append(&mut self, later: Self) {
+        for (row, changes) in later.changes {
+            self.changes.entry(row).or_default().extend(changes);
+        }
+        self.tokens.extend(later.tokens);
+    }
+
+    /// Does all of it, each row by a statement of its own: in which order an engine goes about several rows is its own
+    /// affair. [`Error::Retry`] where something is not as a change supposes.
+    pub(crate) fn run(self, driver: &mut dyn Driver) -> Result<()> {
+        let changes: Vec<Change> = self.changes.into_values().flatten().collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let counts = driver.execute_all(&changes)?;
+        let is_as_supposed = |(change, count): (&Change, &u64)| !change.must || *count == 1;
+        if changes.iter().zip(&counts).all(is_as_supposed) { Ok(()) } else { Err(Error::Retry) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(sql: &'static str) -> Change {
+        Change { sql, values: Vec::new(), must: false }
+    }
+
+    #[test]
+    fn rows_come_in_one_order_whatever_order_they_were_noted_in() {
+        let (one, two) = (Key([1; 16]), Key([2; 16]));
+        let mut settlement = Settlement::default();
+        settlement.add(Shared::Person(two), run("person two"));
+        settlement.add(Shared::Token(one, String::new(), String::new()), run("token"));
+        settlement.add(Shared::Person(one), run("person one"));
+        let mut later = Settlement::default();
+        later.add(Shared::Person(one), run("person one, later"));
+        later.add(Shared::Instance(two), run("instance two"));
+        later.add(Shared::Instance(one), run("instance one"));
+        settlement.append(later);
+        let texts: Vec<_> = settlement.changes.into_values().flatten().map(|change| change.sql).collect();
+        let sorted =
+            ["instance one", "instance two", "person one", "person one, later", "person two", "token"];
+        assert_eq!(texts, sorted);
+    }
+}
