@@ -1,11 +1,12 @@
 """Bad starts end at once, with one clear sentence; good ones can be checked beforehand."""
 
+import signal
 import socket
 import subprocess
 
 import pytest
 
-from harness.engine import Sqlite
+from harness.engine import Postgres, Sqlite
 from harness.server import Credentials, Server, binary, environment, free_ports
 from harness.world import World
 
@@ -160,3 +161,43 @@ def test_root_credentials_may_come_from_the_environment(tmp_path, monkeypatch):
         assert client.get_messaging_session_endpoint()["Endpoint"]
     finally:
         server.stop()
+
+
+def second_on_the_store_of(server: Server, folder) -> Server:
+    """Another server with a folder and ports of its own."""
+    folder.mkdir()
+    second = Server(folder, server.engine)
+    second.store = server.store or f"sqlite:{server.data_dir / 'carillon.db'}"
+    return second
+
+
+def test_a_second_server_on_a_store_is_refused_while_the_first_lives(own_server, tmp_path):
+    second = second_on_the_store_of(own_server, tmp_path / "second")
+    error = refusal(start_and_end(second.folder, "serve", *second.options()))
+    assert "is served by another server" in error
+    World(own_server).user("ana")  # The first one did not notice.
+
+
+def test_a_second_server_takes_over_from_one_that_died_or_stopped(own_server, tmp_path):
+    own_server.kill()
+    second = second_on_the_store_of(own_server, tmp_path / "second").start()
+    second.stop()
+    third = second_on_the_store_of(own_server, tmp_path / "third").start()
+    third.stop()
+
+
+def test_a_server_that_was_replaced_while_it_was_stopped_ends(tmp_path):
+    """On PostgreSQL, which ends what a stopped process has begun; SQLite waits for whoever stopped within a write."""
+    server = Server(tmp_path, Postgres()).start()
+    first, server.process = server.process, None
+    first.send_signal(signal.SIGSTOP)
+    try:
+        second = second_on_the_store_of(server, tmp_path / "second").start()
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(ENDS_WITHIN_S) not in (0, 101)
+        assert "is served by another server by now" in server.log_tail()
+        World(second).user("ana")
+        second.stop()
+    finally:
+        first.kill()
+        first.wait()

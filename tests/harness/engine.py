@@ -50,3 +50,15 @@ ENGINES: dict[str, type[Engine]] = {Sqlite.name: Sqlite, Postgres.name: Postgres
 def psql(url: str, statement: str) -> None:
     options = ["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--command", statement]
     subprocess.run([os.environ["CARILLON_TEST_PSQL"], *options, url], check=True, timeout=60)
+
+
+def psql_value(url: str, statement: str) -> str:
+    """The one value that a statement answers with."""
+    options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command", statement]
+    command = [os.environ["CARILLON_TEST_PSQL"], *options, url]
+    return subprocess.run(command, check=True, timeout=60, capture_output=True, text=True).stdout.strip()
+
+
+def deadlocks(url: str) -> int:
+    """How many PostgreSQL has counted in this database."""
+    return int(psql_value(url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))

