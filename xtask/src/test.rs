@@ -69,7 +69,8 @@ fn black_box_tests(
     }
 }
 
-/// Rows are locked in one order (decision 6): a deadlock that PostgreSQL had to break is a failure, whoever's test met it.
+/// Rows are locked in one order (decision 6): a deadlock that PostgreSQL had to break is a failure, whoever's test met
+/// it.
 fn refuse_deadlocks(tools: &Tools, postgres: &Postgres) -> Result<()> {
     let mut command = Command::new(psql(tools));
     // What a session did shows there once it has ended; they all have.

@@ -12,7 +12,6 @@ pub(crate) mod sqlite;
 use carillon_model::{Key, MessageKey, Timestamp};
 
 use crate::Result;
-use crate::settlement::Change;
 
 /// One connection to an engine.
 pub(crate) trait Driver {
@@ -103,6 +102,15 @@ impl Owned {
             Self::Bytes(bytes) => Value::Bytes(bytes),
         }
     }
+}
+
+/// A statement that is made later, on a row that lanes share.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) sql: &'static str,
+    pub(crate) values: Vec<Owned>,
+    /// Whether it must find its row as it supposes.
+    pub(crate) must: bool,
 }
 
 /// A value on its way out of a row.

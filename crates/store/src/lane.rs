@@ -14,7 +14,7 @@ use carillon_model::arn::{AppInstanceArn, ChannelArn, Resource, ResourceArn};
 /// | lane | its rows |
 /// |---|---|
 /// | `Account` | settings; who may sign; app instances that come into being, with their tags |
-/// | `Instance` | users, bots, flows and channels that come into being; devices, streams; the tags of all but channels |
+/// | `Instance` | users, bots, flows and channels that come into being; devices, streams; tags, but those of channels |
 /// | `Channel` | the channel, its sub-channels, members, moderators, bans, messages, flow runs, events, tags |
 /// | `Calls` | none: it locks flow runs of channels, alone, and gives way to them |
 /// | `Job` | what is deleted, ended or too old, wherever it is: alone too, and giving way |

@@ -4,7 +4,7 @@ use carillon_model::text::ClientRequestToken;
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::values;
-use crate::settlement::Shared;
+use crate::settlement::{Shared, Token};
 use crate::{Result, Tx};
 
 /// What an earlier request with the same token asked and got.
@@ -28,7 +28,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn key(&self) -> (Key, String, String) {
+    fn key(&self) -> Token {
         (self.owner, self.operation.to_owned(), self.token.as_str().to_owned())
     }
 
@@ -40,8 +40,8 @@ impl Scope<'_> {
 
 /// What an earlier request with this token led to, if it came after `since`; one of the same batch, too.
 pub fn find(tx: &mut Tx, scope: Scope<'_>, since: Timestamp) -> Result<Option<Earlier>> {
-    if let Some(noted) = tx.noted_token(&scope.key()) {
-        return Ok(Some(noted));
+    if let Some((input, result)) = tx.noted_token(&scope.key()) {
+        return Ok(Some(Earlier { input, result }));
     }
     tx.row(
         "SELECT input, result FROM request_token
@@ -69,7 +69,7 @@ pub fn insert(
            WHERE request_token.created_at <= $7",
         values![scope.owner, scope.operation, scope.token, &earlier.input[..], earlier.result, now, since],
     )?;
-    tx.note_token(scope.key(), earlier);
+    tx.note_token(scope.key(), (earlier.input, earlier.result));
     Ok(())
 }
 

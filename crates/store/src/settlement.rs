@@ -10,8 +10,7 @@ use std::collections::BTreeMap;
 
 use carillon_model::Key;
 
-use crate::engine::{Driver, Owned};
-use crate::request_token::Earlier;
+use crate::engine::{Change, Driver};
 use crate::{Error, Result};
 
 /// A row that lanes share. The order of the variants, and of the keys in each, is the order in which rows are locked.
@@ -29,20 +28,16 @@ pub(crate) enum Shared {
     Lease(String),
 }
 
-/// A statement on such a row.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) sql: &'static str,
-    pub(crate) values: Vec<Owned>,
-    /// Whether it must find its row as it supposes.
-    pub(crate) must: bool,
-}
+/// A request token: its owner, operation and text.
+pub(crate) type Token = (Key, String, String);
+/// What is kept of a request with a token: the digest of its input, and what it led to.
+pub(crate) type Noted = (Vec<u8>, String);
 
 /// The changes of a batch, or of one transaction of it.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
     changes: BTreeMap<Shared, Vec<Change>>,
-    tokens: BTreeMap<(Key, String, String), Earlier>,
+    tokens: BTreeMap<Token, Noted>,
 }
 
 impl Settlement {
@@ -51,11 +46,11 @@ impl Settlement {
     }
 
     /// Notes what a request with a token led to, so that another with the same token in the same batch finds it.
-    pub(crate) fn note_token(&mut self, token: (Key, String, String), earlier: Earlier) {
-        self.tokens.insert(token, earlier);
+    pub(crate) fn note_token(&mut self, token: Token, noted: Noted) {
+        self.tokens.insert(token, noted);
     }
 
-    pub(crate) fn find_token(&self, token: &(Key, String, String)) -> Option<&Earlier> {
+    pub(crate) fn find_token(&self, token: &Token) -> Option<&Noted> {
         self.tokens.get(token)
     }
 

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use carillon_model::Timestamp;
 use carillon_model::event::{Audience, Event};
 
-use crate::engine::{Driver, Owned, Row, Value};
+use crate::engine::{Change, Driver, Owned, Row, Value};
 use crate::horizon::Ticket;
-use crate::request_token::Earlier;
-use crate::settlement::{Change, Settlement, Shared};
+use crate::settlement::{Noted, Settlement, Shared, Token};
 use crate::{Error, Result, Work, outbox};
 
 /// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
@@ -145,14 +144,14 @@ impl<'a> Tx<'a> {
     }
 
     /// What an earlier request of the same batch with this token led to.
-    pub(crate) fn noted_token(&self, token: &(carillon_model::Key, String, String)) -> Option<Earlier> {
+    pub(crate) fn noted_token(&self, token: &Token) -> Option<Noted> {
         let before = self.before.and_then(|before| before.find_token(token));
         before.or_else(|| self.left.settlement.find_token(token)).cloned()
     }
 
     /// Notes what a request with a token leads to.
-    pub(crate) fn note_token(&mut self, token: (carillon_model::Key, String, String), earlier: Earlier) {
-        self.left.settlement.note_token(token, earlier);
+    pub(crate) fn note_token(&mut self, token: Token, noted: Noted) {
+        self.left.settlement.note_token(token, noted);
     }
 
     fn run<T>(&mut self, statement: impl FnOnce(&mut dyn Driver) -> Result<T>) -> Result<T> {

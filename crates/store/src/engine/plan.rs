@@ -41,8 +41,11 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 
 static SEEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
-/// Whether this text was not looked at before.
+/// Whether this text is a statement on tables, and was not looked at before.
 pub(super) fn is_new(engine: &str, sql: &str) -> bool {
+    if !["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|word| sql.starts_with(word)) {
+        return false;
+    }
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
     seen.insert(format!("{engine} {sql}"))
 }
@@ -69,8 +72,8 @@ pub(super) fn check_sqlite(sql: &str, lines: &[String]) {
     }
 }
 
-/// The same of PostgreSQL's, where scans of tables are off: one in the plan means that no index would serve. Which index
-/// it takes says little here: of empty tables it knows nothing, and all of them cost the same.
+/// The same of PostgreSQL's, where scans of tables are off: one in the plan means that no index would serve. Which
+/// index it takes says little here: of empty tables it knows nothing, and all of them cost the same.
 pub(super) fn check_postgres(sql: &str, lines: &[String]) {
     for line in lines {
         let node = line.trim_start().trim_start_matches("->").trim_start();

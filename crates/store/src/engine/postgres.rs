@@ -24,8 +24,7 @@ use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
-use super::{Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
-use crate::settlement::Change;
+use super::{Change, Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
 use crate::{Error, Result};
 
 /// How long a connection may take to come about, with all that is said before the first statement.

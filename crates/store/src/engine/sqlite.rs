@@ -11,8 +11,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
-use crate::settlement::Change;
+use super::{Change, Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
 use crate::{Error, Result};
 
 /// How long a statement waits for a lock that another connection holds.
@@ -121,8 +120,7 @@ impl Driver for Sqlite {
 /// Looks at how a statement is gone about, once.
 #[cfg(debug_assertions)]
 fn explain(connection: &Connection, text: &str) -> Result<()> {
-    let is_statement = ["SELECT", "INSERT", "UPDATE", "DELETE"].iter().any(|word| text.starts_with(word));
-    if !is_statement || !super::plan::is_new("sqlite", text) {
+    if !super::plan::is_new("sqlite", text) {
         return Ok(());
     }
     let explained = || -> rusqlite::Result<Vec<String>> {
