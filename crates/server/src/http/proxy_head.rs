@@ -10,6 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// The longest head that is read: version 2 has 16 bytes, two addresses, and what balancers add.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
+/// What a head of version 1 begins with; it is one line.
+const LINE_BEGINS: &[u8] = b"PROXY ";
+/// The longest line.
+const LINE_BYTES_MAX: usize = 107;
 /// Says that the client came over TLS, in the first byte of its value's flags.
 const CLIENT_SSL: u8 = 1;
 
@@ -28,6 +32,11 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(T
     loop {
         if stream.read_buf(&mut buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // A line that is cut in a number or an address would count as a wrong one.
+        let begins = LINE_BEGINS.starts_with(&buffer[..buffer.len().min(LINE_BEGINS.len())]);
+        if begins && buffer.len() < LINE_BYTES_MAX && !buffer.contains(&b'\n') {
+            continue;
         }
         let head = HeaderResult::parse(&buffer);
         if head.is_complete() {
