@@ -190,7 +190,9 @@ def binary() -> str:
 def environment(home: Path) -> dict[str, str]:
     """The caller's, without anything that would configure the server or a client."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CARILLON_"))}
-    return ours | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
+    # The identity providers of the tests are on this machine.
+    providers = {"CARILLON_ALLOW_PRIVATE_PROVIDERS": "true"}
+    return ours | providers | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
 
 
 def wait_until_ready(http_port: int, process: subprocess.Popen) -> None:

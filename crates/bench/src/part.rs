@@ -16,8 +16,8 @@ use carillon_auth::KeyRing;
 use carillon_model::arn::Home;
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
 use carillon_service::dispatch::BODY_BYTES_MAX;
-use carillon_service::flow::Patience;
 use carillon_service::flow::processors::Processors;
+use carillon_service::flow::{Functions, Patience};
 use carillon_service::operations::identity::create_app_instance::CreateAppInstance;
 use carillon_service::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
@@ -38,7 +38,7 @@ use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
 use carillon_server::http::body::Unread;
 use carillon_server::http::{Intake, bind, serve};
-use carillon_server::key_sets::FetchedKeySets;
+use carillon_server::key_sets::{FetchedKeySets, Reach};
 use carillon_server::wire;
 
 /// What the head of the fixed answer takes: status, type, length, date, the empty line.
@@ -61,10 +61,11 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         keys: KeyRing::of(&random.random()),
         random,
         root: root.to_root(),
-        key_sets: Arc::new(FetchedKeySets::new(Arc::new(SystemClock::default()))?),
+        key_sets: Arc::new(FetchedKeySets::new(Arc::new(SystemClock::default()), Reach::Public)?),
         quotas: Quotas::default(),
         processors: Processors::default(),
         patience: Patience::default(),
+        functions: Functions::default(),
         rates: Rates::OFF,
         public_host: "localhost".to_owned(),
         audit: None,

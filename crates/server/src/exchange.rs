@@ -21,7 +21,9 @@ pub(crate) struct Settings {
     pub(crate) trust: Trust,
     /// The app instance, where one is named.
     pub(crate) app_instance: Option<AppInstanceArn>,
-    /// For whom tokens must be made; none, and they may be made for anybody.
+    /// Whether they may list and describe the users of the app instance.
+    pub(crate) list_users: bool,
+    /// For whom tokens must be made; none, where only the application has the secret, and they may be for anybody.
     pub(crate) audiences: Vec<String>,
     /// Who must have made them.
     pub(crate) issuer: Option<String>,
@@ -41,12 +43,7 @@ pub(crate) enum Trust {
     /// Those of an identity provider.
     Provider(KeySource),
     /// Those that are signed with a shared secret.
-    Secret {
-        /// The secret.
-        keys: KeySet,
-        /// Whether it is so short that it could be guessed.
-        is_short: bool,
-    },
+    Secret(KeySet),
 }
 
 /// The exchange.
@@ -63,17 +60,6 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange that is set up so.
     pub(crate) fn new(settings: Arc<Settings>, key_sets: Arc<dyn KeySets>, clock: Arc<dyn Clock>) -> Self {
-        match &settings.trust {
-            Trust::Secret { is_short: true, .. } => {
-                tracing::warn!("exchange.secret has fewer than 32 bytes: it could be guessed");
-            }
-            Trust::Provider(_) if settings.audiences.is_empty() => {
-                tracing::warn!(
-                    "exchange.audience is not set: tokens made for other applications are taken too"
-                );
-            }
-            _ => {}
-        }
         Self { settings, key_sets, clock, demo: OnceLock::new(), buckets: Buckets::default() }
     }
 
@@ -86,8 +72,9 @@ impl Exchange {
     /// What those may do who exchange.
     pub(crate) fn role(&self) -> Role {
         match self.settings.trust {
+            _ if !self.settings.list_users => Role::Secluded,
             Trust::Anonymous => Role::Anonymous,
-            Trust::Provider(_) | Trust::Secret { .. } => Role::User,
+            Trust::Provider(_) | Trust::Secret(_) => Role::User,
         }
     }
 
@@ -132,7 +119,7 @@ impl Exchange {
             Trust::Provider(source) => {
                 verify(&*self.key_sets, source, token.ok_or(none)?, &expectation).await?
             }
-            Trust::Secret { keys, .. } => {
+            Trust::Secret(keys) => {
                 let verified =
                     Token::parse(token.ok_or(none)?).and_then(|token| token.verify(keys, &expectation));
                 verified.map_err(Disbelief::Refused)?

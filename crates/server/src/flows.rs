@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use carillon_model::channel_flow::Unasked;
+use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_service::error::{Error, ErrorCode};
 use carillon_service::flow::Invocation;
 use carillon_service::{Clock, Service};
@@ -193,7 +193,11 @@ impl Flows {
         if invocation.lease_until <= self.clock.now() {
             return; // The clock was moved: it is somebody else's by now.
         }
-        let called = self.targets.invoke(place, &invocation.payload, self.clock.real()).await;
+        let called = if self.service.may_call(&invocation.function) {
+            self.targets.invoke(place, &invocation.payload, self.clock.real()).await
+        } else {
+            Err(Failure { reason: Reason::NotPermitted, permanent: true })
+        };
         note(match called {
             Ok(()) => self.service.handed_over(invocation).await,
             Err(failure) => self.service.not_handed_over(invocation, failure).await.map(|decided| {

@@ -4,6 +4,8 @@
 //! A provider that cannot be reached does not keep its users out as long as the last keys are not too old, and is
 //! not asked again at once. What a token is worth is not known here.
 
+mod public;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +20,7 @@ use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use public::{PublicOnly, is_public};
 
 /// For how long keys are used without asking whether there are others.
 const FRESH_MS: i64 = 10 * 60 * 1000;
@@ -34,9 +37,26 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 /// The most providers whose keys are kept.
 const SOURCES_MAX: usize = 128;
 
+/// Whom it may ask for keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Who has a public address, over HTTPS: whoever may name a provider must not make this server ask its neighbours.
+    Public,
+    /// Also those in the same network, and over plain HTTP on this machine.
+    Private,
+}
+
+impl Reach {
+    /// What `allow_private_providers` says.
+    pub(crate) fn of(allow_private: bool) -> Self {
+        if allow_private { Self::Private } else { Self::Public }
+    }
+}
+
 /// The keys of all providers.
 pub struct FetchedKeySets {
     clock: Arc<dyn Clock>,
+    reach: Reach,
     /// For the outside: HTTPS only.
     outside: Client,
     /// For this machine, past any proxy.
@@ -69,12 +89,19 @@ struct Discovered {
 
 impl FetchedKeySets {
     /// Knows none yet.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self> {
+    pub fn new(clock: Arc<dyn Clock>, reach: Reach) -> Result<Self> {
         let client = || Client::builder().redirect(Policy::none()).timeout(ANSWER_TIMEOUT);
         let fault = |error| Error::failure(format!("there can be no HTTP client: {error}"));
+        let outside = client().https_only(true);
+        let outside = match reach {
+            // Past any proxy: the address that is dialled is looked at, and a proxy would dial another.
+            Reach::Public => outside.no_proxy().dns_resolver(Arc::new(PublicOnly)),
+            Reach::Private => outside,
+        };
         Ok(Self {
             clock,
-            outside: client().https_only(true).build().map_err(fault)?,
+            reach,
+            outside: outside.build().map_err(fault)?,
             loopback: client().no_proxy().build().map_err(fault)?,
             providers: Mutex::default(),
         })
@@ -157,8 +184,9 @@ impl FetchedKeySets {
 
     /// What is at an address, which must be of HTTPS, or on this machine.
     async fn get(&self, url: &str) -> std::result::Result<Vec<u8>, String> {
-        let url = check_url(url)?;
-        let client = if is_loopback(&url) { &self.loopback } else { &self.outside };
+        let url = check_url(url, self.reach)?;
+        let is_near = self.reach == Reach::Private && is_loopback(&url);
+        let client = if is_near { &self.loopback } else { &self.outside };
         let answer = client.get(url).header("accept", "application/json").send().await;
         let mut answer = answer.map_err(|error| chain(&error))?;
         if !answer.status().is_success() {
@@ -203,20 +231,27 @@ impl Known {
     }
 }
 
-/// Reads an address from which keys may be fetched.
-pub(crate) fn check_url(text: &str) -> std::result::Result<Url, &'static str> {
+/// Reads an address from which keys may be fetched. What its name leads to is seen when it is dialled.
+pub(crate) fn check_url(text: &str, reach: Reach) -> std::result::Result<Url, &'static str> {
     let url: Url = text.parse().map_err(|_| "the address is not a URL")?;
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        _ => Err("the address must be of https, or of http on this machine"),
+    match (url.scheme(), reach) {
+        ("https", Reach::Public) if address_of(&url).is_some_and(|address| !is_public(address)) => {
+            Err("the address is not a public one, and allow_private_providers is not set")
+        }
+        ("https", _) => Ok(url),
+        ("http", Reach::Private) if is_loopback(&url) => Ok(url),
+        (_, Reach::Private) => Err("the address must be of https, or of http on this machine"),
+        (_, Reach::Public) => Err("the address must be of https"),
     }
 }
 
 fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    url.host_str() == Some("localhost") || address_of(url).is_some_and(|address| address.is_loopback())
+}
+
+/// The address that stands in a URL in place of a name.
+fn address_of(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// An error with its causes; the outermost says only that there was one.

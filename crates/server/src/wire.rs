@@ -115,7 +115,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         tracing::warn!(now = %clock.now(), "the store holds events of a later time: was the clock wrong?");
     }
     let of_targets = StdRng::from_rng(&mut random);
-    let key_sets = Arc::new(FetchedKeySets::new(clock.clone())?);
+    let key_sets = Arc::new(FetchedKeySets::new(clock.clone(), settings.reach)?);
     let service = Arc::new(Service::new(carillon_service::Settings {
         store,
         home: settings.home.clone(),
@@ -126,6 +126,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
         key_sets: key_sets.clone(),
         processors: flows::processors(&settings.processors)?,
         patience: settings.patience,
+        functions: settings.functions.clone(),
         quotas: settings.quotas,
         rates: settings.rates,
         public_host: public_host.as_str().to_owned(),
@@ -285,9 +286,10 @@ pub fn with_service<T>(settings: &Settings, with: impl AsyncFnOnce(&Arc<Service>
             random,
             root: root.to_root(),
             keys,
-            key_sets: Arc::new(FetchedKeySets::new(clock)?),
+            key_sets: Arc::new(FetchedKeySets::new(clock, settings.reach)?),
             processors: flows::processors(&settings.processors)?,
             patience: settings.patience,
+            functions: settings.functions.clone(),
             quotas: settings.quotas,
             rates: settings.rates,
             public_host: String::new(),

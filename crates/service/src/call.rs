@@ -40,6 +40,8 @@ pub struct Call {
     pub operation: &'static str,
     pub(crate) surroundings: Arc<Surroundings>,
     random: RefCell<StdRng>,
+    /// The only user that the credentials may be, where they were exchanged: an ARN can become another's.
+    bound_to: Option<Key>,
     /// What it costs, where there are rates.
     bill: Option<Bill>,
 }
@@ -119,12 +121,29 @@ impl Call {
     ) -> Self {
         let now = surroundings.clock.now();
         let random = RefCell::new(StdRng::from_seed(seed));
-        Self { now, principal, bearer, operation, surroundings, random, bill: None }
+        Self { now, principal, bearer, operation, surroundings, random, bound_to: None, bill: None }
     }
 
     /// The call, which is still to be charged.
     pub(crate) fn owing(self, bill: Option<Bill>) -> Self {
         Self { bill, ..self }
+    }
+
+    /// The call, with credentials that may be this user only.
+    pub(crate) fn bound_to(self, user: Option<Key>) -> Self {
+        Self { bound_to: user, ..self }
+    }
+
+    /// Refuses credentials whose user is gone, where no bearer is looked up that would show it.
+    pub(crate) fn check_user(&self, tx: &mut Tx) -> Result<()> {
+        match self.bound_to {
+            Some(user) if self.bearer.is_none() && !store::identity::exists(tx, user)? => Err(gone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_bearer(&self, bearer: &Identity) -> Result<()> {
+        if self.bound_to.is_some_and(|user| user != bearer.key) { Err(gone()) } else { Ok(()) }
     }
 
     /// Charges the call: policy has admitted its caller.
@@ -152,7 +171,9 @@ impl Call {
     /// Who acts: a user or bot that exists.
     pub fn bearer(&self, tx: &mut Tx) -> Result<Found> {
         let found = store::identity::find(tx, self.owned_bearer()?)?;
-        found.ok_or_else(|| Error::unauthorized(INVALID_BEARER))
+        let found = found.ok_or_else(|| Error::unauthorized(INVALID_BEARER))?;
+        self.check_bearer(&found.identity)?;
+        Ok(found)
     }
 
     fn owned_bearer(&self) -> Result<&IdentityArn> {
@@ -256,6 +277,7 @@ impl Call {
         else {
             return Err(Error::unauthorized(INVALID_BEARER));
         };
+        self.check_bearer(&caller)?;
         let foreign = caller.arn.app_instance() != arn.app_instance();
         let Some(channel) = channel.filter(|_| !foreign) else {
             return Err(Error::forbidden(NO_CHANNEL));
@@ -300,6 +322,11 @@ impl Call {
         }
         Ok(view)
     }
+}
+
+/// The user that credentials were exchanged for is no more, whoever has its ARN now.
+pub(crate) fn gone() -> Error {
+    Error::unauthorized("The user whom the credentials are of was deleted")
 }
 
 /// What a channel is claimed for.

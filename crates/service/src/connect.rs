@@ -126,7 +126,7 @@ impl Service {
         let arn = arn.ok().filter(owned).ok_or(Close::forbidden("userArn must be the ARN of a user"))?;
         let (wanted, home, expires_at) = (arn.clone(), self.home().clone(), caller.expires_at());
         self.may_be_refused(&caller).map_err(|_| Close::TOO_OFTEN)?;
-        let refused = caller.clone();
+        let (refused, bound_to) = (caller.clone(), caller.bound_to());
         let gate = self.gate_of_socket(caller, &arn, parts);
         let found = self.store().read(move |tx| {
             gate.pass_in(tx, &home)?;
@@ -144,6 +144,9 @@ impl Service {
         })?;
         let found = found.ok_or(Close::forbidden("the user does not exist"))?;
         let user = found.identity.key;
+        if bound_to.is_some_and(|bound| bound != user) {
+            return Err(Close::forbidden("the user whom the credentials are of was deleted"));
+        }
         if let Some(limiter) = &self.limiter {
             limiter.connect(&arn).map_err(|_| Close::TOO_OFTEN)?;
         }
@@ -162,7 +165,7 @@ impl Service {
     }
 
     fn gate_of_socket(&self, caller: Caller, user: &IdentityArn, parts: &Parts) -> Gate {
-        let ask = Ask { action: "chime:Connect".into(), resource: user.as_str().to_owned() };
+        let ask = Ask::new("chime:Connect", user.as_str());
         let asked = Asked { checks: vec![Check(vec![ask])], ..Asked::default() };
         Gate { caller, asked, surrounding: surrounding(parts), now: self.surroundings().clock.now() }
     }

@@ -313,9 +313,13 @@ fn as_signed<T>(parts: &Parts, body: &[u8], look: impl FnOnce(&SignedRequest) ->
 
 /// What conditions may read of where a request came from.
 pub(crate) fn surrounding(parts: &Parts) -> Surrounding {
-    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0);
-    Surrounding { address, user_agent: user_agent.map(str::to_owned) }
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    Surrounding {
+        address: parts.extensions.get::<ClientAddress>().map(|address| address.0),
+        user_agent: text(header::USER_AGENT),
+        referer: text(header::REFERER),
+        is_secure: parts.extensions.get::<SecureTransport>().map(|secure| secure.0),
+    }
 }
 
 /// Reads a query; nothing where it is not UTF-8. A bare `+` is a space: that is how the signature reads it.

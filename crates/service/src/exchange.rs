@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use carillon_model::text::{ClientRequestToken, UserId, UserName};
-use carillon_model::{AppInstanceArn, IdentityArn, Timestamp};
+use carillon_model::{AppInstanceArn, IdentityArn, Key, Timestamp};
 use carillon_store as store;
 use zeroize::Zeroizing;
 
@@ -31,8 +31,10 @@ const NAME_CHARACTERS_MAX: usize = 100;
 pub enum Role {
     /// Of users for whom somebody vouches.
     User,
-    /// Of users whom nobody knows: they may also see who else there is.
+    /// Of users whom nobody knows.
     Anonymous,
+    /// Of either, where they may not list and describe who else there is.
+    Secluded,
 }
 
 /// Credentials for a while.
@@ -125,10 +127,13 @@ impl Service {
         // Both lines have their places before anything is done.
         let (making, giving) = (self.line_for(Effect::Write).await?, self.line_for(Effect::Write).await?);
         let (user, name) = self.settle(instance, person, (making, from)).await?;
-        let credentials = give_to_user(self, &user, role);
+        // Of the one that is there now: one who is made anew under the same id is somebody else.
+        let gone = || Error::conflict("The user was deleted meanwhile");
+        let key = self.find_key(&user).await?.ok_or_else(gone)?;
+        let credentials = give_to_user(self, (&user, key), role);
         giving.say(|| {
-            let key = ("AccessKeyId", credentials.access_key_id.as_str());
-            let given = Resources::of([("AppInstanceUserArn", user.as_str()), key]);
+            let access_key = ("AccessKeyId", credentials.access_key_id.as_str());
+            let given = Resources::of([("AppInstanceUserArn", user.as_str()), access_key]);
             self.record_of(from, audit::EXCHANGE, given, ("OK", 200))
         });
         Ok(Exchanged { user, name, credentials })
@@ -190,6 +195,12 @@ impl Service {
         }
     }
 
+    async fn find_key(&self, arn: &IdentityArn) -> Result<Option<Key>> {
+        let arn = arn.clone();
+        let found = self.store().read(move |tx| Ok::<_, Error>(store::identity::find(tx, &arn)?)).await?;
+        Ok(found.map(|found| found.identity.key))
+    }
+
     async fn find_name(&self, arn: &IdentityArn) -> Result<Option<UserName>> {
         let arn = arn.clone();
         let found =
@@ -201,7 +212,10 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
+    use crate::operations::identity::describe_app_instance_user::DescribeAppInstanceUser;
     use crate::operations::identity::list_app_instance_users::ListAppInstanceUsers;
+    use crate::operations::messaging::create_channel::CreateChannel;
     use crate::testing::*;
 
     fn credentials(exchanged: &Exchanged) -> Credentials {
@@ -252,15 +266,67 @@ mod tests {
         assert!(world.connect(&ana).is_ok());
         assert_eq!(world.refusal(&message_request(&lobby, &bob, "hello")), ErrorCode::AccessDenied);
         assert_eq!(world.connect(&bob).unwrap_err().code, 4003);
+        world.advance_ms(3_600_000);
+        let (status, body) = world.raw("GET", "/endpoints/messaging-session", b"");
+        assert_eq!((status, body["Code"].as_str()), (403, Some("ExpiredTokenException")));
+    }
+
+    #[engine_test]
+    fn credentials_end_with_their_user_also_where_another_gets_its_id(world: &mut World) {
+        let mine = world.exchange(&Person::new("ana", None), Role::User);
+        let ana = mine.user.clone();
         let users = ListAppInstanceUsers {
             app_instance_arn: world.instance().clone(),
             max_results: None,
             next_token: None,
         };
-        assert_eq!(world.refusal(&users), ErrorCode::AccessDenied);
-        world.advance_ms(3_600_000);
-        let (status, body) = world.raw("GET", "/endpoints/messaging-session", b"");
-        assert_eq!((status, body["Code"].as_str()), (403, Some("ExpiredTokenException")));
+        let lobby = channel_request(world, &ana);
+        let root = world.sign_with(credentials(&mine));
+        world.call(&users).unwrap();
+        let create = CreateChannel { client_request_token: world.token(), ..lobby.clone() };
+        world.call(&create).unwrap();
+        world.sign_with(root);
+        world.call(&DeleteAppInstanceUser { app_instance_user_arn: ana.clone() }).unwrap();
+        for is_anew in [false, true] {
+            if is_anew {
+                assert_eq!(world.user("ana"), ana);
+            }
+            let root = world.sign_with(credentials(&mine));
+            let create = CreateChannel { client_request_token: world.token(), ..lobby.clone() };
+            assert_eq!(world.refusal(&create), ErrorCode::Unauthorized);
+            assert_eq!(world.refusal(&users), ErrorCode::Unauthorized);
+            assert_eq!(world.raw("GET", "/endpoints/messaging-session", b"").0, 401);
+            assert_eq!(world.connect(&ana).unwrap_err().code, 4003);
+            world.sign_with(root);
+        }
+        let fresh = world.exchange(&Person::new("ana", None), Role::User);
+        world.sign_with(credentials(&fresh));
+        let create = CreateChannel { client_request_token: world.token(), ..lobby };
+        world.call(&create).unwrap();
+        assert!(world.connect(&ana).is_ok());
+    }
+
+    #[engine_test]
+    fn whoever_exchanges_may_see_who_else_there_is_unless_a_setting_forbids_it(world: &mut World) {
+        let ana = world.user("ana");
+        for (role, may) in [(Role::User, true), (Role::Anonymous, true), (Role::Secluded, false)] {
+            let mine = world.exchange(&Person::new("bob", None), role);
+            let root = world.sign_with(credentials(&mine));
+            let users = ListAppInstanceUsers {
+                app_instance_arn: world.instance().clone(),
+                max_results: None,
+                next_token: None,
+            };
+            let describe = DescribeAppInstanceUser { app_instance_user_arn: ana.clone() };
+            if may {
+                world.call(&users).unwrap();
+                world.call(&describe).unwrap();
+            } else {
+                assert_eq!(world.refusal(&users), ErrorCode::AccessDenied);
+                assert_eq!(world.refusal(&describe), ErrorCode::AccessDenied);
+            }
+            world.sign_with(root);
+        }
     }
 
     #[engine_test]

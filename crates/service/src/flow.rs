@@ -9,6 +9,7 @@
 //! What calls processors stands outside: it asks `Service::lease_invocations`, and reports back. Processors that
 //! are built in decide within the transaction, through the same transitions.
 
+mod functions;
 #[cfg(test)]
 mod histories;
 mod invocation;
@@ -17,6 +18,7 @@ pub mod processors;
 mod tests;
 
 pub use crate::patience::Patience;
+pub use functions::Functions;
 pub use invocation::{CALL_TIMEOUT_MS_MAX, Invocation};
 
 use carillon_model::channel::Channel;

@@ -191,11 +191,13 @@ async fn run_write<O: Write>(service: &Service, incoming: &Incoming) -> Result<O
 }
 
 /// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
-/// is charged.
+/// is charged. Exchanged credentials are looked at for whether their user is still there.
 fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
-    let Some(gate) = gate else { return Ok(()) };
-    gate.pass_in(tx, &call.surroundings.home)?;
-    call.admit()
+    if let Some(gate) = gate {
+        gate.pass_in(tx, &call.surroundings.home)?;
+        call.admit()?;
+    }
+    call.check_user(tx)
 }
 
 /// The answer, where a refusal by policy counts.

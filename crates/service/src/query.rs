@@ -168,6 +168,14 @@ impl Service {
         if let Some(caller) = &caller {
             self.may_be_refused(caller)?;
         }
+        if protocol == Protocol::Iam && caller.as_ref().is_some_and(Caller::is_own_session) {
+            // As AWS has it, where no second factor was given; here there is none.
+            return Err(Fault::new(
+                403,
+                "InvalidClientTokenId",
+                "A session token of one's own is not for IAM",
+            ));
+        }
         let answer = match protocol {
             Protocol::Iam => iam::act(self, call, form).await,
             Protocol::Sts => sts::act(self, call, &form).await,

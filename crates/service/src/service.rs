@@ -16,8 +16,8 @@ use crate::audit::Ledger;
 use crate::call::Call;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::Patience;
 use crate::flow::processors::Processors;
+use crate::flow::{Functions, Patience};
 use crate::limiter::{Exhausted, Limiter};
 use crate::operation::{Incoming, Operation, Write};
 use crate::page;
@@ -57,6 +57,8 @@ pub struct Settings {
     pub processors: Processors,
     /// How long the others are tried.
     pub patience: Patience,
+    /// The functions that flows may call.
+    pub functions: Functions,
     /// How often each operation may be called.
     pub rates: Rates,
     /// Host and port where clients open sockets.
@@ -89,6 +91,7 @@ pub(crate) struct Surroundings {
     pub(crate) quotas: Quotas,
     pub(crate) processors: Processors,
     pub(crate) patience: Patience,
+    pub(crate) functions: Functions,
     pub(crate) public_host: String,
 }
 
@@ -107,6 +110,7 @@ impl Service {
             rates,
             processors,
             patience,
+            functions,
             public_host,
             audit,
         } = settings;
@@ -121,6 +125,7 @@ impl Service {
             quotas,
             processors,
             patience,
+            functions,
             public_host,
         };
         Self {
@@ -155,6 +160,11 @@ impl Service {
     /// Requests that were refused because nobody is proven to have signed them.
     pub fn turned_away_count(&self) -> &AtomicU64 {
         &self.turned_away
+    }
+
+    /// Whether this function may be called: a flow may have been made when another setting held.
+    pub fn may_call(&self, function: &str) -> bool {
+        self.surroundings.functions.admit(function)
     }
 
     pub(crate) fn surroundings(&self) -> &Surroundings {
@@ -227,7 +237,8 @@ impl Service {
             principal,
             self.random(),
         )
-        .owing(bill);
+        .owing(bill)
+        .bound_to(caller.bound_to());
         let gate = self.gate(&operation, caller, incoming, call.now)?;
         match &gate {
             None => call.admit()?,

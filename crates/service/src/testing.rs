@@ -31,7 +31,7 @@ use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
 use crate::exchange::{Exchanged, Person, Requester, Role};
 use crate::flow::processors::Processors;
-use crate::flow::{Invocation, Patience};
+use crate::flow::{Functions, Invocation, Patience};
 use crate::jobs;
 use crate::operation::{Operation, Outgoing, Paged};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
@@ -1234,6 +1234,7 @@ fn service(
         quotas,
         processors,
         patience: Patience::default(),
+        functions: Functions::new(vec![format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:*")]),
         rates,
         public_host: "ws.example.test:8443".to_owned(),
         audit: Some(ledger),

@@ -1,6 +1,5 @@
 //! A function behind Lambda, as the AWS SDK calls it: its credential chain, its `AWS_ENDPOINT_URL_LAMBDA`.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_config::timeout::TimeoutConfig;
@@ -12,19 +11,23 @@ use aws_sdk_lambda::operation::invoke::InvokeError;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 use carillon_model::channel_flow::{Failure, Reason};
-use tokio::sync::{Mutex, OnceCell};
+use moka::sync::Cache;
+use tokio::sync::OnceCell;
+
+/// Regions whose client is kept; one more pushes the least used out, whose next call makes it anew.
+const CLIENTS_MAX: u64 = 8;
 
 pub(crate) struct Lambda {
     timeout: Duration,
     /// Read from the environment at the first call: who has no function there needs none of it.
     config: OnceCell<SdkConfig>,
     /// By region. A client is dear to make.
-    clients: Mutex<HashMap<String, Client>>,
+    clients: Cache<String, Client>,
 }
 
 impl Lambda {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { timeout, config: OnceCell::new(), clients: Mutex::default() }
+        Self { timeout, config: OnceCell::new(), clients: Cache::new(CLIENTS_MAX) }
     }
 
     /// Calls a function for its event, as messaging does: the answer is only that it was taken.
@@ -48,12 +51,11 @@ impl Lambda {
     async fn client(&self, function: &str) -> Client {
         let region = function.split(':').nth(3).unwrap_or_default().to_owned();
         let config = self.config.get_or_init(|| self.load()).await;
-        let mut clients = self.clients.lock().await;
         let make = || {
             let config = aws_sdk_lambda::config::Builder::from(config).region(Region::new(region.clone()));
             Client::from_conf(config.build())
         };
-        clients.entry(region.clone()).or_insert_with(make).clone()
+        self.clients.get_with_by_ref(&region, make)
     }
 
     async fn load(&self) -> SdkConfig {

@@ -2,7 +2,7 @@
 
 use super::operands::Operands;
 use super::operator::{Operator, Quantifier};
-use super::pattern::{Version, is_key};
+use super::pattern::{Pattern, Version, is_key};
 use super::statement::Effect;
 use super::verdict::{Sense, Verdict};
 use super::{Context, Malformed, Value};
@@ -26,6 +26,12 @@ impl Condition {
         }
         let operands = Operands::parse(operator.comparison, values, version)?;
         Ok(Self { operator, key: key.to_owned(), operands })
+    }
+
+    /// The keys that it reads: its own, and those of its variables.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.operands.patterns().iter();
+        std::iter::once(self.key.as_str()).chain(patterns.flat_map(Pattern::keys))
     }
 
     pub(super) fn holds(&self, context: &Context<'_>, effect: Effect) -> bool {

@@ -33,6 +33,11 @@ impl Policy {
         Ok(Self { statements })
     }
 
+    /// The condition keys that it reads, in its conditions and by variables.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().flat_map(Statement::keys)
+    }
+
     pub(super) fn statements(&self) -> &[Statement] {
         &self.statements
     }

@@ -57,6 +57,17 @@ impl Operands {
         })
     }
 
+    /// Those values that may hold variables.
+    pub(super) fn patterns(&self) -> &[Pattern] {
+        match self {
+            Self::Texts(patterns)
+            | Self::TextsAnyCase(patterns)
+            | Self::Arns(patterns)
+            | Self::Bools(patterns) => patterns,
+            Self::Null(_) | Self::Numbers(..) | Self::Dates(..) | Self::Networks(_) | Self::Bytes(_) => &[],
+        }
+    }
+
     /// Whether a single value of the request is among the policy's.
     pub(super) fn compare(&self, value: Value<'_>, context: &Context<'_>) -> Verdict {
         match self {

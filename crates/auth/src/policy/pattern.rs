@@ -110,6 +110,14 @@ impl Pattern {
         self.parts.iter().any(|part| matches!(part, Part::Variable { .. }))
     }
 
+    /// The keys of its variables.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable { key, .. } => Some(key.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether it is `*` alone, which stands for everything.
     pub(super) fn is_everything(&self) -> bool {
         self.parts == [Part::Any]

@@ -36,6 +36,12 @@ impl Scope {
 }
 
 impl Statement {
+    /// The condition keys that it reads, in its conditions and by variables.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let resources = self.resources.iter().flat_map(|scope| &scope.patterns);
+        resources.flat_map(Pattern::keys).chain(self.conditions.iter().flat_map(Condition::keys))
+    }
+
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
         let Request { action, resource, context } = request;
         self.actions.holds(action, Manner::AnyCase, context, self.effect)

@@ -72,6 +72,13 @@ impl TrustPolicy {
         Ok(Self { statements })
     }
 
+    /// The condition keys that it reads where it does not speak of services alone, which nobody here is.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        let is_service = |principal: &Principal| matches!(principal, Principal::Service(_));
+        let others = self.statements.iter().filter(move |(principals, _)| !principals.iter().all(is_service));
+        others.flat_map(|(_, statement)| statement.keys())
+    }
+
     /// Whether this caller may do `sts:AssumeRole`, `sts:TagSession` and their like with the role.
     pub fn decide(&self, caller: &Caller<'_>, action: &str, context: &Context<'_>) -> Trust<'_> {
         let request = Request { action, resource: "*", context };

@@ -13,10 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::error::{Error, Result};
 use crate::exchange::{Settings, Trust};
-use crate::key_sets::check_url;
+use crate::key_sets::{Reach, check_url};
 
-/// The fewest bytes of a secret that nobody can guess; a shorter one is taken, with a warning.
-const SECRET_BYTES_ADVISED: usize = 32;
+/// The fewest bytes of a secret that nobody can guess.
+const SECRET_BYTES_MIN: usize = 32;
 
 /// The exchange, as it was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -29,7 +29,7 @@ pub(crate) struct Exchange {
     pub(crate) app_instance: Option<String>,
     /// Where the provider publishes its keys [default: where its issuer's configuration says].
     pub(crate) jwks_url: Option<String>,
-    /// For whom tokens must be made, any of these [default: anybody].
+    /// For whom tokens must be made, any of these; mode jwt needs it [default: anybody].
     pub(crate) audience: Option<OneOrMore>,
     /// Who must have made them [default: whoever has the key].
     pub(crate) issuer: Option<String>,
@@ -41,6 +41,8 @@ pub(crate) struct Exchange {
     pub(crate) user_id_claim: Option<String>,
     /// The claim that is the user's display name [default: name].
     pub(crate) name_claim: Option<String>,
+    /// Whether they may list and describe the users of the app instance [default: true].
+    pub(crate) list_users: Option<bool>,
 }
 
 /// One text, or a list.
@@ -114,6 +116,8 @@ impl Exchange {
             origins: several("ORIGINS"),
             user_id_claim: variable("USER_ID_CLAIM"),
             name_claim: variable("NAME_CLAIM"),
+            // Anything but a plain yes forbids it.
+            list_users: variable("LIST_USERS").map(|text| matches!(text.as_str(), "true" | "1")),
         }
     }
 
@@ -129,16 +133,17 @@ impl Exchange {
             origins: self.origins.or(there.origins),
             user_id_claim: self.user_id_claim.or(there.user_id_claim),
             name_claim: self.name_claim.or(there.name_claim),
+            list_users: self.list_users.or(there.list_users),
         }
     }
 
     /// What it means; nothing where it is off.
-    pub(crate) fn read(self, home: &Home, default_mode: &str) -> Result<Option<Settings>> {
+    pub(crate) fn read(self, home: &Home, default_mode: &str, reach: Reach) -> Result<Option<Settings>> {
         let mode = self.mode.as_deref().unwrap_or(default_mode);
         let trust = match mode {
             "off" => return Ok(None),
             "anonymous" => Trust::Anonymous,
-            "jwt" => Trust::Provider(self.source()?),
+            "jwt" => Trust::Provider(self.source(reach)?),
             "secret" => self.shared_secret()?,
             _ => {
                 return Err(Error::usage(format!("exchange.mode is {mode}"))
@@ -146,9 +151,15 @@ impl Exchange {
             }
         };
         let audiences = self.audience.map(OneOrMore::into_vec).unwrap_or_default();
+        if matches!(trust, Trust::Provider(_)) && audiences.iter().all(String::is_empty) {
+            return Err(Error::usage("exchange.mode is jwt, and no exchange.audience is set").hint(
+                "Without it, tokens that the provider made for other applications would be taken too.",
+            ));
+        }
         let claim = |named: Option<String>, default: &str| named.unwrap_or_else(|| default.to_owned());
         Ok(Some(Settings {
             trust,
+            list_users: self.list_users.unwrap_or(true),
             app_instance: self.app_instance.map(|text| read_app_instance(home, &text)).transpose()?,
             audiences,
             issuer: self.issuer,
@@ -158,7 +169,7 @@ impl Exchange {
         }))
     }
 
-    fn source(&self) -> Result<KeySource> {
+    fn source(&self, reach: Reach) -> Result<KeySource> {
         let (key, source) = match (&self.jwks_url, &self.issuer) {
             (Some(url), _) => ("jwks_url", KeySource::Jwks(url.clone())),
             (None, Some(issuer)) => ("issuer", KeySource::Issuer(issuer.clone())),
@@ -168,7 +179,7 @@ impl Exchange {
             }
         };
         let (KeySource::Jwks(url) | KeySource::Issuer(url)) = &source;
-        check_url(url).map_err(|reason| Error::usage(format!("exchange.{key} is {url}: {reason}")))?;
+        check_url(url, reach).map_err(|reason| Error::usage(format!("exchange.{key} is {url}: {reason}")))?;
         Ok(source)
     }
 
@@ -177,8 +188,11 @@ impl Exchange {
             return Err(Error::usage("exchange.mode is secret, and no exchange.secret is set")
                 .hint("Set CARILLON_EXCHANGE_SECRET; `openssl rand -base64 32` makes one."));
         };
-        let keys = KeySet::of_secret(secret.as_bytes());
-        Ok(Trust::Secret { keys, is_short: secret.len() < SECRET_BYTES_ADVISED })
+        if secret.len() < SECRET_BYTES_MIN {
+            return Err(Error::usage(format!("exchange.secret has fewer than {SECRET_BYTES_MIN} bytes"))
+                .hint("It could be guessed; `openssl rand -base64 32` makes one that cannot."));
+        }
+        Ok(Trust::Secret(KeySet::of_secret(secret.as_bytes())))
     }
 }
 
@@ -217,12 +231,15 @@ fn read_origins(origins: Option<OneOrMore>) -> Result<Option<Vec<String>>> {
 mod tests {
     use super::*;
 
+    /// A secret of 32 bytes.
+    const LONG: &str = "a-secret-of-thirty-two-bytes-yes";
+
     fn home() -> Home {
         Home::new("us-east-1", "000000000000")
     }
 
     fn read(text: &str) -> Result<Option<Settings>> {
-        toml::from_str::<Exchange>(text).unwrap().read(&home(), "off")
+        toml::from_str::<Exchange>(text).unwrap().read(&home(), "off", Reach::Public)
     }
 
     fn refused(text: &str) -> String {
@@ -233,14 +250,15 @@ mod tests {
     fn it_is_off_unless_it_is_asked_for() {
         assert!(read("").unwrap().is_none());
         assert!(read("secret = 's'").unwrap().is_none());
-        assert!(Exchange::default().read(&home(), "anonymous").unwrap().is_some());
+        assert!(Exchange::default().read(&home(), "anonymous", Reach::Public).unwrap().is_some());
         let off = Exchange { mode: Some("off".to_owned()), ..Exchange::default() };
-        assert!(off.read(&home(), "anonymous").unwrap().is_none());
+        assert!(off.read(&home(), "anonymous", Reach::Public).unwrap().is_none());
     }
 
     #[test]
     fn the_claims_and_lists_have_defaults_and_can_be_set() {
-        let settings = read("mode = 'secret'\nsecret = 's'").unwrap().unwrap();
+        let settings = read(&format!("mode = 'secret'\nsecret = '{LONG}'")).unwrap().unwrap();
+        assert!(settings.list_users);
         assert_eq!((&*settings.user_id_claim, &*settings.name_claim), ("sub", "name"));
         assert_eq!((settings.origins, settings.app_instance, settings.audiences.len()), (None, None, 0));
         let id = "8d1e2f30-aaaa-4bbb-8ccc-000000000001";
@@ -259,12 +277,14 @@ mod tests {
     fn a_variable_wins_over_the_file() {
         let variables = |key: &str| match key {
             "MODE" => Some("secret".to_owned()),
+            "LIST_USERS" => Some("no".to_owned()),
             "ORIGINS" => Some("https://a.example, http://localhost:9000".to_owned()),
             _ => None,
         };
-        let file = toml::from_str("mode = 'off'\nsecret = 's'\norigins = ['https://b.example']").unwrap();
-        let settings = Exchange::of_variables(variables).or(file).read(&home(), "off").unwrap().unwrap();
-        assert!(matches!(settings.trust, Trust::Secret { is_short: true, .. }));
+        let file = format!("mode = 'off'\nsecret = '{LONG}'\norigins = ['https://b.example']");
+        let settings = Exchange::of_variables(variables).or(toml::from_str(&file).unwrap());
+        let settings = settings.read(&home(), "off", Reach::Public).unwrap().unwrap();
+        assert!(matches!(settings.trust, Trust::Secret(_)) && !settings.list_users);
         let origins = ["https://a.example".to_owned(), "http://localhost:9000".to_owned()];
         assert_eq!(settings.origins.as_deref(), Some(origins.as_slice()));
     }
@@ -276,7 +296,12 @@ mod tests {
             ("mode = 'jwt'", "exchange.jwks_url"),
             ("mode = 'jwt'\njwks_url = 'http://id.example/'", "exchange.jwks_url"),
             ("mode = 'jwt'\nissuer = 'id.example'", "exchange.issuer"),
+            ("mode = 'jwt'\nissuer = 'http://127.0.0.1:8080'\naudience = 'chat'", "exchange.issuer"),
+            ("mode = 'jwt'\nissuer = 'https://10.0.0.1'\naudience = 'chat'", "exchange.issuer"),
+            ("mode = 'jwt'\nissuer = 'https://id.example'", "exchange.audience"),
+            ("mode = 'jwt'\nissuer = 'https://id.example'\naudience = ''", "exchange.audience"),
             ("mode = 'secret'", "exchange.secret"),
+            ("mode = 'secret'\nsecret = 'only-thirty-one-bytes-in-here-x'", "exchange.secret"),
             ("mode = 'anonymous'\napp_instance = 'x y'", "exchange.app_instance"),
             ("mode = 'anonymous'\norigins = 'https://chat.example/'", "exchange.origins"),
             ("mode = 'anonymous'\norigins = 'chat.example'", "exchange.origins"),

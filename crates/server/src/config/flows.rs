@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::time::Duration;
 
+use carillon_model::arn::Home;
 use carillon_model::text::LambdaFunctionArn;
-use carillon_service::flow::Patience;
 use carillon_service::flow::processors::{Action, BuiltIn, Processors};
+use carillon_service::flow::{Functions, Patience};
 use carillon_targets::{Manner, Native, Targets};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,12 @@ use crate::error::{Error, Result};
 
 /// `[flows]`: how processors are called, and how long one that cannot be is tried and waited for, before its fallback
 /// decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Flows {
+    /// The functions that flows may call: ARNs, or beginnings of ARNs with a `*` behind; those of the own account and
+    /// region by default. Those of `[targets]` and `[processors]` may be called in any case.
+    functions: Option<Vec<String>>,
     /// Calls, the first one included; 3 by default.
     tries_max: Option<u32>,
     /// Seconds after the first call within which the last one may begin; 10 by default.
@@ -97,7 +101,7 @@ pub enum WrittenAction {
 
 impl Flows {
     /// What it means.
-    pub(crate) fn patience(self) -> Result<Patience> {
+    pub(crate) fn patience(&self) -> Result<Patience> {
         let default = Patience::default();
         let patience = Patience {
             tries_max: self.tries_max.map_or(default.tries_max, i64::from),
@@ -121,7 +125,7 @@ impl Flows {
     }
 
     /// How targets are called.
-    pub(crate) fn manner(self) -> Result<Manner> {
+    pub(crate) fn manner(&self) -> Result<Manner> {
         let calls_max = self.calls_max.unwrap_or(CALLS_MAX);
         if !(1..=CALLS_MOST).contains(&calls_max) {
             return Err(Error::usage(format!("flows.calls_max must be 1 to {CALLS_MOST}")));
@@ -141,6 +145,24 @@ pub(crate) fn targets(written: BTreeMap<String, Target>, manner: Manner, random:
         native.insert(arn.as_str().to_owned(), target);
     }
     Targets::new(native, manner, random).map_err(Error::failure)
+}
+
+/// The functions that flows may call.
+pub(crate) fn functions(
+    flows: &Flows,
+    home: &Home,
+    (targets, processors): (&BTreeMap<String, Target>, &BTreeMap<String, Processor>),
+) -> Result<Functions> {
+    let own = || vec![format!("arn:aws:lambda:{}:{}:function:*", home.region(), home.account())];
+    let mut patterns = flows.functions.clone().unwrap_or_else(own);
+    for pattern in &patterns {
+        if !pattern.starts_with("arn:") || pattern.trim_end_matches('*').contains('*') {
+            return Err(Error::usage(format!("flows.functions has {pattern}"))
+                .hint("It is the ARN of a function, or the beginning of one and a * at its end."));
+        }
+    }
+    patterns.extend(targets.keys().chain(processors.keys()).cloned());
+    Ok(Functions::new(patterns))
 }
 
 /// The processors that are built in.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use carillon_model::arn::Home;
-use carillon_service::flow::Patience;
+use carillon_service::flow::{Functions, Patience};
 use carillon_service::quotas::Quotas;
 use carillon_service::rates::Rates;
 use carillon_store::Location;
@@ -16,12 +16,13 @@ use rustls::pki_types::ServerName;
 
 use super::Written;
 use super::audit::AuditLog;
-use super::flows::{Processor, Target};
+use super::flows::{self, Processor, Target};
 use super::limits::Preset;
 use super::server::DoorSettings;
 use crate::error::{Error, Result};
 use crate::exchange;
 use crate::http::Measuring;
+use crate::key_sets::Reach;
 
 /// How the server is to run.
 #[derive(Debug)]
@@ -44,6 +45,10 @@ pub struct Settings {
     pub(crate) quotas: Quotas,
     /// How often each operation may be called.
     pub(crate) rates: Rates,
+    /// From which identity providers keys are fetched.
+    pub(crate) reach: Reach,
+    /// Which functions flows may call.
+    pub(crate) functions: Functions,
     /// Who may have credentials for an application's own token; nobody, where there is nothing.
     pub(crate) exchange: Option<Arc<exchange::Settings>>,
     /// Whether tests may move the clock.
@@ -110,21 +115,31 @@ pub struct PublicHost {
     host: String,
 }
 
+/// What holds where nothing is written.
+struct Defaults {
+    preset: Preset,
+    exchange: &'static str,
+    reach: Reach,
+}
+
 impl Settings {
     /// Reads what was written for a server in earnest.
     pub fn read(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Generous, "off", false)
+        let defaults = Defaults { preset: Preset::Generous, exchange: "off", reach: Reach::Public };
+        Self::read_from(written, &defaults, false)
     }
 
     /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
     /// on this machine may have credentials.
     pub fn read_for_dev(written: Written) -> Result<Self> {
-        Self::read_from(written, Preset::Off, "anonymous", true)
+        let defaults = Defaults { preset: Preset::Off, exchange: "anonymous", reach: Reach::Private };
+        Self::read_from(written, &defaults, true)
     }
 
-    fn read_from(written: Written, preset: Preset, exchange_mode: &str, local_only: bool) -> Result<Self> {
+    fn read_from(written: Written, defaults: &Defaults, local_only: bool) -> Result<Self> {
         let written = written.with_file()?;
-        let (quotas, rates) = written.limits.read(preset)?;
+        let reach = written.allow_private_providers.map_or(defaults.reach, Reach::of);
+        let (quotas, rates) = written.limits.read(defaults.preset)?;
         let data_dir = written.data_dir.unwrap_or_else(|| PathBuf::from("carillon-data"));
         let http = read_listener("http", written.http.as_deref().unwrap_or("127.0.0.1:8480"))?;
         let https = read_listener("https", written.https.as_deref().unwrap_or("127.0.0.1:8443"))?;
@@ -155,11 +170,13 @@ impl Settings {
             store,
             patience: written.flows.patience()?,
             manner: written.flows.manner()?,
+            functions: flows::functions(&written.flows, &home, (&written.targets, &written.processors))?,
+            reach,
             targets: written.targets,
             processors: written.processors,
             quotas,
             rates,
-            exchange: written.exchange.read(&home, exchange_mode)?.map(Arc::new),
+            exchange: written.exchange.read(&home, defaults.exchange, reach)?.map(Arc::new),
             home,
             test_clock: written.test_clock.unwrap_or_default(),
             door: written.server.read()?,

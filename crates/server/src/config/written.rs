@@ -64,6 +64,13 @@ pub struct Written {
     /// The account in every ARN [default: 000000000000].
     #[arg(long, env = "CARILLON_ACCOUNT_ID", value_name = "ACCOUNT")]
     pub(crate) account_id: Option<String>,
+    /// Fetch keys of identity providers from private addresses, too [default: false; of dev: true].
+    ///
+    /// Without it they are fetched over HTTPS and from public addresses only, for the exchange and for STS.
+    #[arg(long, env = "CARILLON_ALLOW_PRIVATE_PROVIDERS", value_name = "BOOL", num_args = 0..=1,
+        require_equals = true, default_missing_value = "true", hide_possible_values = true,
+        value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) allow_private_providers: Option<bool>,
     /// Let POST /_carillon/clock move the service's clock. For tests; never in production.
     #[arg(long, env = "CARILLON_TEST_CLOCK", value_name = "BOOL", num_args = 0..=1, require_equals = true,
         default_missing_value = "true", hide_possible_values = true,
@@ -135,6 +142,7 @@ impl Written {
             store: self.store.or(there.store),
             bus: self.bus.or(there.bus),
             region: self.region.or(there.region),
+            allow_private_providers: self.allow_private_providers.or(there.allow_private_providers),
             account_id: self.account_id.or(there.account_id),
             test_clock: self.test_clock.or(there.test_clock),
             log: self.log.or(there.log),

@@ -56,7 +56,7 @@ impl Scene {
         let router = Router::new().fallback(Self::reply).with_state(answers.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let clock = Arc::new(Standing::default());
-        let sets = FetchedKeySets::new(clock.clone()).unwrap();
+        let sets = FetchedKeySets::new(clock.clone(), Reach::Private).unwrap();
         let scene = Self { clock, answers, sets, url };
         scene.publish(&["one"]);
         scene
@@ -184,12 +184,34 @@ async fn no_more_providers_are_kept_than_there_may_be() {
 #[test]
 fn only_https_or_this_machine_is_asked() {
     for good in ["https://id.example/jwks", "http://127.0.0.1:1/a", "http://localhost/a", "http://[::1]:1/"] {
-        assert!(check_url(good).is_ok(), "{good}");
+        assert!(check_url(good, Reach::Private).is_ok(), "{good}");
     }
     for bad in
         ["http://id.example/jwks", "http://10.0.0.1/", "file:///etc/passwd", "ftp://localhost/", "jwks"]
     {
-        assert!(check_url(bad).is_err(), "{bad}");
+        assert!(check_url(bad, Reach::Private).is_err(), "{bad}");
     }
-    assert!(check_url("http://localhost.example/").is_err());
+    assert!(check_url("http://localhost.example/", Reach::Private).is_err());
+}
+
+#[tokio::test]
+async fn nobody_in_a_network_of_ones_own_is_asked_unless_a_setting_allows_it() {
+    let scene = Scene::new().await;
+    let port = scene.url.rsplit(':').next().unwrap();
+    let sets = FetchedKeySets::new(scene.clock.clone(), Reach::Public).unwrap();
+    for url in [
+        scene.url.clone(),
+        format!("https://127.0.0.1:{port}/"),
+        format!("https://[::1]:{port}/"),
+        format!("https://2130706433:{port}/"),
+        format!("https://localhost:{port}/"),
+        format!("http://localhost:{port}/"),
+        "https://169.254.169.254/".to_owned(),
+    ] {
+        assert!(sets.find(&KeySource::Jwks(url.clone()), None).await.is_err(), "{url}");
+    }
+    // That it is the address, and not the certificate that it has none of.
+    let reason = sets.get(&format!("https://localhost:{port}/")).await.unwrap_err();
+    assert!(reason.contains("leads to no public address"), "{reason}");
+    assert_eq!(scene.answers.asked.load(Ordering::Relaxed), 0);
 }

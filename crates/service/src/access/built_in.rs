@@ -72,6 +72,7 @@ impl Role {
         match self {
             Self::User => "exchange-user",
             Self::Anonymous => "exchange-anonymous",
+            Self::Secluded => "exchange-secluded",
         }
     }
 
@@ -83,7 +84,7 @@ impl Role {
         let everywhere =
             ["chime:GetMessagingSessionEndpoint".to_owned(), "mobiletargeting:GetApp".to_owned()];
         let mut statements = vec![allow(&actions, &own), allow(&everywhere, &["*".to_owned()])];
-        if self == Self::Anonymous {
+        if self != Self::Secluded {
             let seeing = ["ListAppInstanceUsers", "DescribeAppInstanceUser", "DescribeAppInstance"];
             let seeing = seeing.map(|action| format!("chime:{action}"));
             statements.push(allow(&seeing, &[within("/user/*"), within("")]));
@@ -95,6 +96,7 @@ impl Role {
         let name = match self {
             Self::User => "CarillonExchangeUser",
             Self::Anonymous => "CarillonExchangeAnonymous",
+            Self::Secluded => "CarillonExchangeSecluded",
         };
         Actor {
             principal: Principal {
@@ -119,8 +121,8 @@ fn allow(actions: &[String], resources: &[String]) -> Value {
 
 /// The built-in role with this id.
 pub(super) fn find(id: &str) -> Option<Arc<Actor>> {
-    static ACTORS: LazyLock<[Arc<Actor>; 2]> =
-        LazyLock::new(|| [Role::User, Role::Anonymous].map(|role| Arc::new(role.actor())));
+    static ACTORS: LazyLock<[Arc<Actor>; 3]> =
+        LazyLock::new(|| [Role::User, Role::Anonymous, Role::Secluded].map(|role| Arc::new(role.actor())));
     ACTORS.iter().find(|actor| actor.principal.id == id).cloned()
 }
 
@@ -137,7 +139,7 @@ mod tests {
                 "{action}"
             );
         }
-        for role in [Role::User, Role::Anonymous] {
+        for role in [Role::User, Role::Anonymous, Role::Secluded] {
             let actor = find(role.id()).unwrap();
             assert!(actor.documents.iter().all(|document| document.policy().is_some()));
         }

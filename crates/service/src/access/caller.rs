@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use carillon_auth::policy::{Entry, Value};
-use carillon_model::Timestamp;
+use carillon_model::{Key, Timestamp};
 use carillon_store::iam::Kind;
 
 use super::document::Document;
@@ -39,6 +39,16 @@ impl Caller {
             (None, Some(actor)) => &actor.principal.id,
             (None, None) => "root",
         }
+    }
+
+    /// The key of the only user that it may be, where its credentials were exchanged.
+    pub(crate) fn bound_to(&self) -> Option<Key> {
+        Key::from_hex(self.session.as_ref()?.claims.user.as_deref()?)
+    }
+
+    /// Whether it is a session that a user, or root, has of itself: by `GetSessionToken`.
+    pub(crate) fn is_own_session(&self) -> bool {
+        self.session.is_some() && self.kind() != Some(Kind::Role)
     }
 
     /// When its credentials are over.
@@ -117,6 +127,10 @@ impl<'a> Portrait<'a> {
             let tags = session.claims.tags.iter();
             entries.extend(tags.map(|(key, value)| Entry::tag(PRINCIPAL_TAG, key, value)));
             entries.push(Entry::new("aws:TokenIssueTime", Value::Time(session.claims.issued_ms)));
+            // As AWS has it: a session says whether there was a second factor, which there is none of here.
+            entries.push(Entry::new("aws:MultiFactorAuthPresent", Value::Bool(false)));
+            let source = session.claims.source_identity.as_deref();
+            entries.extend(source.map(|source| text("aws:SourceIdentity", source)));
         }
         if let Some(actor) = &self.caller.actor {
             let tags = actor.principal.tags.iter();

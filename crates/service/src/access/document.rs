@@ -2,6 +2,8 @@
 
 use carillon_auth::policy::Policy;
 
+use super::keys::is_known;
+
 /// A document. One that cannot be compiled denies everything, whatever stands beside it: it was legal when it was
 /// stored, so another version of this server knows more of it, and what it denies must not be allowed.
 pub(crate) struct Document {
@@ -16,8 +18,16 @@ impl Document {
         if let Err(reason) = &policy {
             tracing::error!(%reason, "a stored policy cannot be read; whoever has it may do nothing");
         }
-        let reads_resource_tags = text.to_ascii_lowercase().contains("aws:resourcetag");
+        let reads_resource_tags = text.to_ascii_lowercase().contains(":resourcetag/");
         Self { policy: policy.ok(), reads_resource_tags }
+    }
+
+    /// Says in the log which keys a stored document reads that no request brings.
+    pub(super) fn name_unknown_keys(&self, principal: &str) {
+        let keys = self.policy.iter().flat_map(Policy::keys);
+        for key in keys.filter(|key| !is_known(key)) {
+            warn_of_key(principal, key);
+        }
     }
 
     /// The policy, unless it cannot be read.
@@ -29,4 +39,9 @@ impl Document {
     pub(super) fn reads_resource_tags(&self) -> bool {
         self.reads_resource_tags
     }
+}
+
+/// Says in the log that a stored policy reads a key that no request brings.
+pub(super) fn warn_of_key(principal: &str, key: &str) {
+    tracing::warn!(principal, key, "a stored policy reads a condition key that no request here brings");
 }

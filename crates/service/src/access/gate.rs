@@ -17,6 +17,8 @@ use crate::error::Error;
 const REQUEST_TAG: &str = "aws:RequestTag/";
 /// What the key of a tag of the resource begins with, in conditions.
 const RESOURCE_TAG: &str = "aws:ResourceTag/";
+/// The same, as policies about IAM have it too.
+const IAM_RESOURCE_TAG: &str = "iam:ResourceTag/";
 
 /// What conditions may read of where and when a request was made.
 #[derive(Debug, Clone, Default)]
@@ -25,16 +27,27 @@ pub(crate) struct Surrounding {
     pub(crate) address: Option<IpAddr>,
     /// What the client says that it is.
     pub(crate) user_agent: Option<String>,
+    /// The page that the client says it comes from.
+    pub(crate) referer: Option<String>,
+    /// Whether it came over TLS, where that is known.
+    pub(crate) is_secure: Option<bool>,
 }
 
 impl Surrounding {
     /// What conditions read, in the words of their keys.
-    pub(crate) fn entries<'a>(&'a self, now: Timestamp, region: &'a str) -> Vec<Entry<'a>> {
+    pub(crate) fn entries<'a>(&'a self, now: Timestamp, home: &'a Home) -> Vec<Entry<'a>> {
         let mut entries = vec![
             Entry::new("aws:CurrentTime", Value::Time(now.ms())),
             Entry::new("aws:EpochTime", Value::Number(now.ms().div_euclid(1000))),
-            Entry::new("aws:RequestedRegion", Value::Text(region)),
+            Entry::new("aws:RequestedRegion", Value::Text(home.region())),
+            // What is of another account is refused before policies are asked, and no service of AWS calls here.
+            Entry::new("aws:ResourceAccount", Value::Text(home.account())),
+            Entry::new("aws:ViaAWSService", Value::Bool(false)),
+            Entry::new("aws:PrincipalIsAWSService", Value::Bool(false)),
         ];
+        entries.extend(self.is_secure.map(|is| Entry::new("aws:SecureTransport", Value::Bool(is))));
+        let referer = self.referer.as_deref().map(Value::Text);
+        entries.extend(referer.map(|referer| Entry::new("aws:Referer", referer)));
         let address = self.address.map(Value::Address);
         let user_agent = self.user_agent.as_deref().map(Value::Text);
         entries.extend(address.map(|address| Entry::new("aws:SourceIp", address)));
@@ -94,23 +107,27 @@ impl Gate {
         if self.caller.actor.is_none() {
             return Ok(());
         }
-        let (account, region) = (home.account(), home.region());
+        let account = home.account();
         let portrait = Portrait::new(&self.caller, account);
         let of_caller = portrait.entries();
         let of_caller = Context::new(&of_caller);
         let keys = self.tag_keys();
-        let of_request = self.entries(region, &keys);
+        let of_request = self.entries(home, &keys);
         let of_request = Context::new(&of_request).over(&of_caller);
         for check in &self.asked.checks {
             let (mut allowed, mut denied) = (false, None);
             for ask in &check.0 {
-                let tags = tags(&ask.resource)?;
-                let entries: Vec<_> =
-                    tags.iter().map(|(key, value)| Entry::tag(RESOURCE_TAG, key, value)).collect();
+                let mut of_resource = tags(&ask.resource)?;
+                for origin in self.asked.origins.iter().filter(|origin| **origin != ask.resource) {
+                    of_resource.extend(tags(origin)?);
+                }
+                // Of two tags with one key the first counts, which is the one nearest to the resource.
+                let tag = |prefix| of_resource.iter().map(move |(key, value)| Entry::tag(prefix, key, value));
+                let entries: Vec<_> = tag(RESOURCE_TAG).chain(tag(IAM_RESOURCE_TAG)).collect();
                 let context = Context::new(&entries).over(&of_request);
                 let request = Request { action: &ask.action, resource: &ask.resource, context: &context };
                 match verdict(&self.caller, &request) {
-                    Verdict::Allowed => allowed = true,
+                    Verdict::Allowed => allowed |= ask.suffices,
                     verdict @ Verdict::NotAllowed(_) => denied = denied.or(Some((ask, verdict))),
                     verdict @ Verdict::Denied(_) => return Err(self.denied(account, ask, verdict).into()),
                 }
@@ -139,8 +156,9 @@ impl Gate {
         given.chain(self.asked.untagged.iter().map(String::as_str)).collect()
     }
 
-    fn entries<'a>(&'a self, region: &'a str, keys: &'a [&'a str]) -> Vec<Entry<'a>> {
-        let mut entries = self.surrounding.entries(self.now, region);
+    fn entries<'a>(&'a self, home: &'a Home, keys: &'a [&'a str]) -> Vec<Entry<'a>> {
+        let mut entries = self.surrounding.entries(self.now, home);
+        entries.extend(self.asked.said.iter().map(|(key, value)| Entry::new(key, Value::Text(value))));
         let tags = self.asked.tags.iter();
         entries.extend(tags.map(|(key, value)| Entry::tag(REQUEST_TAG, key, value)));
         if !keys.is_empty() {

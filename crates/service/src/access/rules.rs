@@ -22,6 +22,15 @@ pub(crate) struct Ask {
     pub(crate) action: Cow<'static, str>,
     /// The ARN, or `*` where the action knows none.
     pub(crate) resource: String,
+    /// Whether it is enough that this is allowed; where it is not, it only must not be denied.
+    pub(crate) suffices: bool,
+}
+
+impl Ask {
+    /// One that suffices.
+    pub(crate) fn new(action: impl Into<Cow<'static, str>>, resource: impl Into<String>) -> Self {
+        Self { action: action.into(), resource: resource.into(), suffices: true }
+    }
 }
 
 /// All that an operation asks for.
@@ -33,6 +42,10 @@ pub(crate) struct Asked {
     pub(crate) tags: Vec<(String, String)>,
     /// The keys of the tags that it takes away.
     pub(crate) untagged: Vec<String>,
+    /// Whose tags stand for those of what is not there yet, or is many: the app instance, and whoever acts.
+    pub(crate) origins: Vec<String>,
+    /// What conditions read of the request besides, by their keys.
+    pub(crate) said: Vec<(&'static str, String)>,
 }
 
 /// Where an operation's ARNs are, if not with the bearer and at the beginning of the path.
@@ -50,6 +63,9 @@ enum Place {
     NewUser,
     /// The app instance, or its administrator: published policies name either.
     AppInstanceOrAdmin,
+    /// The app instance, or all of its users: who gives or takes power over everybody, must have it over everybody.
+    /// The one ARN alone is what a policy may give users over themselves.
+    AppInstanceOrAllUsers,
     /// Also the flow, in the path or in the body.
     WithFlow,
     /// The flow; the published table says the channel.
@@ -62,10 +78,8 @@ fn exception(operation: &str) -> Option<Place> {
     Some(match operation {
         "AssociateChannelFlow" | "DisassociateChannelFlow" => Place::WithFlow,
         "CreateAppInstance" | "GetMessagingSessionEndpoint" => Place::Nowhere,
-        "CreateAppInstanceAdmin"
-        | "DeleteAppInstanceAdmin"
-        | "DescribeAppInstanceAdmin"
-        | "ListAppInstanceAdmins" => Place::AppInstanceOrAdmin,
+        "CreateAppInstanceAdmin" | "DeleteAppInstanceAdmin" => Place::AppInstanceOrAllUsers,
+        "DescribeAppInstanceAdmin" | "ListAppInstanceAdmins" => Place::AppInstanceOrAdmin,
         "CreateAppInstanceBot" | "ListAppInstanceBots" => Place::Below("bot"),
         "CreateAppInstanceUser" => Place::NewUser,
         "CreateChannelFlow" => Place::Member("app_instance_arn"),
@@ -103,7 +117,11 @@ pub(crate) fn asked<O: Operation>(operation: &O, home: &Home) -> Asked {
     let mut asked = Asked { checks: request.checks(O::NAME, place), ..Asked::default() };
     asked.tags = list(&members["tags"], |tag| Some((text(&tag["Key"])?, text(&tag["Value"])?)));
     asked.untagged = list(&members["tag_keys"], text);
-    if let Some(new) = request.new_resource(O::NAME) {
+    let new = request.new_resource(O::NAME);
+    if new.is_some() || matches!(place, Some(Place::Below(_))) {
+        asked.origins = request.origins();
+    }
+    if let Some(new) = new {
         if !asked.tags.is_empty() {
             asked.checks.extend(checks("TagResource", vec![new.clone()]));
         }
@@ -138,9 +156,7 @@ fn checks(operation: &str, mut resources: Vec<String>) -> Vec<Check> {
         std::iter::once(Cow::Owned(format!("chime:{operation}"))).chain(alias(operation).map(Cow::from));
     let actions: Vec<Cow<'static, str>> = actions.collect();
     let check = |resource: String| {
-        Check(
-            actions.iter().map(|action| Ask { action: action.clone(), resource: resource.clone() }).collect(),
-        )
+        Check(actions.iter().map(|action| Ask::new(action.clone(), resource.clone())).collect())
     };
     resources.into_iter().map(check).collect()
 }
@@ -167,6 +183,12 @@ impl Request<'_> {
 
     fn below(&self, kind: &str, id: Option<&str>) -> String {
         format!("{}/{kind}/{}", self.member("app_instance_arn"), id.unwrap_or("*"))
+    }
+
+    /// The app instance, where one is named, and whoever acts.
+    fn origins(&self) -> Vec<String> {
+        let instance = text(&self.members["app_instance_arn"]);
+        instance.into_iter().chain(self.bearer.map(str::to_owned)).collect()
     }
 
     fn app_instances(&self) -> String {
@@ -203,6 +225,13 @@ impl Request<'_> {
                 let admin = admin.unwrap_or_else(|| self.below("user", None));
                 either(vec![self.member("app_instance_arn"), admin])
             }
+            Some(Place::AppInstanceOrAllUsers) => {
+                let mut all = either(vec![self.member("app_instance_arn"), self.below("user", None)]);
+                let admin = checks(operation, vec![self.member("app_instance_admin_arn")]);
+                let only_denied = admin.into_iter().flat_map(|check| check.0);
+                all[0].0.extend(only_denied.map(|ask| Ask { suffices: false, ..ask }));
+                all
+            }
             Some(Place::WithFlow) => {
                 let mut resources = usual();
                 resources.push(self.member("channel_flow_arn"));
@@ -214,8 +243,7 @@ impl Request<'_> {
                 either(vec![flow.clone(), format!("{channels}/channel/*")])
             }
             Some(Place::WithPushApplication) => {
-                let push =
-                    Ask { action: "mobiletargeting:GetApp".into(), resource: self.member("resource_arn") };
+                let push = Ask::new("mobiletargeting:GetApp", self.member("resource_arn"));
                 let mut all = checks(operation, usual());
                 all.push(Check(vec![push]));
                 all

@@ -52,6 +52,12 @@ pub(crate) struct Claims {
     /// What an identity provider said, by the keys of conditions.
     #[serde(rename = "c", default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) provided: Vec<(String, Vec<String>)>,
+    /// Who stands behind it, if that was said.
+    #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source_identity: Option<String>,
+    /// The key of the only user that it may be, if it was exchanged: its ARN can become another's.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
     /// When it was issued, in milliseconds by the service's clock.
     #[serde(rename = "i")]
     pub(crate) issued_ms: i64,

@@ -12,7 +12,8 @@ use carillon_model::Timestamp;
 use carillon_store::iam::{self, AccessKey, InlinePolicy, Kind, Principal};
 use carillon_store::{self as store, Tx};
 
-use super::document::Document;
+use super::document::{Document, warn_of_key};
+use super::keys::is_known;
 
 /// What is stored, at one version.
 pub(super) struct Stored {
@@ -76,7 +77,11 @@ impl Snapshot {
         let inline = stored.inline.into_iter().map(|policy| (policy.principal, policy.document));
         for (principal, text) in inline.chain(stored.attached) {
             let document = next.documents.get(&text).or_else(|| before.documents.get(&text)).cloned();
-            let document = document.unwrap_or_else(|| Arc::new(Document::compile(&text)));
+            let document = document.unwrap_or_else(|| {
+                let document = Document::compile(&text);
+                document.name_unknown_keys(&principal);
+                Arc::new(document)
+            });
             next.documents.insert(text, document.clone());
             held.entry(principal).or_default().push(document);
         }
@@ -92,6 +97,10 @@ impl Snapshot {
             let documents = held.remove(&principal.id).unwrap_or_default();
             let trust = principal.trusting.as_ref().and_then(|role| TrustPolicy::parse(&role.policy).ok());
             let (id, arn) = (principal.id.clone(), arn(account, &principal));
+            if !before.actors.contains_key(&id) {
+                let keys = trust.iter().flat_map(TrustPolicy::keys);
+                keys.filter(|key| !is_known(key)).for_each(|key| warn_of_key(&arn, key));
+            }
             next.names.insert((principal.kind, iam::fold(&principal.name)), id.clone());
             next.actors.insert(id, Arc::new(Actor { principal, arn, documents, trust }));
         }

@@ -80,11 +80,14 @@ impl QueryCall {
 
     /// Lets the caller do an action on an ARN, or says why not.
     pub(super) fn permit(&self, tx: &mut Tx, form: &Form, action: String, arn: &str) -> Result<()> {
-        let ask = Ask { action: action.into(), resource: arn.to_owned() };
+        let ask = Ask::new(action, arn);
         let tags = form.pairs("Tags", ["Key", "Value"]);
         let tags = tags.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         let untagged = form.list("TagKeys").into_iter().map(str::to_owned).collect();
-        let asked = Asked { checks: vec![Check(vec![ask])], tags, untagged };
+        let said = [("iam:PolicyARN", "PolicyArn"), ("iam:PermissionsBoundary", "PermissionsBoundary")];
+        let said = said.into_iter().filter_map(|(key, name)| Some((key, form.find(name)?.to_owned())));
+        let said = said.collect();
+        let asked = Asked { checks: vec![Check(vec![ask])], tags, untagged, said, ..Asked::default() };
         let (caller, surrounding) = (self.caller()?.clone(), self.surrounding.clone());
         let gate = Gate { caller, asked, surrounding, now: self.now };
         let tags = if gate.reads_resource_tags() { super::iam::tags_of(tx, self, arn)? } else { Vec::new() };
@@ -111,7 +114,7 @@ impl QueryCall {
 
     /// What conditions read of where and when the call is made.
     pub(super) fn entries(&self) -> Vec<Entry<'_>> {
-        self.surrounding.entries(self.now, self.home.region())
+        self.surrounding.entries(self.now, &self.home)
     }
 
     /// The user that a request is about: the caller itself, where it names none.

@@ -23,7 +23,7 @@ use super::call::QueryCall;
 use super::fault::{Fault, Result};
 use super::form::{Form, TextRule};
 use super::xml::Element;
-use crate::access::arn;
+use crate::access::{arn, is_known_key};
 use crate::service::Service;
 
 /// Names of users and roles.
@@ -192,6 +192,16 @@ fn refuse_boundary(form: &Form) -> Result<()> {
     match form.find("PermissionsBoundary") {
         None => Ok(()),
         Some(_) => Err(Fault::input("PermissionsBoundary: is not supported here")),
+    }
+}
+
+/// Refuses a policy that reads a condition key which no request brings: what depends on it would never be so.
+pub(super) fn known_keys<'a>(mut keys: impl Iterator<Item = &'a str>) -> Result<()> {
+    match keys.find(|key| !is_known_key(key)) {
+        None => Ok(()),
+        Some(key) => Err(Fault::malformed_policy(format!(
+            "The policy reads the condition key {key}, which no request to this server brings"
+        ))),
     }
 }
 

@@ -76,6 +76,8 @@ fn new_claims(call: &QueryCall, seconds: i64) -> Claims {
         transitive: Vec::new(),
         policies: Vec::new(),
         provided: Vec::new(),
+        source_identity: None,
+        user: None,
         issued_ms: call.now.ms(),
         expires_ms: call.now.plus_ms(seconds * 1000).ms(),
     }

@@ -3,6 +3,10 @@
 use carillon_model::IdentityArn;
 use carillon_model::text::{ChannelMode, ChannelPrivacy};
 
+use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdmin;
+use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
+use crate::operations::identity::delete_app_instance_admin::DeleteAppInstanceAdmin;
+use crate::operations::identity::list_app_instance_users::ListAppInstanceUsers;
 use crate::operations::identity::list_app_instances::ListAppInstances;
 use crate::testing::*;
 
@@ -410,4 +414,196 @@ fn what_is_done_at_the_console_is_recorded_as_roots(world: &mut World) {
     let expected = [("OK", 200), ("EntityAlreadyExists", 409)];
     assert_eq!(told, expected.map(|(result, status)| (root, Some("iam:CreateUser"), result, status)));
     assert!(records.iter().all(|record| record.resources["UserName"] == "ana"));
+}
+
+#[engine_test]
+fn nobody_makes_itself_administrator_with_rights_over_oneself(world: &mut World) {
+    let (ana, instance) = (world.user("ana"), world.instance().clone());
+    let statement = |effect: &str, resources: &[String]| {
+        let actions = "chime:*";
+        serde_json::json!({ "Effect": effect, "Action": actions, "Resource": resources })
+    };
+    let allow = |resources: &[String]| statement("Allow", resources);
+    let deny = |resource: &IdentityArn| statement("Deny", &[resource.to_string()]);
+    let all = format!("{instance}/user/*");
+    let [own, channels] = [ana.as_str().to_owned(), format!("{instance}/channel/*")];
+    let variable = format!("{instance}/user/${{aws:username}}");
+    for (number, (statements, may)) in [
+        (vec![allow(&[own, channels.clone()])], false),
+        (vec![allow(&[variable, channels.clone()])], false),
+        (vec![allow(&[format!("{instance}/user/a*"), channels.clone()])], false),
+        (vec![allow(&[format!("{instance}/bot/*"), channels])], false),
+        (vec![allow(std::slice::from_ref(&all)), deny(&ana)], false),
+        (vec![allow(&[all])], true),
+        (vec![allow(&[instance.as_str().to_owned()])], true),
+        (vec![allow(&["*".to_owned()])], true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let policy = serde_json::json!({ "Version": "2012-10-17", "Statement": statements }).to_string();
+        let user = new_user(world, &format!("u{number}"), &policy);
+        let root = world.sign_with(user);
+        let (app_instance_admin_arn, app_instance_arn) = (ana.clone(), instance.clone());
+        let create = CreateAppInstanceAdmin {
+            app_instance_admin_arn: app_instance_admin_arn.clone(),
+            app_instance_arn: app_instance_arn.clone(),
+        };
+        let delete = DeleteAppInstanceAdmin { app_instance_admin_arn, app_instance_arn };
+        if may {
+            world.call(&create).unwrap();
+            world.call(&delete).unwrap();
+        } else {
+            assert_eq!(world.refusal(&create), ErrorCode::AccessDenied, "{policy}");
+            assert_eq!(world.refusal(&delete), ErrorCode::AccessDenied, "{policy}");
+        }
+        world.sign_with(root);
+    }
+}
+
+#[engine_test]
+fn conditions_read_what_a_request_brings_and_policies_nothing_else(world: &mut World) {
+    let list = ListAppInstances { max_results: None, next_token: None };
+    let statement = |operator: &str, key: &str, value: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}},
+               {{"Effect":"Deny","Action":"*","Resource":"*","Condition":{{"{operator}":{{"{key}":"{value}"}}}}}}]}}"#
+        )
+    };
+    for (number, (operator, key, value, denied)) in [
+        ("Bool", "aws:ViaAWSService", "false", true),
+        ("Bool", "aws:ViaAWSService", "true", false),
+        ("Bool", "aws:PrincipalIsAWSService", "false", true),
+        ("StringEquals", "aws:ResourceAccount", "111122223333", true),
+        ("StringNotEquals", "aws:ResourceAccount", "111122223333", false),
+        ("StringEquals", "aws:SourceIdentity", "somebody", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = new_user(world, &format!("u{number}"), &statement(operator, key, value));
+        let root = world.sign_with(user);
+        assert_eq!(world.call(&list).is_err(), denied, "{operator} {key} {value}");
+        world.sign_with(root);
+    }
+    let malformed = (400, "MalformedPolicyDocument".to_owned());
+    done(world, "CreateUser", &[("UserName", "u")]);
+    for key in ["aws:SecureTransprot", "aws:PrincipalOrgID", "chime:Bearer", "iam:AWSServiceName", "sts:x"] {
+        let text = statement("StringEquals", key, "x");
+        let inline = [("UserName", "u"), ("PolicyName", "p"), ("PolicyDocument", text.as_str())];
+        assert_eq!(refused(world, "PutUserPolicy", &inline), malformed, "{key}");
+        let managed = [("PolicyName", "p"), ("PolicyDocument", text.as_str())];
+        assert_eq!(refused(world, "CreatePolicy", &managed), malformed, "{key}");
+        let trust =
+            TRUST.replace(r#""Action""#, &format!(r#""Condition":{{"Bool":{{"{key}":"true"}}}},"Action""#));
+        let role = [("RoleName", "R"), ("AssumeRolePolicyDocument", trust.as_str())];
+        assert_eq!(refused(world, "CreateRole", &role), malformed, "{key}");
+    }
+    let variable = statement("StringEquals", "aws:username", "${aws:Nobody}");
+    let inline = [("UserName", "u"), ("PolicyName", "p"), ("PolicyDocument", variable.as_str())];
+    assert_eq!(refused(world, "PutUserPolicy", &inline), malformed, "a variable");
+}
+
+#[engine_test]
+fn iam_conditions_read_the_policy_that_is_attached(world: &mut World) {
+    let everything = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let arn = |world: &mut World, name| {
+        find(&done(world, "CreatePolicy", &[("PolicyName", name), ("PolicyDocument", everything)]), "Arn")
+    };
+    let (power, other) = (arn(world, "Power"), arn(world, "Other"));
+    let policy = format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"iam:*","Resource":"*"}},
+           {{"Effect":"Deny","Action":"iam:Attach*","Resource":"*",
+             "Condition":{{"ArnEquals":{{"iam:PolicyARN":"{power}"}}}}}},
+           {{"Effect":"Deny","Action":"iam:CreateUser","Resource":"*",
+             "Condition":{{"StringEquals":{{"iam:PermissionsBoundary":"{power}"}}}}}}]}}"#
+    );
+    let user = new_user(world, "lead", &policy);
+    world.sign_with(user);
+    let attach = |arn| [("UserName", "lead"), ("PolicyArn", arn)];
+    assert_eq!(refused(world, "AttachUserPolicy", &attach(&power)), (403, "AccessDenied".to_owned()));
+    done(world, "AttachUserPolicy", &attach(&other));
+    let bounded = [("UserName", "new"), ("PermissionsBoundary", power.as_str())];
+    assert_eq!(refused(world, "CreateUser", &bounded), (403, "AccessDenied".to_owned()));
+}
+
+#[engine_test]
+fn a_session_says_who_stands_behind_it(world: &mut World) {
+    let trust = TRUST.replace(r#""sts:TagSession""#, r#""sts:TagSession","sts:SetSourceIdentity""#);
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+        {"Effect":"Deny","Action":"chime:*","Resource":"*",
+         "Condition":{"StringEquals":{"aws:SourceIdentity":"eve"}}}]}"#;
+    for (name, trust) in [("Worker", trust.as_str()), ("Silent", TRUST)] {
+        done(world, "CreateRole", &[("RoleName", name), ("AssumeRolePolicyDocument", trust)]);
+        done(world, "PutRolePolicy", &[("RoleName", name), ("PolicyName", "p"), ("PolicyDocument", policy)]);
+    }
+    let form = |role: &'static str, who: &'static str| {
+        [("RoleArn", role), ("RoleSessionName", "work"), ("SourceIdentity", who)]
+    };
+    let (worker, silent) = ("arn:aws:iam::111122223333:role/Worker", "arn:aws:iam::111122223333:role/Silent");
+    assert_eq!(refused(world, "AssumeRole", &form(silent, "ana")).0, 403, "it may not be said there");
+    let list = ListAppInstances { max_results: None, next_token: None };
+    for (who, denied) in [("ana", false), ("eve", true)] {
+        let answer = done(world, "AssumeRole", &form(worker, who));
+        assert_eq!(find(&answer, "SourceIdentity"), who);
+        let root = world.sign_with(credentials(&answer));
+        assert_eq!(world.call(&list).is_err(), denied, "{who}");
+        assert_eq!(refused(world, "AssumeRole", &form(worker, "another")).0, 403, "it cannot be changed");
+        let chained = [("RoleArn", worker), ("RoleSessionName", "work")];
+        assert_eq!(find(&done(world, "AssumeRole", &chained), "SourceIdentity"), who, "it is handed on");
+        world.sign_with(root);
+    }
+}
+
+#[engine_test]
+fn a_session_of_ones_own_is_not_for_iam(world: &mut World) {
+    let everything = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let user = new_user(world, "ops", everything);
+    for signer in [Credentials::root(), user] {
+        let own = world.sign_with(signer);
+        done(world, "ListUsers", &[]);
+        let session = credentials(&done(world, "GetSessionToken", &[]));
+        world.sign_with(session);
+        assert_eq!(refused(world, "ListUsers", &[]), (403, "InvalidClientTokenId".to_owned()));
+        done(world, "GetCallerIdentity", &[]);
+        world.sign_with(own);
+    }
+}
+
+#[engine_test]
+fn what_is_made_has_the_tags_of_its_app_instance_and_of_who_makes_it(world: &mut World) {
+    let ana = world.user("ana");
+    let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"chime:*","Resource":"*",
+        "Condition":{"StringEquals":{"aws:ResourceTag/team":"chat"}}}}"#;
+    let user = new_user(world, "app", policy);
+    let make = |world: &mut World, id: &str| CreateAppInstanceUser {
+        app_instance_arn: world.instance().clone(),
+        app_instance_user_id: text(id),
+        name: text("New"),
+        metadata: None,
+        client_request_token: world.token(),
+        tags: None,
+        expiration_settings: None,
+    };
+    let list = |world: &World| ListAppInstanceUsers {
+        app_instance_arn: world.instance().clone(),
+        max_results: None,
+        next_token: None,
+    };
+    let root = world.sign_with(user.clone());
+    let (create, channel) = (make(world, "new"), channel_request(world, &ana));
+    assert_eq!(world.refusal(&create), ErrorCode::AccessDenied);
+    assert_eq!(world.refusal(&channel), ErrorCode::AccessDenied);
+    world.sign_with(root);
+    let tag = |arn: &str| {
+        serde_json::json!({ "ResourceARN": arn, "Tags": [{ "Key": "team", "Value": "chat" }] }).to_string()
+    };
+    let instance = tag(world.instance().as_str());
+    assert_eq!(world.raw("POST", "/tags?operation=tag-resource", instance.as_bytes()).0, 204);
+    world.sign_with(user);
+    world.call(&create).unwrap();
+    world.call(&list(world)).unwrap();
+    let channel = world.call(&channel).unwrap().channel_arn;
+    // What is there is asked for its own tags.
+    assert_eq!(send(world, &channel, &ana).unwrap_err().code, ErrorCode::AccessDenied);
 }

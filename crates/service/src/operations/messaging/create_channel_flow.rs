@@ -38,7 +38,7 @@ impl Write for CreateChannelFlow {
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         crate::tags::check(self.tags.as_deref())?;
-        let processors = processors(&self.processors)?;
+        let processors = processors(call, &self.processors)?;
         let instance = call.app_instance(tx, &self.app_instance_arn)?;
         let token = (instance, &self.client_request_token);
         let keep = |arn: &ChannelFlowArn| arn.as_str().to_owned();

@@ -6,12 +6,19 @@ use carillon_model::channel_flow::Processor as StoredProcessor;
 
 use crate::operation::prelude::*;
 
-/// The processors of a request as the store keeps them; two of one place are refused.
-pub(super) fn processors(processors: &[Processor]) -> Result<Vec<StoredProcessor>> {
+/// The processors of a request as the store keeps them; two of one place are refused, and functions that this server
+/// may not call.
+pub(super) fn processors(call: &Call, processors: &[Processor]) -> Result<Vec<StoredProcessor>> {
     let mut places = BTreeSet::new();
     for processor in processors {
         if !places.insert(processor.execution_order) {
             return Err(Error::bad_request("Processors: an ExecutionOrder may be given only once"));
+        }
+        let function = processor.configuration.lambda.resource_arn.as_str();
+        if !call.surroundings.functions.admit(function) {
+            return Err(Error::bad_request(format!(
+                "Processors: {function} is not a function that this server may call"
+            )));
         }
     }
     Ok(processors.iter().map(StoredProcessor::from).collect())

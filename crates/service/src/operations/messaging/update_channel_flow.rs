@@ -26,7 +26,7 @@ pub struct Updated {
 
 impl Write for UpdateChannelFlow {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Updated> {
-        let processors = processors(&self.processors)?;
+        let processors = processors(call, &self.processors)?;
         let most = call.surroundings.quotas.processors_max;
         if usize::try_from(most).is_ok_and(|most| most < processors.len()) {
             // The operation declares no ResourceLimitExceeded.
@@ -41,9 +41,28 @@ impl Write for UpdateChannelFlow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::create_channel_flow::CreateChannelFlow;
     use super::super::describe_channel_flow::DescribeChannelFlow;
     use super::*;
     use crate::testing::*;
+
+    #[engine_test]
+    fn functions_that_this_server_may_not_call_are_refused(world: &mut World) {
+        let channel_flow_arn = world.flow();
+        let own = flow_request(world);
+        for function in [
+            "arn:aws:lambda:us-east-1:444455556666:function:moderate",
+            "arn:aws:lambda:eu-west-1:111122223333:function:moderate",
+        ] {
+            let mut processors = own.processors.clone();
+            processors[0].configuration.lambda.resource_arn = text(function);
+            let create = CreateChannelFlow { processors: processors.clone(), ..own.clone() };
+            assert_eq!(world.refusal(&create), ErrorCode::BadRequest, "{function}");
+            let (channel_flow_arn, name) = (channel_flow_arn.clone(), text("Gentler"));
+            let update = UpdateChannelFlow { channel_flow_arn, processors, name };
+            assert_eq!(world.refusal(&update), ErrorCode::BadRequest, "{function}");
+        }
+    }
 
     #[engine_test]
     fn an_update_replaces_name_and_processors(world: &mut World) {

@@ -4,7 +4,9 @@ use carillon_auth::policy::{Policy, ROLE_INLINE_CHARACTERS_MAX, USER_INLINE_CHAR
 use carillon_store::Tx;
 use carillon_store::iam::{self, InlinePolicy, Kind, Rows};
 
-use super::{Action, POLICY_NAME, document, find_principal, malformed, read, role_arn, user_arn, write};
+use super::{
+    Action, POLICY_NAME, document, find_principal, known_keys, malformed, read, role_arn, user_arn, write,
+};
 use crate::query::call::QueryCall;
 use crate::query::fault::{Fault, Result};
 use crate::query::form::Form;
@@ -28,7 +30,8 @@ pub(super) const ACTIONS: &[Action] = &[
 fn put(tx: &mut Tx, kind: Kind, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
     let name = form.text("PolicyName", POLICY_NAME)?;
     let text = form.get("PolicyDocument")?;
-    Policy::parse(text).map_err(|reason| malformed(&reason))?;
+    let policy = Policy::parse(text).map_err(|reason| malformed(&reason))?;
+    known_keys(policy.keys())?;
     let principal = find_principal(tx, kind, call, form)?;
     let every = Rows { path: "/", after: "", limit: POLICIES_MAX };
     let others = iam::inline_policy::list(tx, &principal.id, every)?;

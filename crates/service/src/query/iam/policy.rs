@@ -4,7 +4,9 @@ use carillon_auth::policy::{MANAGED_CHARACTERS_MAX, Policy as Compiled, characte
 use carillon_store::Tx;
 use carillon_store::iam::{self, Policy, Version};
 
-use super::{Action, DESCRIPTION, POLICY_NAME, document, malformed, path, policy_arn, read, write};
+use super::{
+    Action, DESCRIPTION, POLICY_NAME, document, known_keys, malformed, path, policy_arn, read, write,
+};
 use crate::query::call::{QueryCall, iso};
 use crate::query::fault::{Fault, Result};
 use crate::query::form::Form;
@@ -90,7 +92,8 @@ fn create(tx: &mut Tx, call: &QueryCall, form: &Form) -> Result<Vec<Element>> {
 
 fn checked(form: &Form) -> Result<String> {
     let text = form.get("PolicyDocument")?;
-    Compiled::parse(text).map_err(|reason| malformed(&reason))?;
+    let policy = Compiled::parse(text).map_err(|reason| malformed(&reason))?;
+    known_keys(policy.keys())?;
     if MANAGED_CHARACTERS_MAX < characters(text) {
         let most = i64::try_from(MANAGED_CHARACTERS_MAX).unwrap_or_default();
         return Err(Fault::limit("characters of a policy", most));

@@ -6,8 +6,8 @@ use carillon_store::iam::{self, Kind, Principal, Trusting};
 
 use super::user::refuse_with_policies;
 use super::{
-    Action, DESCRIPTION, NAME, all, document, find_role, malformed, path, read, refuse_boundary, role_arn,
-    write,
+    Action, DESCRIPTION, NAME, all, document, find_role, known_keys, malformed, path, read, refuse_boundary,
+    role_arn, write,
 };
 use crate::access::arn;
 use crate::query::call::{QueryCall, iso};
@@ -108,7 +108,8 @@ fn seconds(form: &Form) -> Result<Option<i64>> {
 
 fn trust(form: &Form, name: &str) -> Result<String> {
     let text = form.get(name)?;
-    TrustPolicy::parse(text).map_err(|reason| malformed(&reason))?;
+    let policy = TrustPolicy::parse(text).map_err(|reason| malformed(&reason))?;
+    known_keys(policy.keys())?;
     if TRUST_CHARACTERS_MAX < characters(text) {
         let most = i64::try_from(TRUST_CHARACTERS_MAX).unwrap_or_default();
         return Err(Fault::limit("characters of a trust policy", most));

@@ -33,6 +33,8 @@ pub(super) struct Wish {
     pub(super) name: String,
     pub(super) tags: Vec<Tag>,
     pub(super) transitive: Vec<String>,
+    /// Who stands behind the session, if that is said.
+    pub(super) source_identity: Option<String>,
     /// What an identity provider says, by the keys of conditions.
     pub(super) provided: Vec<(String, Vec<String>)>,
     policy: Option<String>,
@@ -46,7 +48,8 @@ impl Wish {
         let seconds = form.find_number("DurationSeconds", SECONDS_MIN, SECONDS_MAX)?;
         let policy = form.find("Policy").map(str::to_owned);
         if let Some(text) = &policy {
-            Policy::parse(text).map_err(|reason| Fault::malformed_policy(reason.to_string()))?;
+            let policy = Policy::parse(text).map_err(|reason| Fault::malformed_policy(reason.to_string()))?;
+            iam::known_keys(policy.keys())?;
             if SESSION_CHARACTERS_MAX < text.chars().count() {
                 return Err(Fault::invalid(format!("Policy: may have {SESSION_CHARACTERS_MAX} characters")));
             }
@@ -59,6 +62,7 @@ impl Wish {
             name,
             tags: iam::given(form)?,
             transitive: form.list("TransitiveTagKeys").into_iter().map(str::to_owned).collect(),
+            source_identity: form.find_text("SourceIdentity", SESSION_NAME)?.map(str::to_owned),
             provided: Vec::new(),
             policy,
             policy_arns: policy_arns.into_iter().map(|(arn, _)| arn.to_owned()).collect(),
@@ -66,14 +70,23 @@ impl Wish {
         })
     }
 
-    /// The actions that it takes: one more where it has tags.
+    /// The actions that it takes: one more where it has tags, and one where it says who stands behind it.
     pub(super) fn actions(&self, assume: &'static str) -> impl Iterator<Item = &'static str> {
-        [assume].into_iter().chain((!self.tags.is_empty()).then_some("sts:TagSession"))
+        let tag = (!self.tags.is_empty()).then_some("sts:TagSession");
+        let name = self.source_identity.is_some().then_some("sts:SetSourceIdentity");
+        [assume].into_iter().chain(tag).chain(name)
     }
 
-    /// A session hands its transitive tags on; nobody can give them another value.
+    /// A session hands on who stands behind it, and its transitive tags; nobody can give them another value.
     fn inherit(&mut self, caller: &Caller) -> Result<()> {
         let Some(session) = &caller.session else { return Ok(()) };
+        match (&session.claims.source_identity, &self.source_identity) {
+            (Some(kept), Some(other)) if kept != other => {
+                return Err(Fault::denied("SourceIdentity: that of the calling session cannot be changed"));
+            }
+            (Some(kept), None) => self.source_identity = Some(kept.clone()),
+            _ => {}
+        }
         for key in &session.claims.transitive {
             if self.tags.iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
                 return Err(Fault::invalid(format!(
@@ -87,18 +100,27 @@ impl Wish {
         Ok(())
     }
 
-    /// What conditions read of it and of the role that is wished for; `keys` are those of its tags.
-    pub(super) fn entries<'a>(&'a self, role: &'a Actor, keys: &'a [&'a str]) -> Vec<Entry<'a>> {
+    /// What conditions read of it and of the role that is wished for: its keys are those of its tags, and of those that
+    /// it hands on.
+    pub(super) fn entries<'a>(
+        &'a self,
+        role: &'a Actor,
+        (keys, transitive): (&'a [&'a str], &'a [&'a str]),
+    ) -> Vec<Entry<'a>> {
         let mut entries = vec![Entry::new("sts:RoleSessionName", Value::Text(&self.name))];
         entries.extend(self.tags.iter().map(|(key, value)| Entry::tag("aws:RequestTag/", key, value)));
         let tags = role.principal.tags.iter();
         entries.extend(tags.map(|(key, value)| Entry::tag("aws:ResourceTag/", key, value)));
         entries.push(Entry::new("aws:TagKeys", Value::Texts(keys)));
+        entries.push(Entry::new("sts:TransitiveTagKeys", Value::Texts(transitive)));
+        let source = self.source_identity.as_deref().map(Value::Text);
+        entries.extend(source.map(|source| Entry::new("sts:SourceIdentity", source)));
         entries
     }
 
-    pub(super) fn tag_keys(&self) -> Vec<&str> {
-        self.tags.iter().map(|(key, _)| key.as_str()).collect()
+    pub(super) fn tag_keys(&self) -> (Vec<&str>, Vec<&str>) {
+        let all = self.tags.iter().map(|(key, _)| key.as_str()).collect();
+        (all, self.transitive.iter().map(String::as_str).collect())
     }
 }
 
@@ -118,9 +140,9 @@ pub(super) async fn assume_role(
     let role_arn = form.get("RoleArn")?;
     let role = find_role(&call, role_arn);
     let refused = wish.actions("sts:AssumeRole").find(|action| {
-        let keys = wish.tag_keys();
+        let (keys, transitive) = wish.tag_keys();
         role.as_ref().is_none_or(|role| {
-            let mut entries = wish.entries(role, &keys);
+            let mut entries = wish.entries(role, (&keys, &transitive));
             entries.extend(external_id.map(|id| Entry::new("sts:ExternalId", Value::Text(id))));
             !is_trusted(&call, &caller, role, action, &entries)
         })
@@ -192,8 +214,10 @@ pub(super) async fn give(
         transitive: wish.transitive,
         policies,
         provided: wish.provided,
+        source_identity: wish.source_identity,
         ..new_claims(&call, wish.seconds)
     };
+    let source = claims.source_identity.as_ref().map(|source| Element::text("SourceIdentity", source));
     let (name, session) = (&role.principal.name, &claims.name);
     let who = Element::of(
         "AssumedRoleUser",
@@ -202,5 +226,5 @@ pub(super) async fn give(
             Element::text("Arn", format!("arn:aws:sts::{account}:assumed-role/{name}/{session}")),
         ],
     );
-    Ok(vec![credentials(&call, &claims)?, who])
+    Ok([credentials(&call, &claims)?, who].into_iter().chain(source).collect())
 }

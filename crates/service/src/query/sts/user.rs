@@ -1,6 +1,6 @@
 //! Sessions of users who have exchanged a token of their application, and so do not come by STS.
 
-use carillon_model::{IdentityArn, Timestamp};
+use carillon_model::{IdentityArn, Key, Timestamp};
 use zeroize::Zeroizing;
 
 use super::new_claims;
@@ -15,7 +15,11 @@ const USER_SECONDS: i64 = 3_600;
 const NAME_CHARACTERS_MAX: usize = 64;
 
 /// Credentials of a built-in role, for a user who has not come by STS.
-pub(crate) fn give_to_user(service: &Service, user: &IdentityArn, role: Role) -> SessionCredentials {
+pub(crate) fn give_to_user(
+    service: &Service,
+    (user, key): (&IdentityArn, Key),
+    role: Role,
+) -> SessionCredentials {
     let call = QueryCall::new(service, None, Surrounding::default(), "");
     let app_instance = user.app_instance();
     let app_instance = app_instance.as_str().rsplit('/').next().unwrap_or_default();
@@ -24,6 +28,7 @@ pub(crate) fn give_to_user(service: &Service, user: &IdentityArn, role: Role) ->
         principal: Some(role.id().to_owned()),
         name: session_name(user.id()),
         tags: vec![tag(USER_TAG, user.id()), tag(APP_INSTANCE_TAG, app_instance)],
+        user: Some(key.to_string()),
         ..new_claims(&call, USER_SECONDS)
     };
     let session_token = call.access.sessions.seal(&claims, call.random());

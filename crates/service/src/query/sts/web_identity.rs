@@ -23,6 +23,8 @@ use crate::web_identity::{self, Disbelief, KeySource};
 const ACTION: &str = "sts:AssumeRoleWithWebIdentity";
 /// The claim with the tags of the session.
 const TAGS_CLAIM: &str = "https://aws.amazon.com/tags";
+/// The claim that says who stands behind the session.
+const SOURCE_IDENTITY_CLAIM: &str = "https://aws.amazon.com/source_identity";
 
 pub(super) async fn assume_role(
     service: &Arc<Service>,
@@ -36,6 +38,7 @@ pub(super) async fn assume_role(
     call.charge_sts(&format!("{} {subject}", provider.url))?;
     let audience = claims.audiences().first().map(|audience| (*audience).to_owned());
     (wish.tags, wish.transitive) = tags(&claims)?;
+    wish.source_identity = claims.text(SOURCE_IDENTITY_CLAIM).map(str::to_owned);
     let arn = iam::provider_arn(&call, &provider.url);
     wish.provided = provided(&provider, &arn, &subject, &claims);
     let role_arn = form.get("RoleArn")?;
@@ -123,8 +126,8 @@ fn provided(
 }
 
 fn trusts(call: &QueryCall, role: &Actor, provider: &str, action: &str, wish: &Wish) -> bool {
-    let keys = wish.tag_keys();
-    let mut entries = wish.entries(role, &keys);
+    let (keys, transitive) = wish.tag_keys();
+    let mut entries = wish.entries(role, (&keys, &transitive));
     let values: Vec<Vec<&str>> =
         wish.provided.iter().map(|(_, values)| values.iter().map(String::as_str).collect()).collect();
     let said = wish.provided.iter().zip(&values);
