@@ -211,7 +211,8 @@ async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
     let response = match service.accept(parts, |most| unread.read(intake, most)).await {
         Ok(accepted) => {
             let service = service.clone();
-            front.in_flight.run(async move { service.perform(accepted).await }).await
+            let performing = Box::pin(async move { service.perform(accepted).await });
+            front.in_flight.run(performing).await
         }
         Err(response) => response,
     };

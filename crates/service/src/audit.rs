@@ -27,6 +27,9 @@ use crate::operation::{BEARER_HEADER, Effect, Operation};
 use crate::router::Router;
 use crate::service::Service;
 
+/// What a request asks for that does not say so by its method and path: an action, and the role that it is for.
+type Asked<'a> = Option<(&'a str, Option<&'a str>)>;
+
 /// Where records go.
 pub trait Ledger: Send + Sync {
     /// A place for one line. Nothing where there was none in time: then nothing may be done that needs a line.
@@ -195,8 +198,10 @@ pub(crate) struct Notes(Option<Arc<Mutex<Noted>>>);
 #[derive(Default)]
 struct Noted {
     resources: Resources,
-    /// Who acts, once that was read as the operation reads it.
-    bearer: Option<Option<String>>,
+    /// Who acts, as the operation has read it.
+    bearer: Option<String>,
+    /// Whether there is an operation.
+    is_decoded: bool,
 }
 
 impl Notes {
@@ -209,7 +214,8 @@ impl Notes {
     /// The operation, as it was decoded.
     pub(crate) fn operation<O: Operation>(&self, operation: &O) {
         self.with(|noted| {
-            noted.bearer = Some(operation.bearer().map(|bearer| bearer.as_str().to_owned()));
+            noted.bearer = operation.bearer().map(|bearer| bearer.as_str().to_owned());
+            noted.is_decoded = true;
             operation.each_resource(&mut |name, member| noted.resources.note_member(name, &member));
         });
     }
@@ -225,7 +231,9 @@ impl Notes {
     /// What a path names.
     pub(crate) fn labels(&self, labels: &[(String, String)]) {
         self.with(|noted| {
-            labels.iter().for_each(|(label, text)| noted.resources.note(&member_of(label), text));
+            for (label, text) in labels {
+                noted.resources.note(&member_of(label), text);
+            }
         });
     }
 
@@ -312,8 +320,8 @@ impl Draft {
         self.notes.with(|noted| {
             let Resources { named, left_out, .. } = std::mem::take(&mut noted.resources);
             (record.resources, record.left_out) = (named, left_out);
-            if let Some(bearer) = noted.bearer.take() {
-                record.bearer = bearer;
+            if noted.is_decoded {
+                record.bearer = noted.bearer.take();
             }
         });
         result.clone_into(&mut record.result);
@@ -387,7 +395,7 @@ impl Service {
         parts: &Parts,
         request_id: &str,
         outcome: (&str, u16),
-        asked: Option<(&str, Option<&str>)>,
+        asked: Asked<'_>,
     ) {
         self.count_unsigned(|now| {
             Record::of_unsigned(&self.router, parts, request_id, now, (outcome, asked))
@@ -450,7 +458,7 @@ impl Record {
         parts: &Parts,
         request_id: &str,
         now: Timestamp,
-        ((result, status), asked): ((&str, u16), Option<(&str, Option<&str>)>),
+        ((result, status), asked): ((&str, u16), Asked<'_>),
     ) -> Self {
         let query = parts.uri.query().and_then(crate::dispatch::parse_query).unwrap_or_default();
         let found = router.find(&parts.method, parts.uri.path(), &query);

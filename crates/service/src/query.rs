@@ -147,7 +147,9 @@ impl Service {
         let line = self.line_for(if is_signed { effect } else { Effect::Read }).await?;
         let answer = self.try_to_act(protocol, call, form).await;
         if let Ok(elements) = &answer {
-            elements.iter().for_each(|element| element.each_text(&mut |name, text| notes.made(name, text)));
+            for element in elements {
+                element.each_text(&mut |name, text| notes.made(name, text));
+            }
         }
         if is_signed || answer.is_ok() {
             let (code, status) =

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use carillon_service::audit::Record;
+use tokio::time::Instant;
 
 use super::output::LineOutput;
 use super::{Counts, line_of, spawn};
@@ -81,9 +82,9 @@ impl Unsigned {
 fn write_all(receiver: &Receiver<Record>, mut output: impl LineOutput, counts: &Counts) -> u64 {
     let mut told_at = Instant::now();
     loop {
-        let received = receiver.recv_timeout(TELL_EVERY);
-        let is_last = matches!(received, Err(RecvTimeoutError::Disconnected));
-        if let Ok(record) = received {
+        let next = receiver.recv_timeout(TELL_EVERY);
+        let is_last = matches!(next, Err(RecvTimeoutError::Disconnected));
+        if let Ok(record) = next {
             write(&mut output, &record, counts, 1);
         }
         if is_last || TELL_EVERY <= told_at.elapsed() {

@@ -54,17 +54,17 @@ mod tests {
     #[tokio::test]
     async fn a_request_outlives_whoever_asked() {
         let in_flight = InFlight::new();
-        let (begin, begun) = oneshot::channel::<()>();
+        let (go_on, waiting) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
         let mut asking = Box::pin(in_flight.run(async move {
-            begun.await.unwrap();
+            waiting.await.unwrap();
             tell.send("done").unwrap();
         }));
         assert!(futures_util::poll!(&mut asking).is_pending());
         drop(asking);
         let mut draining = Box::pin(in_flight.drain());
         assert!(futures_util::poll!(&mut draining).is_pending());
-        begin.send(()).unwrap();
+        go_on.send(()).unwrap();
         draining.await;
         assert_eq!(told.await.unwrap(), "done");
     }
