@@ -42,6 +42,9 @@ pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How many requests of a second nobody need have signed on one connection; one more is the last. Pages ask before they
 /// ask, and balancers ask whether we are well, but neither so often.
 pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 10;
+/// How many connections wait to be accepted, as far as the system allows: where a burst of strangers fills the queue,
+/// others wait seconds until their system tries again.
+const BACKLOG: i32 = 4_096;
 /// How long to wait where no connection can be accepted, for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -90,6 +93,8 @@ pub struct Port {
 /// Takes a port.
 pub fn bind(address: SocketAddr) -> Result<Port> {
     let bound = TcpListener::bind(address).and_then(|listener| {
+        // Listening again only lengthens the queue, which the standard library makes 128.
+        rustix::net::listen(&listener, BACKLOG)?;
         // Port 0 has become another.
         Ok(Port { address: listener.local_addr()?, listener })
     });
