@@ -75,9 +75,9 @@ pub fn insert(tx: &mut Tx, instance: Key, channel: &Channel) -> Result<bool> {
 
 /// How `who` stands to the channel that `arn` names; nothing when `who` does not exist.
 pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result<Option<Standing>> {
-    let (Some(home), Some(instance)) = (who.app_instance_key(), arn.app_instance_key()) else {
-        return Ok(None);
-    };
+    let Some(home) = who.app_instance_key() else { return Ok(None) };
+    // No channel is in an app instance whose id no server makes, and whoever asks exists nevertheless.
+    let instance = arn.app_instance_key();
     let rows = tx.rows(
         "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
            c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
@@ -180,10 +180,10 @@ pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Resul
     )
 }
 
-/// A deleted channel whose rows are still there.
-pub fn find_deleted(tx: &mut Tx) -> Result<Option<Key>> {
-    let sql = "SELECT key FROM channel WHERE deleted_at IS NOT NULL ORDER BY key LIMIT 1";
-    tx.row(sql, &[], |row| row.get(0))
+/// The first deleted channel after `after` whose rows are still there.
+pub fn find_deleted(tx: &mut Tx, after: Key) -> Result<Option<Key>> {
+    let sql = "SELECT key FROM channel WHERE deleted_at IS NOT NULL AND $1 < key ORDER BY key LIMIT 1";
+    tx.row(sql, values![after], |row| row.get(0))
 }
 
 /// Deletes the last row of a deleted channel.
@@ -206,8 +206,14 @@ pub fn find(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<C
     )
 }
 
-/// Up to `limit` channels after `after` that will expire some day, in the order of their keys.
-pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result<Vec<Channel>> {
+/// Up to `limit` channels after `after` that will expire some day, in the order of their keys; of a row that cannot be
+/// read, why.
+pub fn list_expiring(
+    tx: &mut Tx,
+    home: &Home,
+    after: Key,
+    limit: i64,
+) -> Result<Vec<(Key, Result<Channel>)>> {
     tx.rows(
         "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
            clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
@@ -216,8 +222,11 @@ pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result
          ORDER BY key LIMIT $2",
         values![after, limit],
         |row| {
-            let id: String = row.get(17)?;
-            channel(row, &home.app_instance(row.get(18)?).channel(&id), 0)
+            let read = || {
+                let id: String = row.get(17)?;
+                channel(row, &home.app_instance(row.get(18)?).channel(&id), 0)
+            };
+            Ok((row.get(0)?, read()))
         },
     )
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carillon_model::Timestamp;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// How far the latest event may be ahead of the clock of a process that begins. Up to here time stands still for all
 /// channels; further, the clock was wrong when it was made, and they must not be wrong with it.
@@ -18,7 +19,11 @@ const AHEAD_MAX_MS: i64 = 60_000;
 
 /// What has been told.
 #[derive(Debug)]
-pub(crate) struct Horizon(Mutex<State>);
+pub(crate) struct Horizon {
+    state: Mutex<State>,
+    /// Something panicked that may have left events untold.
+    given_up: CancellationToken,
+}
 
 #[derive(Debug)]
 struct State {
@@ -44,13 +49,24 @@ pub struct Ticket {
 impl Horizon {
     /// Nothing before `latest` will come.
     pub(crate) fn new(latest: Timestamp) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+        let state = State {
             latest,
             next: 0,
             held: BTreeMap::new(),
             waiting: VecDeque::new(),
             doubtful_until: Timestamp::from_ms(0),
-        })))
+        };
+        Arc::new(Self { state: Mutex::new(state), given_up: CancellationToken::new() })
+    }
+
+    /// Says that what this process promised cannot be kept any more.
+    pub(crate) fn give_up(&self) {
+        self.given_up.cancel();
+    }
+
+    /// Waits until that is so.
+    pub(crate) async fn given_up(&self) {
+        self.given_up.cancelled().await;
     }
 
     /// Everything before this has been told to whoever listened.
@@ -97,7 +113,7 @@ impl Horizon {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

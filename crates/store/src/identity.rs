@@ -217,12 +217,16 @@ pub fn set_deleted(tx: &mut Tx, key: Key, is_admin: bool, now: Timestamp) -> Res
     tx.settle(Shared::Person(key), sql, values![key, now, is_admin])
 }
 
-/// A deleted identity that has still to leave its channels.
-pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<Identity>> {
+/// The first deleted identity after `after` that has still to leave its channels; where its row cannot be read, why.
+pub fn find_leaving(tx: &mut Tx, home: &Home, after: Key) -> Result<Option<(Key, Result<Identity>)>> {
     tx.row(
-        "SELECT key, kind, id, name, app_instance FROM identity WHERE leaving IS NOT NULL ORDER BY key LIMIT 1",
-        &[],
-        |row| identity(row, &home.app_instance(row.get(4)?), 0),
+        "SELECT key, kind, id, name, app_instance FROM identity WHERE leaving IS NOT NULL AND $1 < key
+         ORDER BY key LIMIT 1",
+        values![after],
+        |row| {
+            let read = || identity(row, &home.app_instance(row.get(4)?), 0);
+            Ok((row.get(0)?, read()))
+        },
     )
 }
 
@@ -256,14 +260,23 @@ pub fn set_left(tx: &mut Tx, key: Key) -> Result<()> {
     tx.settle_if_there(Shared::Person(key), sql, values![key])
 }
 
-/// Up to `limit` users after `after` that will expire some day, in the order of their keys.
-pub fn list_expiring(tx: &mut Tx, home: &Home, after: Key, limit: i64) -> Result<Vec<AppInstanceUser>> {
+/// Up to `limit` users after `after` that will expire some day, in the order of their keys; of a row that cannot be
+/// read, why.
+pub fn list_expiring(
+    tx: &mut Tx,
+    home: &Home,
+    after: Key,
+    limit: i64,
+) -> Result<Vec<(Key, Result<AppInstanceUser>)>> {
     tx.rows(
         "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion, app_instance
          FROM identity WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
          ORDER BY key LIMIT $2",
         values![after, limit],
-        |row| user(row, &home.app_instance(row.get(8)?)),
+        |row| {
+            let read = || user(row, &home.app_instance(row.get(8)?));
+            Ok((row.get(0)?, read()))
+        },
     )
 }
 

@@ -214,17 +214,19 @@ pub fn lease_due(
     Ok(rows)
 }
 
-/// Up to `limit` messages whose processor did not call back in time, the longest overdue first.
+/// Up to `limit` messages whose processor did not call back in time, the longest overdue first, but for the first
+/// `skip`; of a row that cannot be read, why.
 pub fn list_overdue(
     tx: &mut Tx,
     home: &Home,
     now: Timestamp,
-    limit: i64,
-) -> Result<Vec<(ChannelArn, InFlight)>> {
+    (skip, limit): (i64, i64),
+) -> Result<Vec<Result<(ChannelArn, InFlight)>>> {
     let sql = select!(
-        "WHERE f.phase = 'WAIT' AND f.due_at <= $1 AND c.deleted_at IS NULL ORDER BY f.due_at LIMIT $2"
+        "WHERE f.phase = 'WAIT' AND f.due_at <= $1 AND c.deleted_at IS NULL
+         ORDER BY f.due_at, f.channel, f.run LIMIT $2 OFFSET $3"
     );
-    tx.rows(sql, values![now, limit], |row| with_channel(row, home))
+    tx.rows(sql, values![now, limit, skip], |row| Ok(with_channel(row, home)))
 }
 
 /// How many messages someone sent into the flows of a sub-channel from this key on, those edited since among them,

@@ -42,9 +42,12 @@ mod tx;
 mod worker;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 pub use error::{Error, Result};
 pub use horizon::Ticket;
@@ -67,6 +70,9 @@ const READERS: usize = 4;
 const POSTGRES_WRITERS: usize = 4;
 /// Workers on PostgreSQL for what locks across lanes: one for [`Lane::Calls`], one for [`Lane::Job`].
 const POSTGRES_JOB_WRITERS: usize = 2;
+
+/// How long until the moving of SQLite's log, which could not go on, is begun anew.
+const CHECKPOINT_RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the data lives.
 #[derive(Debug, Clone, PartialEq)]
@@ -179,6 +185,11 @@ impl Store {
         self.horizon.caught_up().await;
     }
 
+    /// Waits until a worker panicked: nothing more can be done but to start anew.
+    pub async fn given_up(&self) {
+        self.horizon.given_up().await;
+    }
+
     /// Says what time it is, before anything is written: where the store holds events of a much later one, a clock was
     /// wrong, and new events are not to follow it. True then.
     pub fn set_clock(&self, now: Timestamp) -> bool {
@@ -251,14 +262,24 @@ impl Drop for Store {
     }
 }
 
+/// Moves the log until told to stop; a panic in that is an error.
+fn checkpoint(path: &Path, stopped: &Receiver<()>) -> Result<()> {
+    let moving = catch_unwind(AssertUnwindSafe(|| engine::sqlite::checkpoint(path, stopped)));
+    moving.unwrap_or_else(|_| Err(Error::broken("the moving of the log panicked")))
+}
+
 impl Checkpoints {
     fn start(path: PathBuf) -> Result<Self> {
         let (stop, stopped) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".to_owned())
             .spawn(move || {
-                if let Err(error) = engine::sqlite::checkpoint(&path, &stopped) {
-                    tracing::error!(%error, "the log will not be moved into the database file");
+                // It ends when it is told to, and begins anew where it could not go on.
+                while let Err(error) = checkpoint(&path, &stopped) {
+                    tracing::error!(%error, "the log is not moved into the database file; that is tried again");
+                    if stopped.recv_timeout(CHECKPOINT_RETRY_EVERY) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
                 }
             })
             .map_err(|error| Error::broken(format!("cannot start a thread: {error}")))?;

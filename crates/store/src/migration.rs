@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0010_resume.sql"),
     include_str!("../migrations/0011_calls.sql"),
     include_str!("../migrations/0012_lookups.sql"),
+    include_str!("../migrations/0013_named.sql"),
 ];
 
 const TABLE: &str =

@@ -14,10 +14,11 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
     let audience = serde_json::to_string(&event.audience).expect("keys and flags always serialize");
     let changes = (!event.changes.is_empty())
         .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
+    let (departed, named) = strangers(event);
     tx.defer(
         "INSERT INTO outbox (channel, sequence, at, kind, message_type, audience, change, payload, message,
-           reason, departed)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+           reason, departed, named)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         values![
             event.channel,
             event.sequence,
@@ -29,16 +30,21 @@ pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
             event.payload,
             event.message,
             event.reason,
-            departed(event),
+            departed,
+            named,
         ],
     )
 }
 
-/// Whoever an event takes out of its channel without putting them elsewhere in it.
-fn departed(event: &Event) -> Option<Key> {
-    match event.changes[..] {
-        [Change::Left { member, .. }] => Some(member),
-        _ => None,
+/// Those whom an event tells and whom no membership may lead to it, at most two: whoever it takes out of its channel
+/// without putting them elsewhere in it, and the sender and the target of a message that something becomes of, who may
+/// have left long before.
+fn strangers(event: &Event) -> (Option<Key>, Option<Key>) {
+    let users = &event.audience.users[..];
+    match (&event.changes[..], users) {
+        ([Change::Left { member, .. }], _) => (Some(*member), None),
+        (_, [first, rest @ ..]) if event.message.is_some() => (Some(*first), rest.first().copied()),
+        _ => (None, None),
     }
 }
 
@@ -49,13 +55,15 @@ pub(crate) fn find_latest(tx: &mut Tx) -> Result<Timestamp> {
 }
 
 /// Up to `limit` channels in which something happened since `since` that concerns someone who belongs there, or
-/// belonged there until then.
+/// belonged there until then, or is told though they left before.
 pub fn list_channels(tx: &mut Tx, member: Key, since: Timestamp, limit: i64) -> Result<Vec<Key>> {
     tx.rows(
         "SELECT m.channel FROM membership m JOIN channel c ON c.key = m.channel
          WHERE m.member = $1 AND $2 <= c.clock
          UNION
          SELECT channel FROM outbox WHERE departed = $1 AND $2 <= at
+         UNION
+         SELECT channel FROM outbox WHERE named = $1 AND $2 <= at
          LIMIT $3",
         values![member, since, limit],
         |row| row.get(0),

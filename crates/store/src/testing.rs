@@ -1,5 +1,6 @@
 //! A place of its own on PostgreSQL for each test that asks, here and in the crates above.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_postgres::NoTls;
@@ -27,6 +28,53 @@ pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
 /// Makes the messages that wait to be called as they were before their functions were named; answers how many.
 pub fn forget_functions(tx: &mut Tx) -> Result<u64> {
     tx.execute("UPDATE in_flight SET function = $1 WHERE function IS NOT NULL", values![in_flight::UNNAMED])
+}
+
+/// A store in a folder.
+pub fn in_folder(folder: &Path) -> Location {
+    Location::Sqlite(folder.join("carillon.db"))
+}
+
+/// Makes the rows of a channel and of a user that will expire unreadable; answers how many.
+pub fn spoil_expiring(tx: &mut Tx) -> Result<u64> {
+    let channels = tx.execute(
+        "UPDATE channel SET expiration_criterion = 'SPOILT' WHERE key =
+           (SELECT key FROM channel WHERE expiration_days IS NOT NULL ORDER BY key LIMIT 1) -- of a test",
+        &[],
+    )?;
+    let users = tx.execute(
+        "UPDATE identity SET expiration_criterion = 'SPOILT' WHERE key =
+           (SELECT key FROM identity WHERE expiration_days IS NOT NULL ORDER BY key LIMIT 1) -- of a test",
+        &[],
+    )?;
+    Ok(channels + users)
+}
+
+/// Makes the row of someone who has still to leave unreadable; answers how many.
+pub fn spoil_leaving(tx: &mut Tx) -> Result<u64> {
+    tx.execute(
+        "UPDATE identity SET kind = 'spoilt' WHERE key =
+           (SELECT key FROM identity WHERE leaving IS NOT NULL ORDER BY key LIMIT 1) -- of a test",
+        &[],
+    )
+}
+
+/// Makes them readable again.
+pub fn mend(tx: &mut Tx) -> Result<()> {
+    let created = "UPDATE channel SET expiration_criterion = 'CREATED_TIMESTAMP'
+         WHERE expiration_criterion = 'SPOILT' -- of a test";
+    tx.execute(created, &[])?;
+    let created = [
+        "UPDATE channel SET expiration_criterion = 'CREATED_TIMESTAMP'
+         WHERE expiration_criterion = 'SPOILT' -- of a test",
+        "UPDATE identity SET expiration_criterion = 'CREATED_TIMESTAMP'
+         WHERE expiration_criterion = 'SPOILT' -- of a test",
+    ];
+    for sql in created {
+        tx.execute(sql, &[])?;
+    }
+    tx.execute("UPDATE identity SET kind = 'user' WHERE kind = 'spoilt' -- of a test", &[])?;
+    Ok(())
 }
 
 /// A schema of one test, dropped at its end.

@@ -16,7 +16,8 @@ use carillon_model::{Key, MessageKey, Timestamp};
 use crate::engine::Value;
 use crate::testing::Schema;
 use crate::{
-    Committed, Error, Lane, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, setting,
+    Committed, Error, Lane, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, request_token,
+    setting,
 };
 
 const NOW: i64 = 1_768_478_400_000;
@@ -181,6 +182,7 @@ on_both! {
     a_store_opened_twice_at_once_is_migrated_once
     a_read_sees_one_snapshot
     old_events_are_deleted_in_steps
+    a_token_that_was_used_again_is_not_deleted
     a_lease_has_one_owner_until_its_time_is_over
     only_what_was_committed_leaves_work
     a_backlog_is_read_where_it_is_due_and_nowhere_else
@@ -293,6 +295,8 @@ fn emit(tx: &mut Tx, number: i64) -> Result<(), Error> {
 }
 
 mod checks {
+    use carillon_model::text::ClientRequestToken;
+
     use super::*;
 
     pub(super) fn a_refusal_leaves_no_trace_and_its_neighbours_stand(place: &Place) {
@@ -517,6 +521,34 @@ mod checks {
             let whole = ["SCAN in_flight\n", "Seq Scan on in_flight", "TEMP B-TREE FOR ORDER"];
             assert!(!whole.iter().any(|words| format!("{plan}\n").contains(words)), "{sql}\n{plan}");
         }
+    }
+
+    /// The job looked at the token while a request used it again: the row decides, not what the job saw.
+    pub(super) fn a_token_that_was_used_again_is_not_deleted(place: &Place) {
+        let store = place.open().unwrap();
+        let [token, other]: [ClientRequestToken; 2] = ["once", "other"].map(|text| text.parse().unwrap());
+        let (then, now) = (Timestamp::from_ms(NOW), Timestamp::from_ms(NOW + 10));
+        let keep = |token: ClientRequestToken, at: Timestamp, since: Timestamp| {
+            let work = move |tx: &mut Tx| {
+                let scope = request_token::Scope { owner: Key([1; 16]), operation: "Send", token: &token };
+                let earlier = request_token::Earlier { input: vec![], result: at.to_string() };
+                request_token::insert(tx, scope, earlier, at, since)
+            };
+            wait(store.write(Lane::Account, work)).unwrap();
+        };
+        keep(token.clone(), then, Timestamp::from_ms(0));
+        keep(other, then, Timestamp::from_ms(0));
+        let first = (Key([0; 16]), String::new(), String::new());
+        let list = |before| {
+            let first = first.clone();
+            let list = move |tx: &mut Tx| request_token::list_old(tx, &first, before, 10);
+            wait(store.read(list)).unwrap().0
+        };
+        let seen = list(now);
+        assert_eq!(seen.len(), 2);
+        keep(token, now, then);
+        wait(store.write(Lane::Job, move |tx| request_token::delete_old(tx, &seen, now))).unwrap();
+        assert_eq!(list(Timestamp::from_ms(i64::MAX)).len(), 1);
     }
 
     pub(super) fn old_events_are_deleted_in_steps(place: &Place) {

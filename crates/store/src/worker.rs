@@ -51,7 +51,12 @@ impl Worker {
             .spawn(move || match open() {
                 Ok(driver) => {
                     let _ = ready.send(Ok(()));
-                    run(driver, kind, waiting, &told);
+                    let horizon = told.1.clone();
+                    // What it had committed may not have been told: only a new start makes that good.
+                    if catch_unwind(AssertUnwindSafe(move || run(driver, kind, waiting, &told))).is_err() {
+                        tracing::error!("a worker of the store panicked; the server has to stop");
+                        horizon.give_up();
+                    }
                 }
                 Err(error) => {
                     let _ = ready.send(Err(error));
