@@ -5,9 +5,10 @@
 //! the store was read to hold.
 
 use std::cell::LazyCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use carillon_model::event::{Change, Event};
@@ -31,6 +32,8 @@ pub struct Close {
 impl Close {
     /// The code that tells a client to come back later.
     pub(crate) const TRY_LATER: u16 = 1013;
+    /// More frames than a client may send in a second; the client stops.
+    pub(crate) const FLOOD: Self = Self { code: 1008, reason: "too many frames a second" };
     /// Our failure; the client comes back.
     pub(crate) const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
     /// The server goes down; the client comes back.
@@ -56,6 +59,10 @@ pub struct Entrance {
     pub client: String,
     /// Sessions that the user may have; one more ends the oldest.
     pub sessions_max: usize,
+    /// How long the session is held before it begins: the user connects more often than it may.
+    pub begins_in: Duration,
+    /// Frames that the client may send in a second, pings among them; one more ends the session.
+    pub frames_max: u32,
 }
 
 /// One socket, as events see it.
@@ -72,6 +79,8 @@ pub(crate) struct Session {
 /// What waits for the socket. It holds nothing while nothing waits.
 #[derive(Default)]
 struct Inbox {
+    /// The session is told of its events. What comes before is in the store, and is neither kept nor counted.
+    begun: bool,
     frames: VecDeque<Utf8Bytes>,
     ending: Option<Close>,
     /// Of a session that resumed: how it came by the events of each channel.
@@ -176,7 +185,7 @@ impl Session {
     /// established, and is in the store: there one that resumes is shown it.
     pub(crate) fn begin(&self, resumes: bool) {
         let mut inbox = self.inbox();
-        inbox.frames = VecDeque::new();
+        inbox.begun = true;
         inbox.resumed = resumes.then(|| Box::new(Resumed { is_being_shown: true, channels: HashMap::new() }));
     }
 
@@ -199,7 +208,7 @@ impl Session {
 
     fn tell(&self, event: &Event, frame: &Utf8Bytes) {
         let mut inbox = self.inbox();
-        if inbox.ending.is_some() {
+        if !inbox.begun || inbox.ending.is_some() {
             return;
         }
         if let Some(resumed) = &mut inbox.resumed {
@@ -233,6 +242,10 @@ struct Listener {
     hidden: bool,
 }
 
+/// What an event says that no teller survives.
+#[cfg(test)]
+pub(crate) const PLANTED_PANIC: &str = "a teller panics";
+
 #[derive(Default)]
 pub(crate) struct Places {
     next: AtomicU64,
@@ -240,11 +253,16 @@ pub(crate) struct Places {
     listeners: DashMap<Key, HashMap<u64, Listener>>,
     /// By user, the oldest first.
     sessions: DashMap<Key, Vec<Arc<Session>>>,
+    /// How many sockets were closed with each code.
+    closes: Mutex<BTreeMap<u16, u64>>,
+    /// Events whose telling panicked.
+    panics: AtomicU64,
 }
 
 impl Places {
     /// Enters a session: from here on events of its user reach it. Its places follow with [`Self::seat`].
-    pub(crate) fn enter(&self, Entrance { user, client, sessions_max }: Entrance) -> Arc<Session> {
+    pub(crate) fn enter(&self, entrance: Entrance) -> Arc<Session> {
+        let Entrance { user, client, sessions_max, .. } = entrance;
         let session = Arc::new(Session {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             user,
@@ -300,6 +318,8 @@ impl Places {
     /// Tells everyone whom an event is for, and follows what it changes. `told` answers up to when all was told, and
     /// is asked before this event is.
     pub(crate) fn tell(&self, event: &Event, told: impl FnOnce() -> Timestamp) {
+        #[cfg(test)]
+        assert_ne!(event.payload, PLANTED_PANIC);
         for change in &event.changes {
             if let Change::Left { member, sub_channel, .. } = *change {
                 self.follow(member, sub_channel, None);
@@ -343,10 +363,14 @@ impl Places {
         }
     }
 
-    /// Ends the sessions of everyone whom an event would be for of which nobody knows whether it happened, and what it
-    /// changed: they come back to what the store holds.
+    /// Ends the sessions of everyone whom an event would be for of which nobody knows whether it happened, or whether
+    /// it was told, and what it changed: they come back to what the store holds.
     pub(crate) fn doubt(&self, event: &Event) {
-        for place in &event.audience.sub_channels {
+        let ended = event.changes.iter().filter_map(|change| match change {
+            Change::Ended { sub_channel } => Some(sub_channel),
+            _ => None,
+        });
+        for place in event.audience.sub_channels.iter().chain(ended) {
             if let Some(listeners) = self.listeners.get(place) {
                 listeners.values().for_each(|listener| listener.session.end(Close::INTERNAL));
             }
@@ -377,6 +401,30 @@ impl Places {
         if let Some(sessions) = self.sessions.get(&user) {
             sessions.iter().for_each(|session| session.end(Close::GONE));
         }
+    }
+
+    /// Counts a socket that is closed.
+    pub(crate) fn count(&self, close: Close) {
+        *self.lock_closes().entry(close.code).or_default() += 1;
+    }
+
+    /// Counts an event whose telling panicked.
+    pub(crate) fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events whose telling panicked.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// How many sockets were closed with each code.
+    pub(crate) fn closes(&self) -> Vec<(u16, u64)> {
+        self.lock_closes().iter().map(|(code, count)| (*code, *count)).collect()
+    }
+
+    fn lock_closes(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.closes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends every session.
@@ -470,7 +518,13 @@ mod tests {
     const SEATED: [Subscription; 1] = [Subscription { sub_channel: LOBBY, hidden: false }];
 
     fn enter(places: &Places, user: Key, client: &str) -> Arc<Session> {
-        places.enter(Entrance { user, client: client.to_owned(), sessions_max: SESSIONS_MAX })
+        places.enter(Entrance {
+            user,
+            client: client.to_owned(),
+            sessions_max: SESSIONS_MAX,
+            begins_in: Duration::ZERO,
+            frames_max: 1,
+        })
     }
 
     fn tell(places: &Places, event: &Event) {
@@ -553,6 +607,26 @@ mod tests {
         seat(&places, &bob, &[], false); // As it was before he joined.
         tell(&places, &message("late"));
         assert_eq!(payloads(&bob), ["late"], "what was told before is in the store");
+    }
+
+    #[test]
+    fn what_comes_before_a_session_begins_is_neither_kept_nor_counted() {
+        for resumes in [false, true] {
+            let places = Places::default();
+            let ana = enter(&places, ANA, "1");
+            let numbered = |sequence| Event { sequence, ..message(&sequence.to_string()) };
+            places.seat(&ana, &SEATED);
+            for sequence in 1..=1_303 {
+                tell(&places, &numbered(sequence));
+                assert_eq!(ana.inbox().frames.len(), 0);
+            }
+            ana.begin(resumes);
+            assert_eq!(ending(&ana), None);
+            for sequence in 1..=1_024 {
+                tell(&places, &numbered(1_303 + sequence));
+            }
+            assert_eq!((payloads(&ana).len(), ending(&ana)), (SESSION_QUEUE_LEN_MAX, None));
+        }
     }
 
     #[test]

@@ -5,8 +5,11 @@
 //! beginning, a send or its end need is allocated for as long as that lasts.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -17,6 +20,7 @@ use carillon_store::{self as store, Error, Store, Tx};
 use futures_util::SinkExt;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::places::{Close, Entrance, Places, Session};
@@ -70,16 +74,115 @@ pub(crate) async fn run(
     entrance: Entrance,
     (opening, expiry): (Option<Opening>, Option<Expiry>),
 ) {
+    let (begins_in, mut meter) = (entrance.begins_in, Meter::new(entrance.frames_max));
     let session = places.enter(entrance);
-    let begun = Box::pin(begin(&mut socket, &places, store, &session, opening)).await;
+    let mut begun = Box::pin(hold(&mut socket, &session, &mut meter, begins_in)).await;
+    if begun.is_ok() {
+        begun = Box::pin(begin(&mut socket, &places, store, &session, opening)).await;
+    }
     let ended = match begun {
-        Ok(()) => serve(&mut socket, &session, expiry).await,
+        Ok(()) => serve(&mut socket, &session, &mut meter, expiry).await,
         Err(close) => close,
     };
     places.leave(&session);
     drop(session);
     if let Some(reason) = ended {
+        places.count(reason);
         Box::pin(close(socket, reason)).await;
+    }
+}
+
+/// Counts the frames that a client sends. It is expected to send pongs, a few pings, and nothing else.
+///
+/// The library shows whole messages only, and reads parts of one that never ends for as long as they come. So what
+/// wakes the reading up without a message counts as a frame, too.
+struct Meter {
+    frames_max: u32,
+    /// When the present second began.
+    since: Instant,
+    frames: u32,
+    woken: Arc<Woken>,
+}
+
+/// Notes that something came, and wakes the session up.
+#[derive(Default)]
+struct Woken {
+    noted: AtomicBool,
+    session: AtomicWaker,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.noted.store(true, Ordering::Relaxed);
+        self.session.wake();
+    }
+}
+
+impl Meter {
+    fn new(frames_max: u32) -> Self {
+        Self { frames_max, since: Instant::now(), frames: 0, woken: Arc::default() }
+    }
+
+    /// What woke the session up until now was its own sending.
+    fn forget_waking(&self) {
+        self.woken.noted.store(false, Ordering::Relaxed);
+    }
+
+    /// Counts one more; one too many ends the session.
+    fn count(&mut self) -> Result<(), Close> {
+        let now = Instant::now();
+        if Duration::from_secs(1) <= now - self.since {
+            (self.since, self.frames) = (now, 0);
+        }
+        self.frames += 1;
+        if self.frames_max < self.frames { Err(Close::FLOOD) } else { Ok(()) }
+    }
+
+    /// Waits for the next frame; answers with the close to send, or nothing where the client has gone.
+    async fn receive(&mut self, socket: &mut WebSocket) -> Result<Message, Option<Close>> {
+        let reader = Waker::from(self.woken.clone());
+        let message = poll_fn(|context| {
+            self.woken.session.register(context.waker());
+            let is_woken = self.woken.noted.swap(false, Ordering::Relaxed);
+            match socket.poll_next_unpin(&mut Context::from_waker(&reader)) {
+                Poll::Pending if !is_woken => Poll::Pending,
+                Poll::Pending => {
+                    self.count().map_or_else(|flood| Poll::Ready(Err(Some(flood))), |()| Poll::Pending)
+                }
+                Poll::Ready(Some(Ok(message))) => Poll::Ready(Ok(message)),
+                Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(None)),
+            }
+        });
+        let message = message.await?;
+        self.count()?;
+        if matches!(message, Message::Close(_)) {
+            // Reading on sends the answer.
+            let _ = Box::pin(timeout(CLOSE_TIMEOUT, socket.recv())).await;
+            return Err(None);
+        }
+        Ok(message)
+    }
+}
+
+/// Holds a session until its turn comes, and answers pings meanwhile.
+async fn hold(
+    socket: &mut WebSocket,
+    session: &Session,
+    meter: &mut Meter,
+    begins_in: Duration,
+) -> Result<(), Option<Close>> {
+    if begins_in.is_zero() {
+        return Ok(());
+    }
+    let mut turn = std::pin::pin!(sleep(begins_in));
+    loop {
+        tokio::select! {
+            () = &mut turn => return Ok(()),
+            close = session.ending() => return Err(Some(close)),
+            received = meter.receive(socket) => {
+                received?;
+            }
+        }
     }
 }
 
@@ -132,7 +235,12 @@ async fn subscriptions(store: &Store, session: &Session) -> Result<Vec<Subscript
 }
 
 /// Answers with the close to send, or nothing where the client has gone.
-async fn serve(socket: &mut WebSocket, session: &Session, mut expiry: Option<Expiry>) -> Option<Close> {
+async fn serve(
+    socket: &mut WebSocket,
+    session: &Session,
+    meter: &mut Meter,
+    mut expiry: Option<Expiry>,
+) -> Option<Close> {
     let mut pings = std::pin::pin!(sleep(PING_EVERY));
     let mut unanswered = 0;
     loop {
@@ -146,16 +254,12 @@ async fn serve(socket: &mut WebSocket, session: &Session, mut expiry: Option<Exp
                 if let Err(ended) = Box::pin(within_limits(session, sending)).await {
                     return ended;
                 }
+                meter.forget_waking();
             }
-            received = socket.recv() => match received {
-                Some(Ok(Message::Pong(_))) => unanswered = 0,
-                Some(Ok(Message::Close(_))) => {
-                    // Reading on sends the answer.
-                    let _ = timeout(CLOSE_TIMEOUT, socket.recv()).await;
-                    return None;
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+            received = meter.receive(socket) => match received {
+                Ok(Message::Pong(_)) => unanswered = 0,
+                Ok(_) => {}
+                Err(ended) => return ended,
             },
             () = expired(&mut expiry) => return Some(Close::EXPIRED),
             () = &mut pings => {
@@ -211,5 +315,26 @@ pub(crate) async fn close(mut socket: WebSocket, Close { code, reason }: Close) 
     if let Ok(Ok(())) = timeout(limit, socket.send(frame)).await {
         let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
         let _ = timeout(CLOSE_TIMEOUT, answered).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_are_counted_by_the_second() {
+        let mut meter = Meter::new(3);
+        for _ in 0..4 {
+            for _ in 0..3 {
+                assert_eq!(meter.count(), Ok(()));
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        for _ in 0..3 {
+            assert_eq!(meter.count(), Ok(()));
+        }
+        tokio::time::advance(Duration::from_millis(999)).await;
+        assert_eq!(meter.count(), Err(Close::FLOOD));
     }
 }
