@@ -25,7 +25,7 @@ pub(crate) fn set_flow(tx: &mut Tx, channel: &mut Channel, flow: Option<Key>, no
 }
 
 /// Ends a claimed channel: inaccessible from here on, its id free, its members told under the channel's present
-/// number. What it held is destroyed later, by [`crate::jobs::destroy_channels`].
+/// number. What it held is destroyed later, by [`crate::jobs::destroy`].
 pub(crate) fn delete(tx: &mut Tx, channel: &Channel) -> Result<()> {
     let Told { shown, places, moderating } = told(tx, channel)?;
     store::channel::set_deleted(tx, channel)?;

@@ -1,7 +1,10 @@
 //! `/connect`: who may open a socket.
 //!
-//! The upgrade is always accepted; a refusal is the close code that follows, because a client that is refused
-//! the upgrade itself takes that for a lost network and tries for ever. Nothing here knows what a socket is.
+//! The upgrade is accepted; a refusal is the close code that follows, because a client that is refused the upgrade
+//! itself takes that for a lost network and tries again. Only one that is to do so, later, is refused that. Nothing
+//! here knows what a socket is.
+
+use std::time::Duration;
 
 use carillon_auth::Refusal;
 use carillon_model::arn::IdentityKind;
@@ -50,8 +53,11 @@ impl Close {
     pub const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
     /// Too much at once; the client comes back.
     pub const OVERLOADED: Self = Self { code: 1013, reason: "try again later" };
-    /// The user connects more often than it may; the client comes back.
+    /// Whoever asks was refused too often; the client comes back.
     pub const TOO_OFTEN: Self = Self { code: 1013, reason: "too many connections a second" };
+    /// The user connects more often than it may, and too many of its connections wait for their turn; the client comes
+    /// back. It is refused the upgrade, which costs the least.
+    pub const TOO_MANY_WAIT: Self = Self { code: 1013, reason: "too many connections wait for their turn" };
 
     /// What an error closes a socket with. It is logged here: the client learns only whether to come back.
     pub(crate) fn failed(error: &Error) -> Self {
@@ -77,6 +83,11 @@ pub struct Connection {
     pub is_admin: bool,
     /// How many sessions the user may have; one more ends the oldest.
     pub sessions_max: usize,
+    /// How long it is held before its session begins: the user connects more often than it may, and a client that is
+    /// told to come back before it was established tells nobody when it is.
+    pub begins_in: Duration,
+    /// Frames that its client may send in a second.
+    pub frames_max: u32,
     /// What the client wants to be shown first, if anything.
     pub prefetch: Option<Prefetch>,
     /// What the client was told of last, if it wants to be shown what came after it.
@@ -147,16 +158,19 @@ impl Service {
         if bound_to.is_some_and(|bound| bound != user) {
             return Err(Close::forbidden("the user whom the credentials are of was deleted"));
         }
-        if let Some(limiter) = &self.limiter {
-            limiter.connect(&arn).map_err(|_| Close::TOO_OFTEN)?;
-        }
-        let sessions_max = self.surroundings().quotas.connections_per_user_max;
+        let begins_in = match &self.limiter {
+            Some(limiter) => limiter.connect(&arn).ok_or(Close::TOO_MANY_WAIT)?,
+            None => Duration::ZERO,
+        };
+        let quotas = self.surroundings().quotas;
         Ok(Connection {
             user,
             arn,
             session_id: session_id.to_owned(),
             is_admin: found.is_admin,
-            sessions_max: usize::try_from(sessions_max).unwrap_or(usize::MAX),
+            sessions_max: usize::try_from(quotas.connections_per_user_max).unwrap_or(usize::MAX),
+            begins_in,
+            frames_max: u32::try_from(quotas.connection_frames_per_second_max).unwrap_or(u32::MAX),
             prefetch: Prefetch::asked(find),
             // What is no id says nothing of what was told.
             resume_from: find("resume-from").map(|id| id.parse().unwrap_or(EventId::BEGINNING)),
@@ -174,6 +188,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limiter::CONNECTIONS_HELD_MAX;
     use crate::rates::{Rate, Rates};
     use crate::testing::*;
 
@@ -181,14 +196,30 @@ mod tests {
     fn a_user_connects_once_a_second(world: &mut World) {
         let (ana, bob) = (world.user("ana"), world.user("bob"));
         world.set_rates(Rates::only(Rate::Connections, 1));
-        assert!(world.connect_with(&ana, "sessionId=1").is_ok());
-        assert_eq!(world.connect_with(&ana, "sessionId=2").unwrap_err(), Close::TOO_OFTEN);
-        assert!(world.connect_with(&bob, "sessionId=1").is_ok());
-        world.advance_ms(1_000);
-        assert!(world.connect_with(&ana, "sessionId=2").is_ok());
+        let begins_in = |world: &mut World, who| {
+            world.connect_with(who, "sessionId=1").map(|connection| connection.begins_in.as_millis())
+        };
+        assert_eq!(begins_in(world, &ana), Ok(0));
+        for held in 1..=CONNECTIONS_HELD_MAX {
+            assert_eq!(begins_in(world, &ana), Ok(u128::from(held) * 1_000));
+        }
+        assert_eq!(begins_in(world, &ana), Err(Close::TOO_MANY_WAIT));
+        assert_eq!(begins_in(world, &bob), Ok(0));
+        world.advance_ms(999);
+        assert_eq!(begins_in(world, &ana), Err(Close::TOO_MANY_WAIT));
+        world.advance_ms(1);
+        assert_eq!(begins_in(world, &ana), Ok(u128::from(CONNECTIONS_HELD_MAX) * 1_000));
+        world.advance_ms(10_500);
+        // Half of a turn is none.
+        assert_eq!(begins_in(world, &ana), Ok(1_000));
+        world.advance_ms(20_000);
+        assert_eq!(begins_in(world, &ana), Ok(0));
+        world.set_rates(Rates::only(Rate::Connections, 4));
+        let turns: Vec<_> = (0..7).map(|_| begins_in(world, &ana).unwrap()).collect();
+        assert_eq!(turns, [0, 0, 0, 0, 250, 500, 750]);
         world.set_rates(Rates::OFF);
-        for _ in 0..3 {
-            assert!(world.connect_with(&ana, "sessionId=2").is_ok());
+        for _ in 0..3 * CONNECTIONS_HELD_MAX {
+            assert_eq!(begins_in(world, &ana), Ok(0));
         }
     }
 

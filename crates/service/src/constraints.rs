@@ -83,6 +83,158 @@ fn an_empty_optional_query_is_an_absent_one() {
     });
 }
 
+/// What the libraries say that read bodies, and no client should learn.
+const LIBRARY_WORDS: [&str; 12] = [
+    "invalid type",
+    "invalid value",
+    "expected",
+    "struct",
+    "at line",
+    "column",
+    "missing field",
+    "duplicate field",
+    "recursion",
+    "EOF",
+    "trailing",
+    "key must be",
+];
+
+/// Bodies that cannot be read: every member null inside, of every wrong type, too deep, and twice.
+#[test]
+fn what_cannot_be_read_is_said_in_our_own_words() {
+    World::once(|world| {
+        let (mut count, mut wrong) = (0, Vec::new());
+        for route in operations::all() {
+            for member in (route.members)().into_iter().filter(|member| member.location == Location::Body) {
+                for value in unreadable(member.name, &member.shape) {
+                    count += 1;
+                    let (status, answer) = send(world, &route, &member, Some(&value));
+                    let message = answer["Message"].as_str().unwrap_or_default();
+                    // What is too deep is refused before anybody looks for members.
+                    let named = message.contains(member.name) || message.ends_with("levels deep");
+                    let foreign = LIBRARY_WORDS.iter().any(|words| message.contains(words));
+                    if (status, &answer["Code"]) != (400, &json!("BadRequest")) || !named || foreign {
+                        wrong.push(format!("{}.{} = {value}: {status} {answer}", route.name, member.name));
+                    }
+                }
+            }
+        }
+        println!("unreadable: {count} bodies");
+        assert!(0 < count && wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+/// Values that no member of this shape can be read from. A member itself may be null, which is as if it were left out.
+fn unreadable(name: &str, shape: &Shape) -> Vec<Value> {
+    let mut deep = json!([]);
+    for _ in 0..200 {
+        deep = json!([deep]);
+    }
+    let wrong = [json!("x"), json!(1.5), json!(true), json!([1]), json!({"x": 1})];
+    let fits = |value: &Value| match shape {
+        Shape::Text { .. } | Shape::Choice(_) => value.is_string(),
+        Shape::Integer { .. } => false,
+        Shape::Timestamp => value.is_number(),
+        Shape::Boolean => value.is_boolean(),
+        Shape::List { .. } => value.is_array(),
+        Shape::Map(..) => value.is_object(),
+        // The library takes the members of a structure by their places, too.
+        Shape::Structure(_) => value.is_object() || value.is_array(),
+    };
+    let mut values: Vec<Value> = wrong.into_iter().filter(|value| !fits(value)).chain([deep]).collect();
+    let inside = |name: &str, shape: &Shape| [vec![Value::Null], unreadable(name, shape)].concat();
+    match shape {
+        Shape::List { of, .. } => values.extend(inside(name, of).into_iter().map(|value| json!([value]))),
+        Shape::Map(key, of) => {
+            let key = sample("key", key).as_str().unwrap().to_owned();
+            let around = |value| Value::Object(Map::from_iter([(key.clone(), value)]));
+            values.extend(inside(name, of).into_iter().map(around));
+        }
+        Shape::Structure(members) => {
+            for member in members {
+                let around = |value| with(structure(members), member.name, Some(value));
+                values.extend(unreadable(member.name, &member.shape).into_iter().map(around));
+            }
+        }
+        _ => {}
+    }
+    values
+}
+
+/// A body in which a member stands twice, and bodies that are none.
+#[test]
+fn a_body_that_is_not_json_or_says_a_thing_twice_is_refused_in_our_own_words() {
+    World::once(|world| {
+        let mut count = 0;
+        for route in operations::all() {
+            let members = (route.members)();
+            let Some(member) = members.iter().find(|member| member.location == Location::Body) else {
+                continue;
+            };
+            let value = sample(member.name, &member.shape);
+            let twice = format!("{{\"{0}\": {value}, \"{0}\": {value}}}", member.name);
+            for body in [&*twice, "{", "[", "nonsense", "{\"a\"}", "[1]", "7", "\"x\"", "{} {}"] {
+                count += 1;
+                let (status, answer) = send_body(world, &route, body);
+                let message = answer["Message"].as_str().unwrap_or_default();
+                assert_eq!((status, &answer["Code"]), (400, &json!("BadRequest")), "{} {body}", route.name);
+                let foreign = LIBRARY_WORDS.iter().any(|words| message.contains(words));
+                assert!(!foreign, "{} {body}: {message}", route.name);
+                assert!(body != twice || message.contains(member.name), "{} {body}: {message}", route.name);
+            }
+        }
+        println!("bodies that are none: {count}");
+        assert!(0 < count);
+    });
+}
+
+/// Sends a request whose path, query and headers are valid, with this body.
+fn send_body(world: &mut World, route: &Route, body: &str) -> (u16, Value) {
+    let (path, query, headers, _) = parts(route, |member| {
+        let sent = member.required || matches!(member.location, Location::Header(_));
+        sent.then(|| sample(member.name, &member.shape))
+    });
+    world.raw_with(route.method.as_str(), (&path, &query), &headers, body.as_bytes())
+}
+
+/// An ARN whose app instance has an id that no server makes names what does not exist, as one whose id was never given.
+#[test]
+fn a_malformed_app_instance_in_an_arn_is_one_that_does_not_exist() {
+    World::once(|world| {
+        let ana = world.admin("ana");
+        let (mut count, mut wrong) = (0, Vec::new());
+        for route in operations::all() {
+            for member in (route.members)() {
+                if matches!(member.location, Location::Header(_))
+                    || !member.name.to_lowercase().ends_with("arn")
+                {
+                    continue;
+                }
+                let named = sample(member.name, &member.shape);
+                let Some(arn) = named.as_str().filter(|arn| arn.starts_with(INSTANCE)) else { continue };
+                let answers = [arn.to_owned(), arn.replace(INSTANCE, &malformed_instance())].map(|arn| {
+                    request(world, &route, |other| match other.location {
+                        Location::Header(_) => Some(json!(ana.as_str())),
+                        _ if other.name == member.name => Some(json!(arn)),
+                        _ => other.required.then(|| sample(other.name, &other.shape)),
+                    })
+                });
+                let codes = answers.each_ref().map(|(status, answer)| (*status, answer["Code"].clone()));
+                count += 1;
+                if codes[0] != codes[1] {
+                    wrong.push(format!("{}.{}: {answers:?}", route.name, member.name));
+                }
+            }
+        }
+        println!("ARNs of malformed app instances: {count}");
+        assert!(0 < count && wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    });
+}
+
+fn malformed_instance() -> String {
+    INSTANCE.rsplit_once('/').map(|(start, _)| format!("{start}/no-uuid")).unwrap()
+}
+
 /// Sends a request in which every member is valid but this one.
 fn send(world: &mut World, route: &Route, broken: &Member, value: Option<&Value>) -> (u16, Value) {
     request(world, route, |member| {
@@ -99,6 +251,16 @@ pub(crate) fn request(
     route: &Route,
     value_of: impl Fn(&Member) -> Option<Value>,
 ) -> (u16, Value) {
+    let (path, query, headers, body) = parts(route, value_of);
+    let body = if body.is_empty() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
+    world.raw_with(route.method.as_str(), (&path, &query), &headers, &body)
+}
+
+/// Path, query, headers and body.
+type Sent = (String, String, Vec<(&'static str, String)>, Map<String, Value>);
+
+/// Path, query, headers and body of a request whose members have these values.
+fn parts(route: &Route, value_of: impl Fn(&Member) -> Option<Value>) -> Sent {
     let (path, query) = route.uri.split_once('?').unwrap_or((route.uri, ""));
     let (mut path, mut query) = (path.to_owned(), query.to_owned());
     let (mut headers, mut body) = (Vec::new(), Map::new());
@@ -116,8 +278,7 @@ pub(crate) fn request(
             Location::Body => drop(body.insert(member.name.to_owned(), value)),
         }
     }
-    let body = if body.is_empty() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
-    world.raw_with(route.method.as_str(), (&path, &query), &headers, &body)
+    (path, query, headers, body)
 }
 
 /// A valid value.

@@ -54,9 +54,10 @@ pub fn trim_tokens(tx: &mut Tx, now: Timestamp, old: &[Position]) -> Result<()> 
 /// How long a day of an expiration is.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Destroys up to `limit` rows of a deleted channel, its own row last; false when nothing is left to do.
-pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
-    let Some(channel) = store::channel::find_deleted(tx)? else { return Ok(false) };
+/// Destroys up to `limit` rows of the first deleted channel after `after`, its own row last; false when nothing is left
+/// to do.
+pub(crate) fn destroy_channels(tx: &mut Tx, after: Key, limit: i64) -> Result<bool> {
+    let Some(channel) = find_deleted(tx, after)? else { return Ok(false) };
     let place = store::sub_channel::find_left(tx, channel)?.unwrap_or(channel);
     let emptied = store::message::delete_some(tx, place, limit)? == 0;
     if !emptied {
@@ -76,22 +77,50 @@ pub fn destroy_channels(tx: &mut Tx, limit: i64) -> Result<bool> {
     Ok(true)
 }
 
-/// Where a walk over the channels that expire begins.
-pub const FIRST_CHANNEL: Key = Key([0; 16]);
+/// The first deleted channel after `after`.
+pub fn find_deleted(tx: &mut Tx, after: Key) -> Result<Option<Key>> {
+    Ok(store::channel::find_deleted(tx, after)?)
+}
 
-/// The channels after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at
-/// the end. Each is then deleted by [`expire_channel`], in its lane: only there its last event follows
-/// the others.
-pub fn find_expired_channels(
-    tx: &mut Tx,
-    home: &Home,
-    now: Timestamp,
-    from: Key,
-) -> Result<(Vec<Channel>, Option<Key>)> {
-    let mut channels = store::channel::list_expiring(tx, home, from, STEP_LEN_MAX)?;
-    let next = channels.last().map(|channel| channel.key);
-    channels.retain(|channel| is_expired(channel, now));
-    Ok((channels, next))
+/// Where a walk over the keys of channels or people begins.
+pub const FIRST: Key = Key([0; 16]);
+
+/// What a step of a walk found.
+#[derive(Debug)]
+pub struct Found<T> {
+    /// What is due.
+    pub due: Vec<T>,
+    /// Where to go on, or nothing at the end.
+    pub next: Option<Key>,
+    /// Rows that could not be read. They keep no other waiting, and are looked at again in the next walk.
+    pub broken: u64,
+}
+
+impl<T> Found<T> {
+    /// What could be read of these rows.
+    fn of(what: &'static str, rows: Vec<(Key, store::Result<T>)>) -> Self {
+        let next = rows.last().map(|(key, _)| *key);
+        let (mut due, mut broken) = (Vec::with_capacity(rows.len()), 0);
+        for (key, read) in rows {
+            match read {
+                Ok(one) => due.push(one),
+                Err(error) => {
+                    broken += 1;
+                    tracing::error!(what, %key, %error, "a row cannot be read; a job goes on without it");
+                }
+            }
+        }
+        Self { due, next, broken }
+    }
+}
+
+/// The channels after `from` that have expired, of as many as one step looks at. Each is then deleted by
+/// [`expire_channel`], in its lane: only there its last event follows the others.
+pub fn find_expired_channels(tx: &mut Tx, home: &Home, now: Timestamp, from: Key) -> Result<Found<Channel>> {
+    let channels = store::channel::list_expiring(tx, home, from, STEP_LEN_MAX)?;
+    let mut found = Found::of("channel", channels);
+    found.due.retain(|channel| is_expired(channel, now));
+    Ok(found)
 }
 
 /// Deletes a channel that was found to have expired; false when something happened in it meanwhile, which may have
@@ -104,21 +133,13 @@ pub fn expire_channel(tx: &mut Tx, now: Timestamp, mut channel: Channel) -> Resu
     Ok(claimed)
 }
 
-/// Where a walk over the users that expire begins.
-pub const FIRST_USER: Key = Key([0; 16]);
-
-/// The users after `from` that have expired, of as many as one step looks at, and where to go on, or nothing at the
-/// end. Each is then deleted by [`expire_user`], in the lane of their app instance.
-pub fn find_expired_users(
-    tx: &mut Tx,
-    home: &Home,
-    now: Timestamp,
-    from: Key,
-) -> Result<(Vec<IdentityArn>, Option<Key>)> {
-    let mut users = store::identity::list_expiring(tx, home, from, STEP_LEN_MAX)?;
-    let next = users.last().map(|user| user.key);
-    users.retain(|user| is_user_expired(user, now));
-    Ok((users.into_iter().map(|user| user.arn).collect(), next))
+/// The users after `from` that have expired, of as many as one step looks at. Each is then deleted by
+/// [`expire_user`], in the lane of their app instance.
+pub fn find_expired_users(tx: &mut Tx, home: &Home, now: Timestamp, from: Key) -> Result<Found<IdentityArn>> {
+    let users = store::identity::list_expiring(tx, home, from, STEP_LEN_MAX)?;
+    let Found { mut due, next, broken } = Found::of("user", users);
+    due.retain(|user| is_user_expired(user, now));
+    Ok(Found { due: due.into_iter().map(|user| user.arn).collect(), next, broken })
 }
 
 /// Deletes a user who was found to have expired; false when that is no longer so, because the user is gone or the
@@ -149,12 +170,21 @@ pub struct Leaving {
     pub channels: Vec<(Key, ChannelArn)>,
 }
 
-/// Someone who has still to leave channels, if anybody has.
-pub fn find_leaving(tx: &mut Tx, home: &Home) -> Result<Option<Leaving>> {
-    let Some(who) = store::identity::find_leaving(tx, home)? else { return Ok(None) };
-    let instance = who.arn.app_instance();
-    let channels = store::identity::list_involved(tx, &instance, who.key, LEAVING_LEN_MAX)?;
-    Ok(Some(Leaving { who, channels }))
+/// Someone after `after` who has still to leave channels, if anybody has, and how many rows before them could not be
+/// read.
+pub fn find_leaving(tx: &mut Tx, home: &Home, mut after: Key) -> Result<(Option<Leaving>, u64)> {
+    let mut broken = 0;
+    while let Some((key, read)) = store::identity::find_leaving(tx, home, after)? {
+        let found = Found::of("identity", vec![(key, read)]);
+        broken += found.broken;
+        if let Some(who) = found.due.into_iter().next() {
+            let instance = who.arn.app_instance();
+            let channels = store::identity::list_involved(tx, &instance, who.key, LEAVING_LEN_MAX)?;
+            return Ok((Some(Leaving { who, channels }), broken));
+        }
+        after = key;
+    }
+    Ok((None, broken))
 }
 
 /// Takes a deleted user or bot out of a channel, in the lane of the channel: memberships, of which the others
@@ -184,16 +214,20 @@ const INSTANCES_LEN_MAX: i64 = 16;
 
 /// One step of at most about `limit` rows in destroying what was deleted: first everybody in a deleted app instance
 /// loses their sockets, and its channels end; then the rows of channels are deleted, then those of the app instance,
-/// its own last. False when nothing is left to do. The server's limit is [`STEP_LEN_MAX`].
-pub fn destroy(tx: &mut Tx, home: &Home, now: Timestamp, limit: i64) -> Result<bool> {
+/// its own last. False when nothing is left to do. The server's limit is [`STEP_LEN_MAX`]. Channels up to `after` are
+/// left out, because something is wrong with them; while there are any, no app instance goes.
+pub fn destroy(tx: &mut Tx, home: &Home, now: Timestamp, (after, limit): (Key, i64)) -> Result<bool> {
     let instances = store::app_instance::list_deleted(tx, INSTANCES_LEN_MAX)?;
     for instance in &instances {
         if end_some(tx, *instance, now, limit)? {
             return Ok(true);
         }
     }
-    if destroy_channels(tx, limit)? {
+    if destroy_channels(tx, after, limit)? {
         return Ok(true);
+    }
+    if after != FIRST {
+        return Ok(false);
     }
     // No deleted channel is left: nothing refers to its people any more.
     let Some(instance) = instances.first() else { return Ok(false) };
@@ -310,8 +344,8 @@ mod tests {
             world.call(&settings(who, Some(1))).unwrap();
         }
         world.advance_ms(DAY_MS);
-        let find = |tx: &mut Tx, now| find_expired_users(tx, &World::home(), now, FIRST_USER);
-        let (expired, _) = world.step(find);
+        let find = |tx: &mut Tx, now| find_expired_users(tx, &World::home(), now, FIRST);
+        let Found { due: expired, .. } = world.step(find);
         assert_eq!(expired.len(), 3);
         world.call(&settings(&ana, None)).unwrap();
         world.call(&settings(&bob, Some(2))).unwrap();
@@ -353,16 +387,72 @@ mod tests {
     }
 
     #[engine_test]
+    fn a_row_that_cannot_be_read_keeps_no_other_from_expiring(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        for _ in 0..3 {
+            channel(world, &ana, ExpirationCriterion::CreatedTimestamp);
+        }
+        for who in [&bob, &cy] {
+            world.call(&settings(who, Some(2))).unwrap();
+        }
+        world.advance_ms(2 * DAY_MS);
+        assert_eq!(world.step(|tx, _| Ok(store::testing::spoil_expiring(tx)?)), 2);
+        let find = |tx: &mut Tx, now| find_expired_channels(tx, &World::home(), now, FIRST);
+        assert_eq!(world.step(find).broken, 1);
+        assert_eq!(expire(world), ["DELETE_CHANNEL", "DELETE_CHANNEL"]);
+        assert_eq!(expire_users(world), ["DELETE_APP_INSTANCE_USER"]);
+        world.step(|tx, _| Ok(store::testing::mend(tx)?));
+        assert_eq!(expire(world), ["DELETE_CHANNEL"]);
+        assert_eq!(expire_users(world), ["DELETE_APP_INSTANCE_USER"]);
+    }
+
+    #[engine_test]
+    fn a_row_that_cannot_be_read_keeps_no_other_from_leaving(world: &mut World) {
+        let (ana, bob, cy) = (world.user("ana"), world.user("bob"), world.user("cy"));
+        let lobby = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        for who in [&bob, &cy] {
+            world.join(&lobby, &ana, who);
+            world.call(&settings(who, Some(1))).unwrap();
+        }
+        world.advance_ms(DAY_MS);
+        world.expire_users();
+        assert_eq!(world.step(|tx, _| Ok(store::testing::spoil_leaving(tx)?)), 1);
+        let (found, broken) = world.step(|tx, _| find_leaving(tx, &World::home(), FIRST));
+        assert_eq!((found.is_some(), broken), (true, 1));
+        world.run_jobs();
+        world.step(|tx, _| Ok(store::testing::mend(tx)?));
+        assert_eq!(world.members(&lobby, &ana).len(), 2);
+        world.run_jobs();
+        assert_eq!(world.members(&lobby, &ana), ["ana"]);
+    }
+
+    #[engine_test]
+    fn a_channel_that_cannot_be_destroyed_is_left_out(world: &mut World) {
+        let ana = world.user("ana");
+        for _ in 0..2 {
+            let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+            world.end(&channel, &ana);
+        }
+        let first = world.step(|tx, _| find_deleted(tx, FIRST)).unwrap();
+        let second = world.step(move |tx, _| find_deleted(tx, first)).unwrap();
+        while world.step(move |tx, now| destroy(tx, &World::home(), now, (first, STEP_LEN_MAX))) {}
+        assert_eq!(world.step(|tx, _| find_deleted(tx, FIRST)), Some(first));
+        assert_ne!(first, second);
+        world.run_jobs();
+        assert_eq!(world.step(|tx, _| find_deleted(tx, FIRST)), None);
+    }
+
+    #[engine_test]
     fn a_message_in_the_last_moment_keeps_a_channel(world: &mut World) {
         let ana = world.user("ana");
         let lively = channel(world, &ana, ExpirationCriterion::LastMessageTimestamp);
         world.advance_ms(2 * DAY_MS);
-        let find = |tx: &mut Tx, now| find_expired_channels(tx, &World::home(), now, FIRST_CHANNEL);
-        let (expired, _) = world.step(find);
+        let find = |tx: &mut Tx, now| find_expired_channels(tx, &World::home(), now, FIRST);
+        let Found { due: expired, .. } = world.step(find);
         world.send(&lively, &ana, "wait");
         let late = expired[0].clone();
         assert!(!world.step(move |tx, now| expire_channel(tx, now, late.clone())));
         assert_eq!(world.contents(&lively, &ana), ["wait"]);
-        assert!(world.step(find).0.is_empty());
+        assert!(world.step(find).due.is_empty());
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use carillon_model::{AppInstanceArn, IdentityArn, Key};
 use governor::clock::Clock as GovernorClock;
-use governor::middleware::NoOpMiddleware;
+use governor::middleware::{NoOpMiddleware, StateInformationMiddleware};
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
@@ -33,6 +33,12 @@ const CALLS_BETWEEN_SWEEPS: u32 = 16_384;
 /// Callers that are known to have used up their refusals; one more pushes another out, which may be refused again.
 const REFUSED_CALLERS_MAX: u64 = 10_000;
 
+/// Connections of one user that are held until their turn comes; one more is refused. With the lowest rate the last of
+/// them begins after as many seconds.
+pub(crate) const CONNECTIONS_HELD_MAX: u32 = 10;
+
+/// The buckets of connections tell how full they are: past the rate a connection takes a later turn.
+type Turns = RateLimiter<u64, DashMapStateStore<u64>, SteadyClock, StateInformationMiddleware>;
 type Buckets = RateLimiter<u64, DashMapStateStore<u64>, SteadyClock, NoOpMiddleware<Duration>>;
 
 /// The clock that buckets fill by.
@@ -59,6 +65,9 @@ pub(crate) struct Limiter {
     clock: SteadyClock,
     /// By the number of the rate; nothing where there is no limit.
     counters: Vec<Option<Counter>>,
+    /// Those of connections, which hold more than one second's.
+    turns: Option<Turns>,
+    connections: AtomicU32,
     /// By the name of the operation: whether it is of the identity interface, and its row.
     rows: HashMap<&'static str, (bool, &'static Row)>,
     /// Keys are hashes under a seed that nobody knows: they have one size, and no two can be made to meet.
@@ -132,12 +141,18 @@ impl Limiter {
             Some(Counter { buckets, calls: AtomicU32::new(0) })
         };
         let counters = Rate::ALL.iter().map(counter).collect();
+        let turns = NonZeroU32::new(rates.of(Rate::Connections)).map(|rate| {
+            let held = Quota::per_second(rate).allow_burst(rate.saturating_add(CONNECTIONS_HELD_MAX));
+            Turns::new(held, DashMapStateStore::default(), clock.clone())
+        });
         let rows = table()
             .flat_map(|(identity, row)| row.operations.iter().map(move |name| (*name, (identity, row))));
         Some(Arc::new(Self {
             rates,
             clock,
             counters,
+            turns,
+            connections: AtomicU32::new(0),
             rows: rows.collect(),
             hash: RandomState::new(),
             refused_until: Cache::new(REFUSED_CALLERS_MAX),
@@ -174,9 +189,20 @@ impl Limiter {
         Bill { limiter: self.clone(), charges, admitted: Cell::default(), share, seen: Cell::default() }
     }
 
-    /// Charges a user for a connection, whatever the client calls it.
-    pub(crate) fn connect(&self, user: &IdentityArn) -> Result<(), Exhausted> {
-        self.take(self.charge(Rate::Connections, Scope::User, "", user.as_str()))
+    /// Charges a user for a connection, whatever the client calls it; answers how long until its turn comes, or nothing
+    /// where too many wait for theirs. The bucket counts whole connections, so a turn is never too early.
+    pub(crate) fn connect(&self, user: &IdentityArn) -> Option<Duration> {
+        let Some(turns) = &self.turns else { return Some(Duration::ZERO) };
+        let rate = self.rates.of(Rate::Connections);
+        let taken = turns.check_key(&self.hash.hash_one(("", user.as_str())));
+        if self.connections.fetch_add(1, Ordering::Relaxed) == CALLS_BETWEEN_SWEEPS {
+            self.connections.store(0, Ordering::Relaxed);
+            turns.retain_recent();
+            turns.shrink_to_fit();
+        }
+        let free = taken.ok()?.remaining_burst_capacity();
+        let held = CONNECTIONS_HELD_MAX.saturating_sub(free);
+        Some(Duration::from_secs(1) * held / rate)
     }
 
     /// Charges the account for an action of IAM.

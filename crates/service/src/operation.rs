@@ -15,6 +15,7 @@ use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::access::{Caller, Gate, Surrounding};
 use crate::audit::Notes;
@@ -264,10 +265,8 @@ impl Incoming {
         json_bounds::check(text)?;
         let mut reader = serde_json::Deserializer::from_slice(text);
         let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let (path, inner) = (error.path().to_string(), error.inner().to_string());
-            // What serde_json adds about lines and columns says nothing about a member.
-            let words = inner.split(" at line ").next().unwrap_or_default().to_owned();
-            Error::bad_request(if path == "." { words } else { format!("{path}: {words}") })
+            let path = error.path().to_string();
+            undecodable(if path == "." { "" } else { &path }, error.inner())
         })?;
         reader.end().map_err(|_| Error::bad_request("The body has more than one JSON value"))?;
         Ok(body)
@@ -306,6 +305,58 @@ impl Incoming {
         let Some(value) = self.headers.get(BEARER_HEADER) else { return Ok(None) };
         let arn = value.to_str().ok().and_then(|text| text.parse().ok());
         arn.map(Some).ok_or_else(|| Error::unauthorized(crate::call::INVALID_BEARER))
+    }
+}
+
+/// Says what is wrong with a body, in our own words: what the library says names types of this server.
+fn undecodable(path: &str, error: &serde_json::Error) -> Error {
+    let text = error.to_string();
+    let words = text.split(" at line ").next().unwrap_or_default();
+    if matches!(error.classify(), Category::Syntax | Category::Eof | Category::Io) {
+        let told = match words {
+            "recursion limit exceeded" => "is nested too deep",
+            "number out of range" => "holds a number that is out of range",
+            _ => "is not JSON",
+        };
+        return Error::bad_request(if path.is_empty() {
+            format!("The body {told}")
+        } else {
+            format!("{path}: {told}")
+        });
+    }
+    let within = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let quoted = || words.split('`').nth(1).unwrap_or_default();
+    let (path, words) = match words.split_once(' ') {
+        Some(("missing", rest)) if rest.starts_with("field") => (within(quoted()), "is required"),
+        // The library's path names the member that stands twice; where it does not, its words do.
+        Some(("duplicate", rest)) if rest.starts_with("field") => {
+            let name = quoted();
+            let named = path == name || path.ends_with(&format!(".{name}"));
+            (if named { path.to_owned() } else { within(name) }, "must stand only once")
+        }
+        Some(("invalid", rest))
+            if ["type:", "value:", "length"].iter().any(|kind| rest.starts_with(kind)) =>
+        {
+            (path.to_owned(), expected(words))
+        }
+        Some(("unknown", _)) => (path.to_owned(), "is not one of the values that it may have"),
+        // Our types say themselves what they want.
+        _ => (path.to_owned(), words),
+    };
+    Error::bad_request(if path.is_empty() { format!("The body {words}") } else { format!("{path}: {words}") })
+}
+
+/// What a member must be, by what the library expected.
+fn expected(words: &str) -> &'static str {
+    match words.rsplit_once(", expected ").map_or("", |(_, expected)| expected) {
+        "a string" | "a borrowed string" | "string or map" | "variant identifier" => "must be a string",
+        "a boolean" => "must be true or false",
+        "a map" => "must be an object",
+        "a sequence" => "must be a list",
+        "i64" | "u64" | "i32" | "u32" => "must be a whole number",
+        "f64" => "must be a number",
+        expected if expected.starts_with("struct ") => "must be an object",
+        _ => "has the wrong type",
     }
 }
 

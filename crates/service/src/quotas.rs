@@ -38,6 +38,8 @@ pub struct Quotas {
     /// Seconds after the end of its life in which a URL that opens a socket is still taken: clients sign it for ten
     /// seconds, by a clock that nothing corrects, as an answer of REST corrects theirs.
     pub connect_late_seconds: i64,
+    /// Frames that the client of a session may send in a second, pings among them: it sends none but answers to pings.
+    pub connection_frames_per_second_max: i64,
     /// Channels that a session is told of when it connects with prefetch.
     pub prefetch_channels_max: i64,
     /// Messages of each channel that it is told of then.
@@ -69,6 +71,7 @@ impl Default for Quotas {
             sub_channel_memberships_max: 1_000,
             connections_per_user_max: 10,
             connect_late_seconds: 300,
+            connection_frames_per_second_max: 50,
             prefetch_channels_max: 50,
             prefetch_messages_max: 20,
             prefetch_memberships_max: 30,

@@ -714,7 +714,7 @@ impl World {
         self.expire_channels();
         self.expire_users();
         while let Some(jobs::Leaving { who, channels }) =
-            self.step(|tx, _| jobs::find_leaving(tx, &Self::home()))
+            self.step(|tx, _| jobs::find_leaving(tx, &Self::home(), jobs::FIRST)).0
         {
             if channels.is_empty() {
                 self.step(move |tx, _| jobs::finish_leaving(tx, &who));
@@ -725,7 +725,7 @@ impl World {
                 self.step(move |tx, now| jobs::leave_channel(tx, now, &who, key));
             }
         }
-        while self.step(|tx, now| jobs::destroy(tx, &Self::home(), now, STEP_LEN)) {}
+        while self.step(|tx, now| jobs::destroy(tx, &Self::home(), now, (jobs::FIRST, STEP_LEN))) {}
         while self.step(jobs::trim_outbox) {}
         let mut next = Some(jobs::first_token());
         while let Some(from) = next {
@@ -786,12 +786,12 @@ impl World {
 
     /// Deletes the channels that have expired.
     pub(crate) fn expire_channels(&mut self) {
-        let mut next = Some(jobs::FIRST_CHANNEL);
+        let mut next = Some(jobs::FIRST);
         while let Some(from) = next {
             let find =
                 move |tx: &mut store::Tx, now| jobs::find_expired_channels(tx, &Self::home(), now, from);
-            let (expired, rest) = self.step(find);
-            for channel in expired {
+            let jobs::Found { due, next: rest, .. } = self.step(find);
+            for channel in due {
                 assert!(self.step(move |tx, now| jobs::expire_channel(tx, now, channel.clone())));
             }
             next = rest;
@@ -800,11 +800,11 @@ impl World {
 
     /// Deletes the users that have expired.
     pub(crate) fn expire_users(&mut self) {
-        let mut next = Some(jobs::FIRST_USER);
+        let mut next = Some(jobs::FIRST);
         while let Some(from) = next {
             let find = move |tx: &mut store::Tx, now| jobs::find_expired_users(tx, &Self::home(), now, from);
-            let (expired, rest) = self.step(find);
-            for user in expired {
+            let jobs::Found { due, next: rest, .. } = self.step(find);
+            for user in due {
                 assert!(self.step(move |tx, now| jobs::expire_user(tx, now, &user)));
             }
             next = rest;
@@ -933,7 +933,7 @@ impl World {
 
     /// Ends the waits that are over.
     pub(crate) fn fail_overdue(&mut self) {
-        while futures(self.service.fail_overdue(100)).unwrap() {}
+        while futures(self.service.fail_overdue(100, &mut 0)).unwrap() {}
     }
 
     /// Calls operations at once, in turn on two nodes that share the store, while both run a job in this lane.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{CALLBACK_WINDOW_MS, accept, fail, go_on};
 use crate::call::Call;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorCode, Result};
 use crate::patience::Patience;
 use crate::retention;
 use crate::service::Service;
@@ -141,18 +141,36 @@ impl Service {
         .await
     }
 
-    /// Ends the waits that are over, up to `limit`; answers whether there may be more.
-    pub async fn fail_overdue(&self, limit: i64) -> Result<bool> {
+    /// Ends the waits that are over, up to `limit`; answers whether there may be more. One that cannot be ended keeps
+    /// no other waiting: it is counted in `failed`, and left out of what this round still looks at.
+    pub async fn fail_overdue(&self, limit: i64, failed: &mut i64) -> Result<bool> {
         let (home, now) = (self.home().clone(), self.surroundings().clock.now());
+        let bounds = (*failed, limit);
         let overdue =
-            move |tx: &mut Tx| Ok::<_, Error>(store::in_flight::list_overdue(tx, &home, now, limit)?);
+            move |tx: &mut Tx| Ok::<_, Error>(store::in_flight::list_overdue(tx, &home, now, bounds)?);
         let overdue = self.store().read(overdue).await?;
         let more = usize::try_from(limit).is_ok_and(|limit| overdue.len() == limit);
-        for (arn, one) in overdue {
+        for read in overdue {
+            let (arn, one) = match read {
+                Ok(read) => read,
+                Err(error) => {
+                    *failed += 1;
+                    tracing::error!(%error, "a message that waits for a processor cannot be read");
+                    continue;
+                }
+            };
             let call = self.job("FailOverdue");
-            let lane = Lane::channel(&arn);
+            let (lane, channel) = (Lane::channel(&arn), arn.as_str().to_owned());
             let expire = move |tx: &mut Tx| expire(tx, &call, &arn, (one.channel, one.run));
-            self.store().write(lane, expire).await?;
+            match self.store().write(lane, expire).await {
+                Err(error) if error.code == ErrorCode::ServiceUnavailable => return Err(error),
+                Err(error) => {
+                    *failed += 1;
+                    let cause = error.source.as_ref().map(ToString::to_string);
+                    tracing::error!(channel, %error, cause, "a wait could not be ended");
+                }
+                Ok(()) => {}
+            }
         }
         Ok(more)
     }

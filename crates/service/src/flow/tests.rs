@@ -2,6 +2,7 @@
 //! everyone sees then.
 
 use carillon_model::channel_flow::{Failure, Reason, Unasked};
+use carillon_model::event::EventId;
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use carillon_store as store;
@@ -88,6 +89,38 @@ fn every_row_of_the_state_table_holds(world: &mut World) {
         play.clear();
     }
     assert_eq!(rows.len(), ROWS);
+}
+
+/// Whoever left before is told what becomes of their message, by a session that is open and by one that resumes.
+#[engine_test]
+fn a_sender_who_left_is_told_live_and_shown_after_a_resume(world: &mut World) {
+    world.set_quotas(|quotas| quotas.channel_flows_max = 1_000);
+    let (ana, bob, moderator) = (world.user("ana"), world.user("bob"), world.user("mod"));
+    let (admin, cy) = (world.admin("admin"), world.user("cy"));
+    let sender = world.connect(&ana).unwrap().user;
+    let ends = [
+        ("S1", "deny", "DENIED_CREATE_CHANNEL_MESSAGE"),
+        ("S1", "unreachable, ABORT", "FAILED_CREATE_CHANNEL_MESSAGE"),
+        ("S4", "deny", "DENIED_UPDATE_CHANNEL_MESSAGE"),
+        ("S4", "unreachable, ABORT", "FAILED_UPDATE_CHANNEL_MESSAGE"),
+    ];
+    for (state, happens, kind) in ends {
+        let people = [&ana, &bob, &moderator, &admin, &cy].map(Clone::clone);
+        let mut play = Play::begin(world, people, &Row { state, happens, answer: "", becomes: "", told: "" });
+        let channel = play.channel.clone();
+        play.world.leave(&channel, &ana);
+        play.world.advance_ms(1);
+        play.world.tell();
+        let from = play.world.now();
+        play.happen(happens);
+        let told = play.world.tell().into_iter().filter(|(_, who)| who.contains(&sender));
+        let told: Vec<_> = told.map(|(event, _)| (event.kind.as_str(), event.sequence)).collect();
+        assert_eq!(told.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [kind]);
+        let shown = play.world.shown(&ana, &format!("resume-from={}", EventId { told: from, last: None }));
+        let shown: Vec<_> = shown.into_iter().map(|(_, event)| event.unwrap().1).collect();
+        assert_eq!(shown, [told[0].1], "{state} | {happens}");
+        play.clear();
+    }
 }
 
 impl<'w> Play<'w> {

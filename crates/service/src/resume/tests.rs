@@ -6,6 +6,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 use crate::operations::messaging::create_channel::CreateChannel;
+use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::testing::*;
 use carillon_model::text::*;
@@ -152,6 +153,34 @@ fn what_was_erased_meanwhile_is_not_shown(world: &mut World) {
     let frames = world.shown(&bob, &format!("resume-from={from}"));
     assert_eq!(frames.len(), 2);
     assert!(frames.iter().all(|(frame, _)| !frame.to_string().contains("secret")));
+}
+
+#[engine_test]
+fn sender_and_target_who_left_are_shown_what_became_of_their_message(world: &mut World) {
+    let (ana, bob, cy) = (world.admin("ana"), world.user("bob"), world.user("cy"));
+    let lobby = open_channel(world, &ana);
+    world.join(&lobby, &ana, &bob);
+    world.join(&lobby, &ana, &cy);
+    let message_id = world.send_to(&lobby, &bob, "secret", &cy);
+    world.leave(&lobby, &bob);
+    world.leave(&lobby, &cy);
+    world.advance_ms(1);
+    world.tell();
+    let from = now(world);
+    let delete = DeleteChannelMessage {
+        channel_arn: lobby,
+        message_id,
+        chime_bearer: ana.clone(),
+        sub_channel_id: None,
+    };
+    world.call(&delete).unwrap();
+    let told = world.tell();
+    for who in [&ana, &bob, &cy] {
+        let key = world.connect(who).unwrap().user;
+        let told = told.iter().filter(|(_, told)| told.contains(&key)).count();
+        assert_eq!(kinds(world, who, &from).len(), told, "{who}");
+    }
+    assert_eq!(told.iter().map(|(_, told)| told.len()).sum::<usize>(), 2);
 }
 
 /// One thing that happens. Numbers choose among what is there.

@@ -70,7 +70,7 @@ mod tests {
             world.send(&channel, &ana, &number.to_string());
         }
         world.call(&DeleteChannel { channel_arn: channel, chime_bearer: ana.clone() }).unwrap();
-        while world.step(|tx, _| jobs::destroy_channels(tx, 2)) {}
+        while world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)) {}
         world.take_events();
         let channel = named(world, &ana, "second");
         assert_eq!(world.members(&channel, &ana), ["ana"]);
@@ -95,18 +95,18 @@ mod tests {
         for number in 0..3 {
             world.send(&plain, &ana, &number.to_string());
         }
-        assert!(!world.step(|tx, _| jobs::destroy_channels(tx, 2)), "nothing is deleted yet");
+        assert!(!world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)), "nothing is deleted yet");
         world.take_events();
         for channel_arn in [plain, elastic] {
             world.call(&DeleteChannel { channel_arn, chime_bearer: ana.clone() }).unwrap();
         }
         assert_eq!(world.told(), [vec!["ana"], vec!["b", "c", "d"]], "members of all sub-channels");
         let mut steps = 0;
-        while world.step(|tx, _| jobs::destroy_channels(tx, 2)) {
+        while world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)) {
             steps += 1;
         }
         assert!(4 < steps, "{steps} steps of two rows");
-        assert_eq!(world.step(|tx, _| Ok(store::channel::find_deleted(tx)?)), None);
+        assert_eq!(world.step(|tx, _| Ok(store::channel::find_deleted(tx, Key([0; 16]))?)), None);
         assert_eq!(world.contents(&kept, &ana), ["kept"]);
         assert_eq!(world.members(&kept, &ana), ["ana"]);
     }
