@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::supervised;
+
 /// How often the version of what is stored is looked at: a change on one node is in force on all others after this,
 /// and the time that reading takes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -45,14 +47,14 @@ async fn look(service: Arc<Service>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             _ = due.tick() => {}
         }
-        match service.refresh_access().await {
-            Ok(()) => failing = false,
+        match supervised::round("access", service.refresh_access()).await {
+            Some(Ok(())) => failing = false,
             // Said once: the store says the rest.
-            Err(error) if !failing => {
+            Some(Err(error)) if !failing => {
                 failing = true;
                 tracing::warn!(%error, "whether access has changed cannot be read");
             }
-            Err(_) => {}
+            Some(Err(_)) | None => {}
         }
     }
 }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::jobs::Bells;
+use crate::supervised;
 
 /// Calls that one node makes at once. Each target has its own, smaller share.
 const CALLS_MAX: usize = 1_024;
@@ -94,9 +95,10 @@ impl Flows {
                 () = self.ended.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = match self.look_at_all(&mut after).await {
-                Ok(wait) => wait.max(LOOK_AFTER_MIN),
-                Err(error) => {
+            wait = match supervised::round("flows", self.look_at_all(&mut after)).await {
+                Some(Ok(wait)) => wait.max(LOOK_AFTER_MIN),
+                None => LOOK_EVERY,
+                Some(Err(error)) => {
                     tracing::warn!(%error, "the processors that are to be called cannot be read");
                     LOOK_EVERY
                 }

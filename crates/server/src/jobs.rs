@@ -6,13 +6,14 @@
 //! each step keeps it, and a node that died is replaced when its time is over. To add a job: a line in [`JOBS`], and a
 //! function that steps.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_service::audit::Record;
-use carillon_service::error::{Error, Result};
+use carillon_service::error::{Error, ErrorCode, Result};
 use carillon_service::retention::Destroying;
 use carillon_service::{Clock, Service, balancing, jobs, retention};
 use carillon_store::{self as store, Lane, Store, Tx, Work};
@@ -21,6 +22,8 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::supervised;
 
 /// A job.
 struct Job {
@@ -101,6 +104,14 @@ pub(crate) struct Jobs {
     bells: Arc<Bells>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// By job: rows that it could not read, and steps that failed.
+    failures: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("failures", &self.failures()).finish_non_exhaustive()
+    }
 }
 
 /// One bell for each kind of work: a commit rings, a task wakes up.
@@ -141,7 +152,8 @@ impl Jobs {
     ) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (store, home) = (service.store().clone(), service.home().clone());
-        let jobs = Arc::new(Self { service, store, clock, home, node, bells, stop, tasks });
+        let failures = Mutex::default();
+        let jobs = Arc::new(Self { service, store, clock, home, node, bells, stop, tasks, failures });
         for job in &JOBS {
             jobs.tasks.spawn(jobs.clone().tick(job));
         }
@@ -178,10 +190,24 @@ impl Jobs {
                 () = woken => {}
                 _ = due.tick() => {}
             }
-            if let Err(error) = self.round(job).await {
+            if let Some(Err(error)) = supervised::round(job.name, self.round(job)).await {
+                self.count_failures(job.name, 1);
                 let cause = error.source.as_ref().map(ToString::to_string);
                 tracing::warn!(job = job.name, %error, cause, "a job was cut short; it goes on the next time");
             }
+        }
+    }
+
+    /// What each job could not do, and left out or tries again.
+    pub(crate) fn failures(&self) -> Vec<(&'static str, u64)> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().map(|(job, count)| (*job, *count)).collect()
+    }
+
+    fn count_failures(&self, job: &'static str, count: u64) {
+        if 0 < count {
+            let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            *failures.entry(job).or_default() += count;
         }
     }
 
@@ -216,6 +242,41 @@ impl Round<'_> {
     }
 }
 
+/// What became of a step about one thing of many.
+enum Stepped<T> {
+    Done(T),
+    /// It failed, and was said and counted: the round goes on with the others.
+    Failed,
+    /// The round must end.
+    Stopped,
+}
+
+impl Round<'_> {
+    /// One step about one thing of many, in its lane. A failure that is not the store's keeps none of
+    /// the others waiting; this one is tried again in the next round.
+    async fn step_of<T: Send + 'static>(
+        &self,
+        lane: Lane,
+        what: &str,
+        step: impl Fn(&mut Tx) -> Result<T> + Send + 'static,
+    ) -> Result<Stepped<T>> {
+        match self.step(lane, step).await {
+            Ok(done) => Ok(done.map_or(Stepped::Stopped, Stepped::Done)),
+            Err(error) if error.code == ErrorCode::ServiceUnavailable => Err(error),
+            Err(error) => {
+                let cause = error.source.as_ref().map(ToString::to_string);
+                tracing::error!(job = self.job, what, %error, cause, "a job left something out");
+                self.count_failures(1);
+                Ok(Stepped::Failed)
+            }
+        }
+    }
+
+    fn count_failures(&self, count: u64) {
+        self.jobs.count_failures(self.job, count);
+    }
+}
+
 impl Round<'_> {
     /// Ends something, and says so in the audit log, where the line has its place before. Nothing where another node
     /// does this job, or where the log takes no lines: then it is ended in another round.
@@ -225,10 +286,10 @@ impl Round<'_> {
         event: &'static str,
         (name, arn): (&str, &str),
         end: impl Fn(&mut Tx) -> Result<bool> + Send + 'static,
-    ) -> Result<Option<bool>> {
-        let Ok(line) = self.jobs.service.line().await else { return Ok(None) };
-        let ended = self.step(lane, end).await?;
-        if ended == Some(true) {
+    ) -> Result<Stepped<bool>> {
+        let Ok(line) = self.jobs.service.line().await else { return Ok(Stepped::Stopped) };
+        let ended = self.step_of(lane, arn, end).await?;
+        if let Stepped::Done(true) = ended {
             let (home, now) = (&self.jobs.home, self.jobs.clock.real());
             line.say(|| Record::of_service(event, (name, arn), home, now));
         }
@@ -238,9 +299,11 @@ impl Round<'_> {
 
 /// Ends the waits for processors that did not call back. Each message is moved in the lane of its channel.
 async fn fail_overdue(round: &Round<'_>) -> Result<()> {
+    let mut failed = 0;
     while round.step(Lane::Job, |_| Ok(())).await?.is_some()
-        && round.jobs.service.fail_overdue(jobs::STEP_LEN_MAX).await?
+        && round.jobs.service.fail_overdue(jobs::STEP_LEN_MAX, &mut failed).await?
     {}
+    round.count_failures(failed.unsigned_abs());
     Ok(())
 }
 
@@ -270,14 +333,10 @@ async fn balance(round: &Round<'_>) -> Result<()> {
                 let (lane, now, balanced) = (Lane::channel(&arn), round.jobs.clock.now(), arn.clone());
                 let step =
                     move |tx: &mut Tx| balancing::step(tx, now, (&arn, key), balancing::TRANSFER_LEN_MAX);
-                match round.step(lane, step).await {
-                    Ok(Some(stepped)) => more |= stepped,
-                    Ok(None) => return Ok(()),
-                    // The others are balanced nevertheless; this one again in the next round.
-                    Err(error) => {
-                        let cause = error.source.as_ref().map(ToString::to_string);
-                        tracing::warn!(channel = balanced.as_str(), %error, cause, "a channel was not balanced");
-                    }
+                match round.step_of(lane, balanced.as_str(), step).await? {
+                    Stepped::Done(stepped) => more |= stepped,
+                    Stepped::Failed => {}
+                    Stepped::Stopped => return Ok(()),
                 }
             }
             next = rest;
@@ -287,27 +346,36 @@ async fn balance(round: &Round<'_>) -> Result<()> {
 }
 
 async fn destroy(round: &Round<'_>) -> Result<()> {
+    let mut after = jobs::FIRST;
     loop {
         let (home, now) = (round.jobs.home.clone(), round.now);
-        let destroy = move |tx: &mut Tx| jobs::destroy(tx, &home, now, jobs::STEP_LEN_MAX);
-        if round.step(Lane::Job, destroy).await? != Some(true) {
-            return Ok(());
+        let destroy = move |tx: &mut Tx| jobs::destroy(tx, &home, now, (after, jobs::STEP_LEN_MAX));
+        match round.step_of(Lane::Job, "deleted", destroy).await? {
+            Stepped::Done(true) => {}
+            Stepped::Done(false) | Stepped::Stopped => return Ok(()),
+            // Whatever it was about, each channel that is left has its turn.
+            Stepped::Failed => {
+                let next = round.jobs.store.read(move |tx: &mut Tx| jobs::find_deleted(tx, after)).await?;
+                let Some(next) = next else { return Ok(()) };
+                after = next;
+            }
         }
     }
 }
 
 async fn expire_users(round: &Round<'_>) -> Result<()> {
-    let (now, mut next) = (round.now, Some(jobs::FIRST_USER));
+    let (now, mut next) = (round.now, Some(jobs::FIRST));
     while let Some(from) = next {
         let home = round.jobs.home.clone();
         let find = move |tx: &mut Tx| jobs::find_expired_users(tx, &home, now, from);
-        let (expired, rest) = round.jobs.store.read(find).await?;
-        for user in expired {
+        let jobs::Found { due, next: rest, broken } = round.jobs.store.read(find).await?;
+        round.count_failures(broken);
+        for user in due {
             // In the lane where their settings are changed.
             let (lane, arn) = (Lane::instance(&user.app_instance()), user.as_str().to_owned());
             let expire = move |tx: &mut Tx| jobs::expire_user(tx, now, &user);
             let named = ("AppInstanceUserArn", arn.as_str());
-            if round.end(lane, "ExpireAppInstanceUser", named, expire).await?.is_none() {
+            if let Stepped::Stopped = round.end(lane, "ExpireAppInstanceUser", named, expire).await? {
                 return Ok(());
             }
         }
@@ -317,18 +385,30 @@ async fn expire_users(round: &Round<'_>) -> Result<()> {
 }
 
 async fn leave_channels(round: &Round<'_>) -> Result<()> {
+    let mut after = jobs::FIRST;
     loop {
         let (home, now) = (round.jobs.home.clone(), round.now);
-        let found = round.jobs.store.read(move |tx: &mut Tx| jobs::find_leaving(tx, &home)).await?;
-        let Some(jobs::Leaving { who, channels }) = found else { return Ok(()) };
-        let none_left = channels.is_empty();
-        for (key, arn) in channels {
+        let find = move |tx: &mut Tx| jobs::find_leaving(tx, &home, after);
+        let (found, broken) = round.jobs.store.read(find).await?;
+        let Some(jobs::Leaving { who, channels }) = found else {
+            round.count_failures(broken);
+            return Ok(());
+        };
+        let (key, none_left) = (who.key, channels.is_empty());
+        let mut failed = false;
+        for (channel, arn) in channels {
             let who = who.clone();
             // In its lane: the event follows the channel's others.
-            let leave = move |tx: &mut Tx| jobs::leave_channel(tx, now, &who, key);
-            if round.step(Lane::channel(&arn), leave).await?.is_none() {
-                return Ok(());
+            let leave = move |tx: &mut Tx| jobs::leave_channel(tx, now, &who, channel);
+            match round.step_of(Lane::channel(&arn), arn.as_str(), leave).await? {
+                Stepped::Done(()) => {}
+                Stepped::Failed => failed = true,
+                Stepped::Stopped => return Ok(()),
             }
+        }
+        if failed {
+            // What is left of theirs has its turn in the next round.
+            after = key;
         }
         let finish = move |tx: &mut Tx| jobs::finish_leaving(tx, &who);
         if none_left && round.step(Lane::Job, finish).await?.is_none() {
@@ -353,16 +433,18 @@ async fn trim_tokens(round: &Round<'_>) -> Result<()> {
 }
 
 async fn expire_channels(round: &Round<'_>) -> Result<()> {
-    let (now, mut next) = (round.now, Some(jobs::FIRST_CHANNEL));
+    let (now, mut next) = (round.now, Some(jobs::FIRST));
     while let Some(from) = next {
         let home = round.jobs.home.clone();
         let find = move |tx: &mut Tx| jobs::find_expired_channels(tx, &home, now, from);
-        let (expired, rest) = round.jobs.store.read(find).await?;
-        for channel in expired {
+        let jobs::Found { due, next: rest, broken } = round.jobs.store.read(find).await?;
+        round.count_failures(broken);
+        for channel in due {
             // In its lane: its last event follows the others.
             let (lane, arn) = (Lane::channel(&channel.arn), channel.arn.as_str().to_owned());
             let expire = move |tx: &mut Tx| jobs::expire_channel(tx, now, channel.clone());
-            if round.end(lane, "ExpireChannel", ("ChannelArn", &arn), expire).await?.is_none() {
+            let named = ("ChannelArn", arn.as_str());
+            if let Stepped::Stopped = round.end(lane, "ExpireChannel", named, expire).await? {
                 return Ok(());
             }
         }

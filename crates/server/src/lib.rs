@@ -22,6 +22,7 @@ mod private_file;
 mod process;
 pub mod request;
 pub mod stop;
+mod supervised;
 mod tenure;
 pub mod tls;
 pub mod wire;

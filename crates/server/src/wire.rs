@@ -31,7 +31,7 @@ use crate::http::{
 use crate::jobs::{Bells, Jobs};
 use crate::key_sets::FetchedKeySets;
 use crate::master_key::{self, Origin};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Sockets, Tasks};
 use crate::process;
 use crate::stop::StopSignal;
 use crate::tenure::Tenure;
@@ -142,8 +142,13 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let measured =
         Measured { places: door.places.clone(), overdue: door.overdue.clone(), intake: intake.clone() };
     let turned_away = TurnedAway(service.clone(), counts);
-    let metrics =
-        Metrics::new(flows.clone(), [Box::new(measured) as Box<dyn Collector>, Box::new(turned_away)]);
+    let others: [Box<dyn Collector>; 4] = [
+        Box::new(measured),
+        Box::new(turned_away),
+        Box::new(Sockets(hub.clone())),
+        Box::new(Tasks(jobs.clone())),
+    ];
+    let metrics = Metrics::new(flows.clone(), others);
     let exchange = start_exchange(settings, &key_sets, &clock);
     let front = Front::new(http::Parts {
         service: service.clone(),
@@ -202,7 +207,8 @@ impl Running {
         }
     }
 
-    /// Runs until a signal says to stop, or the store is another server's, then takes the server apart.
+    /// Runs until a signal says to stop, or the store cannot go on or is another server's, then takes the server
+    /// apart.
     pub(crate) async fn run(mut self) -> Result<()> {
         let ended = tokio::select! {
             signal = self.stop.received() => {
@@ -212,6 +218,11 @@ impl Running {
             error = self.tenure.lost() => {
                 tracing::error!(%error, "stopping");
                 Err(error)
+            }
+            () = self.service.store().given_up() => {
+                tracing::error!("stopping: a worker of the store panicked");
+                let hint = "The log says where; start the server again.";
+                Err(Error::failure("a worker of the store panicked").hint(hint))
             }
         };
         self.front.stop();

@@ -75,6 +75,9 @@ pub(crate) struct Limits {
     /// Seconds by which the clock of a device may be slow when it opens a socket [default: 300].
     #[arg(skip)]
     pub(crate) connect_late_seconds: Option<u32>,
+    /// Frames that the client of a socket may send in a second, pings among them [default: 50].
+    #[arg(skip)]
+    pub(crate) connection_frames_per_second_max: Option<u32>,
     /// Channels that a WebSocket is told of when it connects with prefetch [default: 50].
     #[arg(skip)]
     pub(crate) prefetch_channels_max: Option<u32>,
@@ -255,6 +258,10 @@ impl Limits {
             ),
             connections_per_user_max: or(self.connections_per_user_max, preset.connections_per_user_max),
             connect_late_seconds: or(self.connect_late_seconds, preset.connect_late_seconds),
+            connection_frames_per_second_max: or(
+                self.connection_frames_per_second_max,
+                preset.connection_frames_per_second_max,
+            ),
             prefetch_channels_max: or(self.prefetch_channels_max, preset.prefetch_channels_max),
             prefetch_messages_max: or(self.prefetch_messages_max, preset.prefetch_messages_max),
             prefetch_memberships_max: or(self.prefetch_memberships_max, preset.prefetch_memberships_max),

@@ -1,5 +1,6 @@
-//! `/connect`: from a request to a socket. The upgrade is always accepted; who may not have the socket learns
-//! it from the code that closes it, because a refused upgrade looks like a lost network to clients.
+//! `/connect`: from a request to a socket. The upgrade is accepted; who may not have the socket learns it from the
+//! code that closes it, because a refused upgrade looks like a lost network to clients. Only whoever is to come back
+//! later, as after that, is refused it.
 
 use std::sync::Arc;
 
@@ -32,6 +33,13 @@ const NO_UPGRADE: Refusal = Refusal {
     message: "This path opens WebSockets only",
 };
 
+const TOO_MANY_WAIT: Refusal = Refusal {
+    status: StatusCode::TOO_MANY_REQUESTS,
+    exception: "ThrottledClientException",
+    code: "Throttled",
+    message: "Too many connections of this user wait for their turn",
+};
+
 /// Opens a socket for whoever may have one.
 pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -43,6 +51,9 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let service = front.service.clone();
     let verdict = front.in_flight.run(async move { service.connect(&parts).await }).await;
+    if verdict == Err(service::Close::TOO_MANY_WAIT) {
+        return TOO_MANY_WAIT.answer(&front.service.new_id());
+    }
     let is_signed = verdict.is_ok();
     let mut response = with_limits(upgrade)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
@@ -67,8 +78,8 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, s
     match verdict {
         Ok(connection) => {
             let frames = front.service.opening(&connection);
-            let Connection { user, session_id: client, sessions_max, expires_at, resume_from, .. } =
-                connection;
+            let Connection { user, session_id: client, sessions_max, begins_in, frames_max, .. } = connection;
+            let Connection { expires_at, resume_from, .. } = connection;
             let opening = frames.map(|frames| Opening {
                 frames: frames.map_ok(shown).map_err(close).boxed(),
                 resumes: resume_from.map(|id| id.to_string()),
@@ -80,7 +91,7 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, s
                 Box::pin(async move { clock.reached(time).await }) as Expiry
             });
             drop(front);
-            let entrance = Entrance { user, client, sessions_max };
+            let entrance = Entrance { user, client, sessions_max, begins_in, frames_max };
             hub.serve(socket, store, entrance, opening, expired).await;
         }
         Err(refusal) => {
