@@ -14,12 +14,14 @@ from harness.world import World
 
 SCRIPT = Path(__file__).parent / "session.cjs"
 TIMEOUT_S = 20
+# Those that a user may have at the same time, but two.
+STARTS = 8
 
 
 class JavaScriptSession:
     """The script in its process, and the lines that it prints."""
 
-    def __init__(self, server: Server, user: str):
+    def __init__(self, server: Server, user: str, starts: int = 1):
         credentials = server.credentials
         variables = {
             "NODE_EXTRA_CA_CERTS": str(server.ca),
@@ -30,7 +32,7 @@ class JavaScriptSession:
         }
         self.log = server.folder / "session.log"
         self.process = subprocess.Popen(
-            ["node", str(SCRIPT), server.https_url, user],
+            ["node", str(SCRIPT), server.https_url, user, str(starts)],
             env=environment(server.folder) | variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -120,3 +122,23 @@ def test_a_session_of_nobody_is_rejected_and_does_not_try_again(own_server, sess
     javascript = session(f"{world.app_instance}/user/nobody")
     assert javascript.until("rejected")["code"] == 4003
     assert [line["what"] for line in javascript.seen].count("connecting") == 1
+
+
+def test_sessions_that_start_at_once_are_held_until_their_turn_and_all_start(engine, tmp_path):
+    """One connection a second for each user: the library's promise of a start that is told to come back never settles."""
+    server = Server(tmp_path, engine, "--limits-preset", "aws").start()
+    try:
+        ana, bob = World(server).users("ana", "bob")
+        javascript = JavaScriptSession(server, ana, STARTS)
+        try:
+            for _ in range(STARTS):
+                javascript.until("resolved")
+            assert [line["what"] for line in javascript.seen].count("connecting") == STARTS
+            assert not [line for line in javascript.seen if line["what"] in ("stopped", "gave up", "rejected")]
+        finally:
+            javascript.stop()
+        other = JavaScriptSession(server, bob)
+        other.until("resolved")
+        other.stop()
+    finally:
+        server.stop()

@@ -5,6 +5,7 @@ That an event does *not* come is shown without waiting: something later is made 
 
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from harness.world import World, token
 
 TRY_LATER = 1013
 GOING_AWAY = 1012
+POLICY = 1008
 FORBIDDEN = 4003
 REPLACED = 4002
 NOT_AUTHORIZED = 4401
@@ -36,6 +38,10 @@ BURST = 256
 SENDERS = 8
 # What a client that was away is told of, at most.
 RESUME_EVENTS_MAX = 1000
+# Frames that a client may send in a second, where nothing else is set.
+FRAMES_MAX = 50
+# Far more parts of a message than anybody sends.
+PARTS_MAX = 1 << 26
 # For longer than any event is kept.
 AWAY = timedelta(minutes=20)
 
@@ -664,3 +670,44 @@ def test_a_clock_that_was_wrong_is_not_followed_by_the_server_that_comes_after(t
         assert again.next_of("CREATE_CHANNEL_MESSAGE")["CreatedTimestamp"] >= later
         world.send(other, ana, "now")
         assert again.next_of("CREATE_CHANNEL_MESSAGE")["CreatedTimestamp"] < later
+
+
+# What a client may send.
+
+
+@pytest.mark.parametrize("frame", ["ping", "text", "pong"])
+def test_a_client_that_sends_frames_without_end_is_closed(world, server, established, frame):
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    other, flood = established(bob), established(ana)
+    send = {"ping": flood.socket.ping, "text": lambda: flood.socket.send("hello"), "pong": flood.socket.pong}[frame]
+    before = closes(server, POLICY)
+    # Sent within one second of the server's or of two, of which one then has more than half.
+    with pytest.raises(ConnectionClosed) as closed:
+        for _ in range(200 * FRAMES_MAX):
+            send()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == POLICY
+    assert closes(server, POLICY) == before + 1
+    world.send(channel, ana, "hi")
+    assert other.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "hi"
+
+
+def test_a_client_that_sends_parts_of_a_message_without_end_is_closed(world, server, established):
+    ana = world.user("ana")
+    flood = established(ana)
+    begin, go_on = (bytes([opcode, 0x80, 0, 0, 0, 0]) for opcode in (1, 0))
+    before = closes(server, POLICY)
+    connection = flood.socket.socket
+    connection.sendall(begin)
+    with pytest.raises(OSError):
+        for _ in range(PARTS_MAX // 1024):
+            connection.sendall(go_on * 1024)
+    assert closes(server, POLICY) == before + 1
+
+
+def closes(server: Server, code: int) -> int:
+    """How many sockets the server says that it closed with this code."""
+    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    start = f'carillon_socket_closes_total{{code="{code}"}} '
+    return sum(int(line.removeprefix(start)) for line in lines if line.startswith(start))
