@@ -2,8 +2,6 @@
 //!
 //! HTTP stands before it, and the service, which makes users and credentials, behind it. It knows neither.
 
-mod bucket;
-
 use std::sync::{Arc, OnceLock};
 
 use carillon_auth::jwt::{Claims, Expectation, KeySet, Refusal, Token};
@@ -12,7 +10,12 @@ use carillon_service::exchange::{Person, Role};
 use carillon_service::web_identity::{Disbelief, KeySets, KeySource, verify};
 use carillon_service::{Clock, Service};
 
-pub(crate) use bucket::Buckets;
+use crate::buckets::Buckets;
+
+/// How many an address may ask at once: an office signs in through one.
+const AT_ONCE_MAX: i64 = 100;
+/// How long until it may ask once more.
+const INTERVAL_MS: i64 = 100;
 
 /// How it is set up.
 #[derive(Debug)]
@@ -60,7 +63,8 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// An exchange that is set up so.
     pub(crate) fn new(settings: Arc<Settings>, key_sets: Arc<dyn KeySets>, clock: Arc<dyn Clock>) -> Self {
-        Self { settings, key_sets, clock, demo: OnceLock::new(), buckets: Buckets::default() }
+        let buckets = Buckets::new(AT_ONCE_MAX, INTERVAL_MS);
+        Self { settings, key_sets, clock, demo: OnceLock::new(), buckets }
     }
 
     /// Where no app instance is named, it is this one.

@@ -4,6 +4,7 @@
 mod access;
 pub mod answer;
 mod audit;
+mod buckets;
 pub mod clock;
 pub mod config;
 pub mod credentials;

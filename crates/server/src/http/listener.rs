@@ -180,7 +180,7 @@ async fn accept(
                 let near = address.ip().to_canonical();
                 let peer =
                     if visit.door.proxies.trust(near) { Peer::Proxy(near) } else { Peer::Client(near) };
-                let place = Arc::new(visit.door.places.take(peer));
+                let Some(place) = visit.door.places.take(peer).map(Arc::new) else { continue };
                 connections.spawn(async move {
                     let lost = place.lost.clone();
                     tokio::select! {
@@ -233,7 +233,8 @@ impl Visit {
                 near = Source { address: client, is_secure: near.is_secure || told.is_secure };
                 let peer =
                     if self.door.proxies.trust(client) { Peer::Proxy(client) } else { Peer::Client(client) };
-                place = Arc::new(self.door.places.take(peer));
+                let Some(taken) = self.door.places.take(peer) else { return Ok(()) };
+                place = Arc::new(taken);
             }
         }
         let progress = Arc::<Progress>::default();

@@ -273,8 +273,9 @@ mod tests {
 
     fn paced() -> (Paced<DuplexStream>, DuplexStream, Arc<Progress>, Arc<Overdue>) {
         let (here, there) = duplex(64);
-        let place =
-            Places::new(Allowance::default().with_files(256)).take(Peer::Client([192, 0, 2, 1].into()));
+        let place = Places::new(Allowance::default().with_files(256))
+            .take(Peer::Client([192, 0, 2, 1].into()))
+            .unwrap();
         let (progress, overdue) = (Arc::<Progress>::default(), Arc::<Overdue>::default());
         let pieces = (here, Bytes::from_static(b"ahead"));
         let stream =

@@ -12,8 +12,10 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::buckets::Buckets;
 use crate::household::household;
 
 /// The most connections, where nothing else is said and the open files allow more.
@@ -26,6 +28,9 @@ const STRANGERS_MAX: usize = 1_024;
 const STRANGERS_OF_ADDRESS_MAX: usize = 256;
 /// The last places.
 pub(crate) const LAST_PLACES: usize = 32;
+/// How many last places an address may take at once, and how long until it may take another: a flood from one address
+/// is refused before it costs anything.
+const LAST_PLACES_OF_ADDRESS: (i64, i64) = (512, 10);
 /// The most addresses of a generation of those from which somebody has signed.
 const KNOWN_MAX: usize = 8_192;
 /// Open files that are not connections: the store, the log, calls of processors. A quarter of them, within these.
@@ -89,7 +94,9 @@ impl Allowance {
 pub(crate) struct Places {
     caps: Caps,
     state: Mutex<State>,
+    last_of_address: Buckets,
     refused: AtomicU64,
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -175,7 +182,14 @@ pub(crate) struct Taken {
 impl Places {
     /// So many places, all free.
     pub(crate) fn new(caps: Caps) -> Arc<Self> {
-        Arc::new(Self { caps, state: Mutex::default(), refused: AtomicU64::new(0) })
+        let (at_once, interval_ms) = LAST_PLACES_OF_ADDRESS;
+        Arc::new(Self {
+            caps,
+            state: Mutex::default(),
+            last_of_address: Buckets::new(at_once, interval_ms),
+            refused: AtomicU64::new(0),
+            began: Instant::now(),
+        })
     }
 
     /// How many there are.
@@ -183,8 +197,8 @@ impl Places {
         self.caps
     }
 
-    /// Takes a place. There is always one, be it the oldest of the last.
-    pub(crate) fn take(self: &Arc<Self>, peer: Peer) -> Place {
+    /// Takes a place, be it the oldest of the last. There is none for an address that has taken too many of those.
+    pub(crate) fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         let peer = match peer {
             Peer::Client(address) => Peer::Client(household(address)),
             Peer::Proxy(address) => Peer::Proxy(address),
@@ -196,10 +210,20 @@ impl Places {
                 state.enter(peer, standing);
                 standing
             }
-            None => self.enter_last(&mut state, lost.clone()),
+            None if self.may_have_last(peer) => self.enter_last(&mut state, lost.clone()),
+            None => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return None;
+            }
         };
         drop(state);
-        Place { places: self.clone(), peer, standing: Mutex::new(standing), lost }
+        Some(Place { places: self.clone(), peer, standing: Mutex::new(standing), lost })
+    }
+
+    fn may_have_last(&self, peer: Peer) -> bool {
+        let Peer::Client(address) = peer else { return true };
+        let now_ms = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        self.last_of_address.take(address, now_ms).is_ok()
     }
 
     fn standing(&self, state: &State, peer: Peer) -> Option<Standing> {
@@ -346,7 +370,7 @@ mod tests {
     }
 
     fn take(places: &Arc<Places>, peer: Peer, count: usize) -> Vec<Place> {
-        (0..count).map(|_| places.take(peer)).collect()
+        (0..count).filter_map(|_| places.take(peer)).collect()
     }
 
     #[test]
@@ -371,9 +395,9 @@ mod tests {
         assert_eq!(one.iter().filter(|place| place.is_last()).count(), 1);
         let two = take(&places, client("192.0.2.2"), 2);
         assert!(two.iter().all(|place| !place.is_last()));
-        assert!(places.take(client("192.0.2.3")).is_last());
+        assert!(places.take(client("192.0.2.3")).unwrap().is_last());
         drop(one);
-        assert!(!places.take(client("192.0.2.3")).is_last());
+        assert!(!places.take(client("192.0.2.3")).unwrap().is_last());
         drop(two);
         assert_eq!(places.taken(), Taken { strangers: 0, known: 0, last: 0, refused: 0 });
         assert!(places.lock().by_address.is_empty());
@@ -419,7 +443,23 @@ mod tests {
     #[test]
     fn one_household_is_one_address() {
         let places = Places::new(CAPS);
-        let taken: Vec<_> = (1..4).map(|n| places.take(client(&format!("2001:db8::{n}")))).collect();
+        let taken: Vec<_> = (1..4).map(|n| places.take(client(&format!("2001:db8::{n}"))).unwrap()).collect();
         assert!(taken[2].is_last());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_from_one_address_is_refused() {
+        let places = Places::new(CAPS);
+        let flood = client("192.0.2.1");
+        let (at_once, interval_ms) = LAST_PLACES_OF_ADDRESS;
+        let at_once = usize::try_from(at_once).unwrap();
+        let held = take(&places, flood, CAPS.strangers_of_address + at_once);
+        assert_eq!(held.len(), CAPS.strangers_of_address + at_once);
+        assert!(places.take(flood).is_none());
+        let refused = places.taken().refused;
+        assert!(places.take(flood).is_none() && places.taken().refused == refused + 1);
+        assert!(places.take(client("192.0.2.2")).is_some());
+        tokio::time::advance(std::time::Duration::from_millis(interval_ms.unsigned_abs())).await;
+        assert!(places.take(flood).is_some());
     }
 }

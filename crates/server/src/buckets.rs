@@ -9,16 +9,15 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::household::household;
 
-/// How many an address may ask at once: an office signs in through one.
-const AT_ONCE_MAX: i64 = 100;
-/// How long until it may ask once more.
-const INTERVAL_MS: i64 = 100;
 /// The most addresses of a generation.
 const ADDRESSES_MAX: usize = 8_192;
 
 /// What addresses have asked.
-#[derive(Default)]
-pub(crate) struct Buckets(Mutex<Generations>);
+pub(crate) struct Buckets {
+    at_once_max: i64,
+    interval_ms: i64,
+    generations: Mutex<Generations>,
+}
 
 /// For each address, until when what it asked would have taken, one at an interval.
 #[derive(Default)]
@@ -28,14 +27,19 @@ struct Generations {
 }
 
 impl Buckets {
+    /// An address may ask so many times at once, and once more after each interval.
+    pub(crate) fn new(at_once_max: i64, interval_ms: i64) -> Self {
+        Self { at_once_max, interval_ms, generations: Mutex::default() }
+    }
+
     /// Whether an address may ask, which counts as having asked; else how long it should wait.
     pub(crate) fn take(&self, address: IpAddr, now_ms: i64) -> Result<(), i64> {
         let address = household(address);
-        let mut generations = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         let Generations { younger, older } = &mut *generations;
         let known = younger.get(&address).or(older.get(&address)).copied();
-        let busy_until_ms = known.unwrap_or(i64::MIN).max(now_ms) + INTERVAL_MS;
-        let wait_ms = busy_until_ms - now_ms - AT_ONCE_MAX * INTERVAL_MS;
+        let busy_until_ms = known.unwrap_or(i64::MIN).max(now_ms) + self.interval_ms;
+        let wait_ms = busy_until_ms - now_ms - self.at_once_max * self.interval_ms;
         if 0 < wait_ms {
             return Err(wait_ms);
         }
@@ -51,13 +55,16 @@ impl Buckets {
 mod tests {
     use super::*;
 
+    const AT_ONCE_MAX: i64 = 100;
+    const INTERVAL_MS: i64 = 100;
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
     #[test]
     fn an_address_may_ask_so_many_at_once_and_then_one_an_interval() {
-        let buckets = Buckets::default();
+        let buckets = Buckets::new(AT_ONCE_MAX, INTERVAL_MS);
         let ana = address("192.0.2.1");
         for _ in 0..AT_ONCE_MAX {
             assert_eq!(buckets.take(ana, 0), Ok(()));
@@ -71,7 +78,7 @@ mod tests {
 
     #[test]
     fn one_household_is_one_address() {
-        let buckets = Buckets::default();
+        let buckets = Buckets::new(AT_ONCE_MAX, INTERVAL_MS);
         for number in 0..AT_ONCE_MAX {
             assert_eq!(buckets.take(address(&format!("2001:db8::{number}")), 0), Ok(()));
         }
@@ -81,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_who_asked_lately_is_in_it() {
-        let buckets = Buckets::default();
+        let buckets = Buckets::new(AT_ONCE_MAX, INTERVAL_MS);
         for _ in 0..AT_ONCE_MAX {
             assert_eq!(buckets.take(address("192.0.2.1"), 0), Ok(()));
         }
@@ -93,7 +100,7 @@ mod tests {
         for number in 0..10 * others {
             buckets.take(IpAddr::V4((others + number).into()), 0).unwrap();
         }
-        let generations = buckets.0.lock().unwrap();
+        let generations = buckets.generations.lock().unwrap();
         assert!(generations.younger.len() + generations.older.len() <= 2 * ADDRESSES_MAX);
     }
 }
