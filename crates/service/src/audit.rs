@@ -650,7 +650,7 @@ mod tests {
     #[test]
     fn every_write_operation_is_recorded_with_all_that_it_names() {
         World::once(|world| {
-            let writes = crate::operations::all().into_iter().filter(|route| route.effect == Effect::Write);
+            let writes = crate::route::all().into_iter().filter(|route| route.effect == Effect::Write);
             let (mut count, mut wrong) = (0, Vec::new());
             for route in writes {
                 world.take_records();

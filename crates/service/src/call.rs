@@ -3,10 +3,16 @@
 //! A call has one instant and its own randomness. The channels that it sees, it sees for a purpose: there is
 //! no way to get one without the rule that admits the caller.
 
+pub mod rule;
+mod surroundings;
+
+pub(crate) use surroundings::Surroundings;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use carillon_model::arn::IdentityKind;
 use carillon_model::channel::Channel;
 use carillon_model::identity::Identity;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
@@ -19,9 +25,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
-use crate::limiter::Bill;
-use crate::rule::Rule;
-use crate::service::Surroundings;
+use rule::Rule;
 
 pub(crate) const INVALID_BEARER: &str =
     "An invalid app instance user ARN was supplied for the x-amz-chime-bearer header";
@@ -43,7 +47,15 @@ pub struct Call {
     /// The only user that the credentials may be, where they were exchanged: an ARN can become another's.
     bound_to: Option<Key>,
     /// What it costs, where there are rates.
-    bill: Option<Bill>,
+    due: Option<Box<dyn Due>>,
+}
+
+/// What a call costs, for whoever counts calls. A transaction may run again; its call counts once.
+pub(crate) trait Due: Send {
+    /// Charges a caller whom policy admitted.
+    fn admit(&self) -> Result<()>;
+    /// Charges the channel, for a caller whom its rule admitted.
+    fn pay_channel(&self, view: &View) -> Result<()>;
 }
 
 /// A channel, seen by someone whom a rule admitted.
@@ -121,12 +133,12 @@ impl Call {
     ) -> Self {
         let now = surroundings.clock.now();
         let random = RefCell::new(StdRng::from_seed(seed));
-        Self { now, principal, bearer, operation, surroundings, random, bound_to: None, bill: None }
+        Self { now, principal, bearer, operation, surroundings, random, bound_to: None, due: None }
     }
 
     /// The call, which is still to be charged.
-    pub(crate) fn owing(self, bill: Option<Bill>) -> Self {
-        Self { bill, ..self }
+    pub(crate) fn owing(self, due: Option<Box<dyn Due>>) -> Self {
+        Self { due, ..self }
     }
 
     /// The call, with credentials that may be this user only.
@@ -148,7 +160,7 @@ impl Call {
 
     /// Charges the call: policy has admitted its caller.
     pub(crate) fn admit(&self) -> Result<()> {
-        Ok(self.bill.as_ref().map_or(Ok(()), Bill::admit)?)
+        self.due.as_ref().map_or(Ok(()), |due| due.admit())
     }
 
     /// A new key.
@@ -205,7 +217,7 @@ impl Call {
 
     /// The user that a path names.
     pub fn user(&self, tx: &mut Tx, member: &str, arn: &IdentityArn) -> Result<Identity> {
-        crate::tags::only_user(member, arn)?;
+        only_user(member, arn)?;
         let found =
             if self.surroundings.home.owns(arn.as_str()) { store::identity::find(tx, arn)? } else { None };
         found.map(|found| found.identity).ok_or_else(|| Error::forbidden("The user does not exist"))
@@ -286,7 +298,7 @@ impl Call {
         if !admits(&view) {
             return Err(Error::forbidden(NO_CHANNEL));
         }
-        self.bill.as_ref().map_or(Ok(()), |bill| bill.pay_channel(&view))?;
+        self.due.as_ref().map_or(Ok(()), |due| due.pay_channel(&view))?;
         Ok(view)
     }
 
@@ -336,4 +348,14 @@ pub struct Claim {
     pub events: i64,
     /// Whether a message that everyone in the channel sees is among them.
     pub last_message: bool,
+}
+
+/// Refuses the ARN of a bot where a user's is meant.
+pub(crate) fn only_user(member: &str, arn: &IdentityArn) -> Result<()> {
+    match arn.kind() {
+        IdentityKind::User => Ok(()),
+        IdentityKind::Bot => {
+            Err(Error::bad_request(format!("{member}: must be the ARN of an app instance user")))
+        }
+    }
 }

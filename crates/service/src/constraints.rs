@@ -13,8 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::operation::Route;
-use crate::operations;
+use crate::route::Route;
 use crate::testing::World;
 
 const INSTANCE: &str =
@@ -33,7 +32,7 @@ fn every_constraint_of_every_operation_is_kept() {
     World::once(|world| {
         let mut count = 0;
         let mut wrong = Vec::new();
-        for route in operations::all() {
+        for route in crate::route::all() {
             for member in (route.members)() {
                 for case in cases(&member) {
                     count += 1;
@@ -52,9 +51,9 @@ fn every_constraint_of_every_operation_is_kept() {
                 }
             }
         }
-        println!("constraints: {count} cases of {} operations", operations::all().len());
+        println!("constraints: {count} cases of {} operations", crate::route::all().len());
         assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(operations::all().len() < count, "the declarations have constraints");
+        assert!(crate::route::all().len() < count, "the declarations have constraints");
     });
 }
 
@@ -63,7 +62,7 @@ fn an_empty_optional_query_is_an_absent_one() {
     World::once(|world| {
         let mut count = 0;
         let mut wrong = Vec::new();
-        for route in operations::all() {
+        for route in crate::route::all() {
             for member in (route.members)() {
                 if member.required || !matches!(member.location, Location::Query(_)) {
                     continue;

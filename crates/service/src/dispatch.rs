@@ -17,9 +17,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use crate::access::{Caller, Surrounding};
 use crate::cors;
 use crate::error::{Error, ErrorCode};
-use crate::operation::{Incoming, Route, percent_decoded};
+use crate::operation::{Incoming, percent_decoded};
 use crate::query;
 use crate::retry;
+use crate::route::{Asked, Route};
 use crate::service::Service;
 
 /// The most bytes of a body. The largest request of the interface is some 20 KiB.
@@ -92,10 +93,10 @@ impl fmt::Display for NoBody {
 pub struct Accepted {
     parts: Parts,
     request_id: String,
-    asked: Asked,
+    what: AcceptedAs,
 }
 
-enum Asked {
+enum AcceptedAs {
     Rest(Caller, Bytes),
     Query(query::Accepted),
 }
@@ -151,10 +152,10 @@ impl Service {
         let request_id = self.new_id();
         if parts.method == Method::POST && parts.uri.path() == "/" {
             let asked = self.accept_query(&parts, read, &request_id).await?;
-            return Ok(Accepted { parts, request_id, asked: Asked::Query(asked) });
+            return Ok(Accepted { parts, request_id, what: AcceptedAs::Query(asked) });
         }
         match self.accept_rest(&parts, read).await {
-            Ok((caller, body)) => Ok(Accepted { parts, request_id, asked: Asked::Rest(caller, body) }),
+            Ok((caller, body)) => Ok(Accepted { parts, request_id, what: AcceptedAs::Rest(caller, body) }),
             Err(fault) => {
                 if let Fault::FrontDoor(refusal) = &fault {
                     self.turned_away(&parts, &request_id, (refusal.exception(), 403), None);
@@ -166,10 +167,10 @@ impl Service {
 
     /// Answers a request that was accepted.
     pub async fn perform(self: &Arc<Self>, accepted: Accepted) -> Response<Bytes> {
-        let Accepted { parts, request_id, asked } = accepted;
-        match asked {
-            Asked::Query(asked) => self.query(&parts, asked, &request_id).await,
-            Asked::Rest(caller, body) => {
+        let Accepted { parts, request_id, what } = accepted;
+        match what {
+            AcceptedAs::Query(asked) => self.query(&parts, asked, &request_id).await,
+            AcceptedAs::Rest(caller, body) => {
                 let mut response = respond(self.rest(parts, caller, body, &request_id).await, &request_id);
                 response.extensions_mut().insert(Signed);
                 response
@@ -210,9 +211,8 @@ impl Service {
         notes.labels(&found.labels);
         let line = self.line_for(route.effect).await.map_err(Fault::Operation)?;
         let surrounding = surrounding(&parts);
-        let (headers, labels, request_id) = (parts.headers, found.labels, request_id.to_owned());
-        let incoming = Incoming { headers, labels, query, body, request_id, caller, surrounding, notes };
-        let answer = self.operate(route, incoming).await;
+        let incoming = Incoming { headers: parts.headers, labels: found.labels, query, body };
+        let answer = self.operate(route, Asked { incoming, caller, surrounding, notes }, request_id).await;
         let (result, status) = outcome(&answer);
         self.record(line, draft, result, status).await.map_err(Fault::Operation)?;
         answer
@@ -221,10 +221,10 @@ impl Service {
     async fn operate(
         self: &Arc<Self>,
         route: &Route,
-        incoming: Incoming,
+        asked: Asked,
+        request_id: &str,
     ) -> Result<(u16, Option<Bytes>), Fault> {
-        let request_id = incoming.request_id.clone();
-        match (route.handle)(self.clone(), incoming).await {
+        match (route.handle)(self.clone(), asked).await {
             Ok(body) => {
                 tracing::debug!(request_id, operation = route.name, "answered");
                 Ok((route.status, body))
@@ -241,7 +241,7 @@ impl Service {
                     "{} answers {error}, which it does not declare",
                     route.name
                 );
-                log(&error, route.name, &request_id);
+                log(&error, route.name, request_id);
                 Err(Fault::Operation(error))
             }
         }
@@ -269,7 +269,7 @@ impl Service {
         let now = surroundings.clock.now();
         let found = RefCell::new(None);
         let secret = |access_key_id: &str, session_token: Option<&str>| -> Result<Secret, NoSecret> {
-            let (caller, secret) = self.access.find(&surroundings.root, access_key_id, session_token, now)?;
+            let (caller, secret) = self.access.find(&self.root, access_key_id, session_token, now)?;
             found.replace(Some(caller));
             Ok(secret)
         };

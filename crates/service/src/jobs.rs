@@ -12,14 +12,13 @@ use carillon_model::{ChannelArn, IdentityArn, Key, Timestamp};
 use carillon_store::request_token::Position;
 use carillon_store::{self as store, Tx};
 
+use crate::chat::placement::leave_all;
 use crate::error::Result;
 use crate::once::TOKEN_WINDOW_MS;
-use crate::operations::messaging::placement::leave_all;
 
 /// How long an event stays in the outbox.
 pub const OUTBOX_WINDOW_MS: i64 = 15 * 60 * 1000;
-/// Rows that one step looks at, so that it never holds a send up.
-pub const STEP_LEN_MAX: i64 = 500;
+pub use crate::chat::retention::STEP_LEN_MAX;
 
 /// Deletes old events; false when nothing is left to do.
 pub fn trim_outbox(tx: &mut Tx, now: Timestamp) -> Result<bool> {
@@ -128,7 +127,7 @@ pub fn find_expired_channels(tx: &mut Tx, home: &Home, now: Timestamp, from: Key
 pub fn expire_channel(tx: &mut Tx, now: Timestamp, mut channel: Channel) -> Result<bool> {
     let claimed = store::channel::claim(tx, &mut channel, 1, now, false)?;
     if claimed {
-        crate::channels::delete(tx, &channel)?;
+        crate::chat::channel::delete(tx, &channel)?;
     }
     Ok(claimed)
 }
@@ -148,7 +147,7 @@ pub fn expire_user(tx: &mut Tx, now: Timestamp, arn: &IdentityArn) -> Result<boo
     let Some(found) = store::identity::find(tx, arn)? else { return Ok(false) };
     let user = store::identity::find_user(tx, arn)?.filter(|user| is_user_expired(user, now));
     if user.is_some() {
-        crate::identities::delete(tx, &found, now)?;
+        crate::chat::person::delete(tx, &found, now)?;
     }
     Ok(user.is_some())
 }

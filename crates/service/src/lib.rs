@@ -7,9 +7,8 @@
 
 mod access;
 pub mod audit;
-pub mod balancing;
 pub mod call;
-mod channels;
+pub mod chat;
 pub mod clock;
 #[cfg(test)]
 mod conformance;
@@ -22,8 +21,8 @@ mod destruction;
 pub mod dispatch;
 pub mod error;
 pub mod exchange;
-pub mod flow;
-mod identities;
+pub mod functions;
+pub mod invocation;
 pub mod jobs;
 mod json_bounds;
 mod limiter;
@@ -33,17 +32,17 @@ pub mod operations;
 pub mod page;
 pub mod patience;
 pub mod prefetch;
+pub mod prelude;
+pub mod processors;
 mod query;
 pub mod quotas;
 pub mod rates;
 pub mod resume;
-pub mod retention;
 pub mod retry;
 #[cfg(test)]
 mod role_matrix;
+pub mod route;
 mod router;
-pub mod rule;
-mod seen;
 pub mod service;
 pub mod shapes;
 mod tags;

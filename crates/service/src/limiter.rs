@@ -21,9 +21,9 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 
-use crate::call::View;
+use crate::call::{Due, View};
 use crate::clock::Clock;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::operation::Operation;
 use crate::rates::{Rate, Rates, Row, Scope, table};
 
@@ -206,28 +206,28 @@ impl Limiter {
     }
 
     /// Charges the account for an action of IAM.
-    pub(crate) fn iam(&self, action: &str) -> Result<(), Exhausted> {
+    pub(crate) fn iam(&self, action: &str) -> std::result::Result<(), Exhausted> {
         self.take(self.charge(Rate::IamCalls, Scope::Account, action, ""))
     }
 
     /// Charges a caller for an action of STS.
-    pub(crate) fn sts(&self, caller: &str) -> Result<(), Exhausted> {
+    pub(crate) fn sts(&self, caller: &str) -> std::result::Result<(), Exhausted> {
         self.take(self.charge(Rate::StsCalls, Scope::Caller, "", caller))
     }
 
     /// Charges a user for an exchange of credentials.
-    pub(crate) fn exchange(&self, user: &IdentityArn) -> Result<(), Exhausted> {
+    pub(crate) fn exchange(&self, user: &IdentityArn) -> std::result::Result<(), Exhausted> {
         self.take(self.charge(Rate::Exchanges, Scope::User, "", user.as_str()))
     }
 
     /// Charges an app instance for a user that an exchange makes. It is another call than `CreateAppInstanceUser`, so
     /// that those who sign in do not use up what the application has for that.
-    pub(crate) fn exchange_new_user(&self, instance: &AppInstanceArn) -> Result<(), Exhausted> {
+    pub(crate) fn exchange_new_user(&self, instance: &AppInstanceArn) -> std::result::Result<(), Exhausted> {
         self.take(self.charge(Rate::UserChanges, Scope::AppInstance, "an exchange", instance.as_str()))
     }
 
     /// Charges a caller for having been refused by policy.
-    pub(crate) fn refused(&self, caller: &str) -> Result<(), Exhausted> {
+    pub(crate) fn refused(&self, caller: &str) -> std::result::Result<(), Exhausted> {
         let charge = self.charge(Rate::RefusedCalls, Scope::Caller, "", caller);
         self.take(charge).inspect_err(|exhausted| {
             let until = self.clock.now() + Duration::from_millis(exhausted.wait_ms);
@@ -236,7 +236,7 @@ impl Limiter {
     }
 
     /// Whether a caller may still be refused: asked before the store is, where only the store can tell.
-    pub(crate) fn may_be_refused(&self, caller: &str) -> Result<(), Exhausted> {
+    pub(crate) fn may_be_refused(&self, caller: &str) -> std::result::Result<(), Exhausted> {
         let charge = self.charge(Rate::RefusedCalls, Scope::Caller, "", caller);
         let until = self.refused_until.get(&charge.key).unwrap_or_default();
         match until.saturating_sub(self.clock.now()) {
@@ -251,7 +251,7 @@ impl Limiter {
         Charge { rate, scope, key: self.hash.hash_one((operation, of)) }
     }
 
-    fn take(&self, charge: Charge) -> Result<(), Exhausted> {
+    fn take(&self, charge: Charge) -> std::result::Result<(), Exhausted> {
         let Some(counter) = &self.counters[charge.rate as usize] else { return Ok(()) };
         let taken = counter.buckets.check_key(&charge.key);
         if counter.calls.fetch_add(1, Ordering::Relaxed) == CALLS_BETWEEN_SWEEPS {
@@ -269,18 +269,16 @@ impl Limiter {
     }
 }
 
-impl Bill {
-    /// Charges a caller whom policy admitted.
-    pub(crate) fn admit(&self) -> Result<(), Exhausted> {
+impl Due for Bill {
+    fn admit(&self) -> Result<()> {
         if self.admitted.replace(true) {
             return Ok(());
         }
-        self.charges.iter().try_for_each(|charge| self.limiter.take(*charge))
+        Ok(self.charges.iter().try_for_each(|charge| self.limiter.take(*charge))?)
     }
 
-    /// Charges the channel. An outsider whom a rule lets ask is not counted in a channel that is private: they
-    /// would learn how busy it is.
-    pub(crate) fn pay_channel(&self, view: &View) -> Result<(), Exhausted> {
+    /// An outsider whom a rule lets ask is not counted in a channel that is private: they would learn how busy it is.
+    fn pay_channel(&self, view: &View) -> Result<()> {
         let Some(Share { rate, scope, operation, sub_channel }) = &self.share else { return Ok(()) };
         let stranger = view.memberships.is_empty() && !view.is_moderating() && !view.channel.is_public();
         if stranger || self.seen.replace(true) {
@@ -294,10 +292,11 @@ impl Bill {
         let channel = view.channel.arn.as_str();
         let own = |key: &Key| view.is_moderating() || view.belongs_to(*key);
         let limiter = &self.limiter;
-        limiter.take(match sub_channel.filter(|key| *scope == Scope::SubChannel && elastic && own(key)) {
+        let charge = match sub_channel.filter(|key| *scope == Scope::SubChannel && elastic && own(key)) {
             Some(key) => limiter.charge(rate, *scope, operation, &format!("{channel}/{key}")),
             None => limiter.charge(rate, *scope, operation, channel),
-        })
+        };
+        Ok(limiter.take(charge)?)
     }
 }
 

@@ -1,44 +1,22 @@
 //! What an operation is: a declaration, and a function from a transaction, a call and a request to a response.
 //!
 //! `#[operation]` makes the declaration; the operation's file adds `impl Read` or `impl Write`. Everything
-//! else (routing, signature, policy, transaction, encoding) happens around it, in `dispatch`.
-
-use std::sync::Arc;
+//! else (routing, signature, policy, transaction, encoding) happens around it, in `front`.
 
 use bytes::Bytes;
 use carillon_model::IdentityArn;
-use carillon_model::shape::{Described, Member, Shape};
+use carillon_model::shape::{Described, Member};
 use carillon_model::text::{MaxResults, NextToken, Violation};
 use carillon_store::{Lane, Tx};
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use crate::access::{Caller, Gate, Surrounding};
-use crate::audit::Notes;
 use crate::call::Call;
 use crate::error::{Error, ErrorCode, Result};
 use crate::json_bounds;
-use crate::service::Service;
-
-/// What an operation's file needs.
-pub mod prelude {
-    pub use super::{Operation, Read, Write};
-    pub use crate::call::{Call, View};
-    pub use crate::error::{Error, Result};
-    pub use crate::page::Page;
-    pub use crate::rule::{Grant, Rule};
-    pub use crate::shapes::*;
-    pub use carillon_macros::{operation, shape};
-    pub use carillon_model::text::*;
-    pub use carillon_model::{
-        AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, ResourceArn, Timestamp,
-    };
-    pub use carillon_store::{self as store, Lane, Tx};
-}
 
 /// The header that names who acts.
 pub const BEARER_HEADER: &str = "x-amz-chime-bearer";
@@ -115,28 +93,6 @@ pub trait Write: Operation {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
 }
 
-/// An operation, ready to be called through the wire.
-pub struct Route {
-    /// Its name.
-    pub name: &'static str,
-    /// Its method.
-    pub method: Method,
-    /// Its URI template.
-    pub uri: &'static str,
-    /// The status of its success.
-    pub status: u16,
-    /// Whether it changes something.
-    pub effect: Effect,
-    /// The errors that it declares, beside everyone's.
-    pub errors: &'static [ErrorCode],
-    /// Its members.
-    pub members: fn() -> Vec<Member>,
-    /// The shape of its answer.
-    pub response: fn() -> Shape,
-    /// Reads it, runs it, and writes its answer; nothing for an answer without a body.
-    pub(crate) handle: Handle,
-}
-
 /// Whether an operation changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -146,92 +102,12 @@ pub enum Effect {
     Write,
 }
 
-/// Reads an operation, runs it, and writes its answer; nothing for an answer without a body.
-type Handle = fn(Arc<Service>, Incoming) -> BoxFuture<'static, Result<Option<Bytes>>>;
-
-/// The route of an operation that reads.
-pub fn read<O: Read>() -> Route {
-    route::<O>(Effect::Read, |service, incoming| {
-        Box::pin(async move {
-            let answer = run_read::<O>(&service, &incoming).await;
-            counted(&service, &incoming, answer)
-        })
-    })
-}
-
-/// The route of an operation that writes.
-pub fn write<O: Write>() -> Route {
-    route::<O>(Effect::Write, |service, incoming| {
-        Box::pin(async move {
-            let answer = run_write::<O>(&service, &incoming).await;
-            counted(&service, &incoming, answer)
-        })
-    })
-}
-
-async fn run_read<O: Read>(service: &Service, incoming: &Incoming) -> Result<Option<Bytes>> {
-    let (operation, call, gate) = service.admit::<O>(incoming)?;
-    let run = move |tx: &mut Tx| {
-        pass(gate.as_ref(), tx, &call)?;
-        operation.run(tx, &call)
-    };
-    encode::<O>(&service.store().read(run).await?)
-}
-
-async fn run_write<O: Write>(service: &Service, incoming: &Incoming) -> Result<Option<Bytes>> {
-    let (operation, call, gate) = service.admit::<O>(incoming)?;
-    let (lane, exclusive) = (operation.lane(), operation.exclusive().map(str::to_owned));
-    let _entered = service.enter(exclusive.as_deref())?;
-    let run = move |tx: &mut Tx| {
-        pass(gate.as_ref(), tx, &call)?;
-        operation.run(tx, &call)
-    };
-    let response = service.store().write(lane, run).await?;
-    incoming.notes.answer(&response);
-    encode::<O>(&response)
-}
-
-/// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
-/// is charged. Exchanged credentials are looked at for whether their user is still there.
-fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
-    if let Some(gate) = gate {
-        gate.pass_in(tx, &call.surroundings.home)?;
-        call.admit()?;
-    }
-    call.check_user(tx)
-}
-
-/// The answer, where a refusal by policy counts.
-fn counted<T>(service: &Service, incoming: &Incoming, answer: Result<T>) -> Result<T> {
-    if answer.as_ref().is_err_and(|error| error.code == ErrorCode::AccessDenied) {
-        service.count_refusal(&incoming.caller)?;
-    }
-    answer
-}
-
-fn route<O: Operation>(effect: Effect, handle: Handle) -> Route {
-    Route {
-        name: O::NAME,
-        method: O::METHOD,
-        uri: O::URI,
-        status: O::STATUS,
-        effect,
-        errors: O::ERRORS,
-        members: O::members,
-        response: O::Response::shape,
-        handle,
-    }
-}
-
-fn encode<O: Operation>(response: &O::Response) -> Result<Option<Bytes>> {
-    if O::STATUS == 204 {
-        return Ok(None);
-    }
-    let body = serde_json::to_vec(response).map_err(|source| Error {
-        source: Some(Box::new(source)),
-        ..Error::new(ErrorCode::ServiceFailure, "The answer could not be written")
-    })?;
-    Ok(Some(body.into()))
+/// Whoever wants to know all operations, one after the other.
+pub trait Visitor {
+    /// One that changes nothing.
+    fn read<O: Read>(&mut self);
+    /// One that changes something.
+    fn write<O: Write>(&mut self);
 }
 
 /// What an operation with status 204 answers.
@@ -248,14 +124,6 @@ pub struct Incoming {
     pub query: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
-    /// The request's id, for the log.
-    pub request_id: String,
-    /// Who signed it.
-    pub(crate) caller: Caller,
-    /// Where it came from.
-    pub(crate) surrounding: Surrounding,
-    /// What the audit log is told of it.
-    pub(crate) notes: Notes,
 }
 
 impl Incoming {

@@ -6,6 +6,9 @@
 
 use carillon_model::Timestamp;
 
+/// How long a processor may take to call back, and how long the outcome of a flow is kept, from the send on.
+pub const CALLBACK_WINDOW_MS: i64 = 48 * 60 * 60 * 1000;
+
 /// How long is tried, and waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {

@@ -13,10 +13,10 @@ use carillon_model::{AppInstanceArn, Key, MessageKey, Timestamp};
 use carillon_store::membership::Belonging;
 use carillon_store::{self as store, Tx};
 
+use crate::chat::retention;
 use crate::connect::Connection;
 use crate::error::{Error, Result};
 use crate::quotas::Quotas;
-use crate::retention;
 use crate::service::Service;
 
 /// Which channels come first, where a user has more than are shown.
@@ -125,7 +125,7 @@ impl Member {
         let mut rows = store::message::list(tx, &self.instance, place, range, SortOrder::Descending, limit)?;
         let has_more = rows.len() as u64 == limit.unsigned_abs();
         rows.truncate(usize::try_from(most).unwrap_or_default());
-        Ok((crate::seen::messages(tx, &self.instance, rows, self.user)?, has_more))
+        Ok((crate::chat::seen::messages(tx, &self.instance, rows, self.user)?, has_more))
     }
 
     /// Some of the members who are not hidden, as `ListChannelMemberships` shows them: to a hidden member, nobody.

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use crate::operation::{Route, percent_decoded};
+use crate::operation::percent_decoded;
+use crate::route::Route;
 
 pub(crate) struct Router {
     routes: Vec<Route>,

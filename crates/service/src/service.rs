@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_auth::{KeyRing, Sealer, Secret, Verifier};
+use carillon_auth::{KeyRing, Secret, Verifier};
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_store::Store;
@@ -13,16 +13,18 @@ use rand::rngs::StdRng;
 
 use crate::access::{Access, Caller, Gate, rules};
 use crate::audit::Ledger;
-use crate::call::Call;
+use crate::call::{Call, Due, Surroundings};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::flow::processors::Processors;
-use crate::flow::{Functions, Patience};
+use crate::functions::Functions;
 use crate::limiter::{Exhausted, Limiter};
-use crate::operation::{Incoming, Operation, Write};
+use crate::operation::{Operation, Write};
 use crate::page;
+use crate::patience::Patience;
+use crate::processors::Processors;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
+use crate::route::{self, Asked};
 use crate::router::Router;
 use crate::web_identity::KeySets;
 
@@ -71,6 +73,8 @@ pub struct Settings {
 pub struct Service {
     store: Arc<Store>,
     surroundings: Arc<Surroundings>,
+    pub(crate) root: RootCredentials,
+    pub(crate) key_sets: Arc<dyn KeySets>,
     random: Mutex<StdRng>,
     under_way: Mutex<HashSet<String>>,
     pub(crate) limiter: Option<Arc<Limiter>>,
@@ -80,19 +84,6 @@ pub struct Service {
     pub(crate) verifier: Verifier,
     pub(crate) access: Arc<Access>,
     pub(crate) router: Router,
-}
-
-pub(crate) struct Surroundings {
-    pub(crate) home: Home,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) root: RootCredentials,
-    pub(crate) page_tokens: Sealer,
-    pub(crate) key_sets: Arc<dyn KeySets>,
-    pub(crate) quotas: Quotas,
-    pub(crate) processors: Processors,
-    pub(crate) patience: Patience,
-    pub(crate) functions: Functions,
-    pub(crate) public_host: String,
 }
 
 impl Service {
@@ -116,29 +107,21 @@ impl Service {
         } = settings;
         let limiter = Limiter::new(rates, &clock);
         let page_tokens = keys.sealer(page::PURPOSE);
-        let surroundings = Surroundings {
-            home,
-            clock,
-            root,
-            page_tokens,
-            key_sets,
-            quotas,
-            processors,
-            patience,
-            functions,
-            public_host,
-        };
+        let surroundings =
+            Surroundings { home, clock, page_tokens, quotas, processors, patience, functions, public_host };
         Self {
             store,
             limiter,
             surroundings: Arc::new(surroundings),
+            root,
+            key_sets,
             random: Mutex::new(random),
             under_way: Mutex::default(),
             ledger: audit,
             turned_away: AtomicU64::new(0),
             verifier: Verifier::new(),
             access: Arc::new(Access::new(&keys)),
-            router: Router::new(crate::operations::all()),
+            router: Router::new(route::all()),
         }
     }
 
@@ -187,7 +170,7 @@ impl Service {
     /// that a measurement can tell what those cost.
     pub async fn execute<O: Write>(&self, operation: O) -> Result<O::Response> {
         let bearer = operation.bearer().cloned();
-        let root = self.surroundings.root.access_key_id.clone();
+        let root = self.root.access_key_id.clone();
         let call = Call::new(O::NAME, bearer, self.surroundings.clone(), root, self.random());
         let lane = operation.lane();
         self.store.write(lane, move |tx| operation.run(tx, &call)).await
@@ -195,7 +178,7 @@ impl Service {
 
     /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.
     pub(crate) fn job(&self, name: &'static str) -> Call {
-        let root = self.surroundings.root.access_key_id.clone();
+        let root = self.root.access_key_id.clone();
         Call::new(name, None, self.surroundings.clone(), root, self.random())
     }
 
@@ -217,17 +200,18 @@ impl Service {
 
     /// Reads an operation from a request, and lets it pass the first gate if it may. A gate that depends on what is
     /// stored is left to be passed in the transaction.
-    pub(crate) fn admit<O: Operation>(&self, incoming: &Incoming) -> Result<(O, Call, Option<Gate>)> {
-        let operation = O::decode(incoming)?;
-        incoming.notes.operation(&operation);
+    pub(crate) fn admit<O: Operation>(&self, asked: &Asked) -> Result<(O, Call, Option<Gate>)> {
+        let operation = O::decode(&asked.incoming)?;
+        asked.notes.operation(&operation);
         let foreign = |label: &&str| label.starts_with("arn:") && !self.surroundings.home.owns(label);
         if operation.labels().iter().any(foreign) {
             return Err(Error::forbidden("The resource is not of this region and account"));
         }
-        let caller = &incoming.caller;
+        let caller = &asked.caller;
         let bill = self.limiter.as_ref().map(|limiter| limiter.bill(&operation, caller.counted_as()));
+        let due = bill.map(|bill| Box::new(bill) as Box<dyn Due>);
         let principal = match &caller.actor {
-            None => self.surroundings.root.access_key_id.clone(),
+            None => self.root.access_key_id.clone(),
             Some(_) => caller.arn(self.home().account()),
         };
         let call = Call::new(
@@ -237,9 +221,9 @@ impl Service {
             principal,
             self.random(),
         )
-        .owing(bill)
+        .owing(due)
         .bound_to(caller.bound_to());
-        let gate = self.gate(&operation, caller, incoming, call.now)?;
+        let gate = self.gate(&operation, asked, call.now)?;
         match &gate {
             None => call.admit()?,
             Some(_) => self.may_be_refused(caller)?,
@@ -257,18 +241,13 @@ impl Service {
         self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.refused(caller.counted_as()))
     }
 
-    fn gate<O: Operation>(
-        &self,
-        operation: &O,
-        caller: &Caller,
-        incoming: &Incoming,
-        now: Timestamp,
-    ) -> Result<Option<Gate>> {
+    fn gate<O: Operation>(&self, operation: &O, asked: &Asked, now: Timestamp) -> Result<Option<Gate>> {
+        let Asked { caller, surrounding, .. } = asked;
         if caller.actor.is_none() {
             return Ok(None);
         }
         let asked = rules::asked(operation, self.home());
-        let gate = Gate { caller: caller.clone(), asked, surrounding: incoming.surrounding.clone(), now };
+        let gate = Gate { caller: caller.clone(), asked, surrounding: surrounding.clone(), now };
         if gate.reads_resource_tags() {
             return Ok(Some(gate));
         }

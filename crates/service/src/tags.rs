@@ -1,7 +1,7 @@
 //! What all operations that take tags share.
 
-use carillon_model::arn::{IdentityKind, Resource};
-use carillon_model::{IdentityArn, ResourceArn};
+use carillon_model::ResourceArn;
+use carillon_model::arn::Resource;
 use carillon_store::{self as store, Tx};
 
 use crate::call::Call;
@@ -43,14 +43,4 @@ pub(crate) fn must_exist(tx: &mut Tx, call: &Call, arn: &ResourceArn) -> Result<
             Resource::ChannelFlow(arn) => store::channel_flow::find(tx, &arn)?.is_some(),
         };
     if exists { Ok(()) } else { Err(Error::forbidden("The resource does not exist")) }
-}
-
-/// Refuses the ARN of a bot where a user's is meant.
-pub(crate) fn only_user(member: &str, arn: &IdentityArn) -> Result<()> {
-    match arn.kind() {
-        IdentityKind::User => Ok(()),
-        IdentityKind::Bot => {
-            Err(Error::bad_request(format!("{member}: must be the ARN of an app instance user")))
-        }
-    }
 }

@@ -26,12 +26,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::audit::{Ledger, Place, Record};
-use crate::balancing;
+use crate::chat::balancing;
+use crate::chat::retention;
 use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
 use crate::exchange::{Exchanged, Person, Requester, Role};
-use crate::flow::processors::Processors;
-use crate::flow::{Functions, Invocation, Patience};
+use crate::functions::Functions;
+use crate::invocation::Invocation;
 use crate::jobs;
 use crate::operation::{Operation, Outgoing, Paged};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
@@ -51,10 +52,11 @@ use crate::operations::messaging::disassociate_channel_flow::DisassociateChannel
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
+use crate::patience::Patience;
+use crate::processors::Processors;
 use crate::quotas::Quotas;
 use crate::rates::Rates;
 use crate::resume::Shown;
-use crate::retention;
 use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::text::LambdaFunctionArn;
-use carillon_service::flow::processors::{Action, BuiltIn, Processors};
-use carillon_service::flow::{Functions, Patience};
+use carillon_service::functions::Functions;
+use carillon_service::patience::Patience;
+use carillon_service::processors::{Action, BuiltIn, Processors};
 use carillon_targets::{Manner, Native, Targets};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -111,7 +112,7 @@ impl Flows {
             call_timeout_ms: self.call_timeout_milliseconds.map_or(default.call_timeout_ms, i64::from),
             waiting_ms: self.waiting_seconds.map_or(default.waiting_ms, |seconds| i64::from(seconds) * 1000),
         };
-        let longest = carillon_service::flow::CALL_TIMEOUT_MS_MAX;
+        let longest = carillon_service::invocation::CALL_TIMEOUT_MS_MAX;
         if patience.tries_max == 0 {
             return Err(Error::usage("flows.tries_max must be at least 1"));
         }

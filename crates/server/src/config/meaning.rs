@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use carillon_model::arn::Home;
-use carillon_service::flow::{Functions, Patience};
+use carillon_service::functions::Functions;
+use carillon_service::patience::Patience;
 use carillon_service::quotas::Quotas;
 use carillon_service::rates::Rates;
 use carillon_store::Location;

@@ -9,7 +9,6 @@ use super::*;
 use crate::connect::Close;
 use crate::constraints::{request, sample};
 use crate::exchange::{Person, Role};
-use crate::operation::Route;
 use crate::operations::identity::describe_app_instance::DescribeAppInstance;
 use crate::operations::identity::list_app_instances::ListAppInstances;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
@@ -18,6 +17,7 @@ use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::query::tests::new_user;
+use crate::route::Route;
 use crate::testing::*;
 
 /// Calls until refused; answers how many were let through, and the words of the refusal.
@@ -200,7 +200,7 @@ fn every_operation_is_held_to_the_rate_of_its_row() {
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
         let rows: Vec<_> = table().collect();
         let mut count = 0;
-        for route in crate::operations::all() {
+        for route in crate::route::all() {
             let (identity, row) = rows.iter().find(|(_, row)| row.operations.contains(&route.name)).unwrap();
             let rate = row.rate;
             world.set_rates(Rates::only(rate, 1));

@@ -3,7 +3,6 @@
 pub mod associate_channel_flow;
 pub mod batch_create_channel_membership;
 pub mod channel_flow_callback;
-mod content;
 pub mod create_channel;
 pub mod create_channel_ban;
 pub mod create_channel_flow;
@@ -41,7 +40,6 @@ pub mod list_channels;
 pub mod list_channels_associated_with_channel_flow;
 pub mod list_channels_moderated_by_app_instance_user;
 pub mod list_sub_channels;
-pub(crate) mod placement;
 mod preferences;
 pub mod put_channel_expiration_settings;
 pub mod put_channel_membership_preferences;

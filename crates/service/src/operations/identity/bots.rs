@@ -3,7 +3,7 @@
 use carillon_model::arn::IdentityKind;
 use carillon_model::bot::{InvokedBy as StoredInvokedBy, Lex};
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The configuration of a request as the store keeps it. Neither of the two ways to say which messages a bot answers
 /// is turned into the other: what was given is returned.

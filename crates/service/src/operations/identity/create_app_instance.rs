@@ -3,7 +3,7 @@
 use carillon_model::identity::AppInstance;
 
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/app-instances" => 201, Created)]

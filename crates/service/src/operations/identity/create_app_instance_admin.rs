@@ -2,7 +2,7 @@
 
 use carillon_store::app_instance::Counts;
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/app-instances/{appInstanceArn}/admins" => 201, Created)]

@@ -7,7 +7,7 @@ use carillon_store::app_instance::Counts;
 
 use super::bots::lex;
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/app-instance-bots" => 201, Created)]

@@ -7,7 +7,7 @@ use carillon_model::identity::AppInstanceUser;
 use carillon_store::app_instance::Counts;
 
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/app-instance-users" => 201, Created)]

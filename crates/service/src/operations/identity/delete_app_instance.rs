@@ -6,7 +6,7 @@
 use carillon_store::Work;
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instances/{appInstanceArn}" => 204, NoContent)]

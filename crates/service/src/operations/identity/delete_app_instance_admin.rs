@@ -3,7 +3,7 @@
 use carillon_store::app_instance::Counts;
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instances/{appInstanceArn}/admins/{appInstanceAdminArn}" => 204, NoContent)]

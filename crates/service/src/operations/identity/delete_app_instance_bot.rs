@@ -2,7 +2,7 @@
 
 use super::bots::{no_bot, only_bot};
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instance-bots/{appInstanceBotArn}" => 204, NoContent)]
@@ -17,7 +17,7 @@ impl Write for DeleteAppInstanceBot {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         only_bot(&self.app_instance_bot_arn)?;
         let bot = store::identity::find(tx, &self.app_instance_bot_arn)?.ok_or_else(no_bot)?;
-        crate::identities::delete(tx, &bot, call.now)?;
+        crate::chat::person::delete(tx, &bot, call.now)?;
         Ok(NoContent {})
     }
 }

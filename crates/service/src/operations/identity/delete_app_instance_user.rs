@@ -4,7 +4,7 @@
 //! leave their channels in steps.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instance-users/{appInstanceUserArn}" => 204, NoContent)]
@@ -17,10 +17,10 @@ pub struct DeleteAppInstanceUser {
 
 impl Write for DeleteAppInstanceUser {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
-        crate::tags::only_user("AppInstanceUserArn", &self.app_instance_user_arn)?;
+        crate::call::only_user("AppInstanceUserArn", &self.app_instance_user_arn)?;
         let found = store::identity::find(tx, &self.app_instance_user_arn)?;
         let user = found.ok_or_else(|| Error::forbidden("The user does not exist"))?;
-        crate::identities::delete(tx, &user, call.now)?;
+        crate::chat::person::delete(tx, &user, call.now)?;
         Ok(NoContent {})
     }
 }

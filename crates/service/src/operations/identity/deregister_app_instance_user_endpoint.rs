@@ -2,7 +2,7 @@
 
 use super::endpoints::{key_of, no_endpoint, owner};
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instance-users/{appInstanceUserArn}/endpoints/{endpointId}" => 204, NoContent)]

@@ -1,6 +1,6 @@
 //! `DescribeAppInstance`: an app instance, whole.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}" => 200, Described)]

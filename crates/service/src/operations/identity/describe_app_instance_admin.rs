@@ -1,6 +1,6 @@
 //! `DescribeAppInstanceAdmin`: an administrator. Applications call it to learn whether someone is one.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}/admins/{appInstanceAdminArn}" => 200, Described)]

@@ -1,7 +1,7 @@
 //! `DescribeAppInstanceBot`: a bot, whole.
 
 use super::bots::only_bot;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-bots/{appInstanceBotArn}" => 200, Described)]

@@ -1,6 +1,6 @@
 //! `DescribeAppInstanceUser`: a user, whole. Clients take its refusal for "create it now".
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-users/{appInstanceUserArn}" => 200, Described)]
@@ -37,7 +37,7 @@ pub struct AppInstanceUser {
 
 impl Read for DescribeAppInstanceUser {
     fn run(&self, tx: &mut Tx, _: &Call) -> Result<Described> {
-        crate::tags::only_user("AppInstanceUserArn", &self.app_instance_user_arn)?;
+        crate::call::only_user("AppInstanceUserArn", &self.app_instance_user_arn)?;
         let found = store::identity::find_user(tx, &self.app_instance_user_arn)?;
         let user = found.ok_or_else(|| Error::forbidden("The user does not exist"))?;
         Ok(Described {

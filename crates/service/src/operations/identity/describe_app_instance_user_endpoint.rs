@@ -1,7 +1,7 @@
 //! `DescribeAppInstanceUserEndpoint`: a device of a user, whole.
 
 use super::endpoints::{id_of, key_of, no_endpoint, owner, state_of};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-users/{appInstanceUserArn}/endpoints/{endpointId}" => 200, Described)]

@@ -2,7 +2,7 @@
 
 use carillon_model::endpoint::Endpoint;
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The user whose endpoints a request is about.
 pub(super) fn owner(tx: &mut Tx, call: &Call, arn: &IdentityArn) -> Result<Key> {

@@ -1,7 +1,7 @@
 //! `GetAppInstanceRetentionSettings`: for how many days messages are kept.
 
 use super::put_app_instance_retention_settings::{AppInstanceRetentionSettings, ChannelRetentionSettings};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}/retention-settings" => 200, Got)]
@@ -31,7 +31,7 @@ impl Read for GetAppInstanceRetentionSettings {
             app_instance_retention_settings: AppInstanceRetentionSettings {
                 channel_retention_settings: channels,
             },
-            initiate_deletion_timestamp: crate::retention::initiates_at(retention, call.now),
+            initiate_deletion_timestamp: crate::chat::retention::initiates_at(retention, call.now),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! `ListAppInstanceAdmins`: the administrators of an app instance, users and bots.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}/admins" => 200, Listed)]

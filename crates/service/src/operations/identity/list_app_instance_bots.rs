@@ -1,6 +1,6 @@
 //! `ListAppInstanceBots`: all bots of an app instance.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-bots" => 200, Listed)]

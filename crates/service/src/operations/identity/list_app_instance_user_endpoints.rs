@@ -1,7 +1,7 @@
 //! `ListAppInstanceUserEndpoints`: the devices of a user, those that cannot be reached among them.
 
 use super::endpoints::{id_of, owner, state_of};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-users/{appInstanceUserArn}/endpoints" => 200, Listed)]

@@ -1,6 +1,6 @@
 //! `ListAppInstanceUsers`: all users of an app instance, administrators among them, bots not.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instance-users" => 200, Listed)]

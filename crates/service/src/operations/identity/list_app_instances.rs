@@ -1,6 +1,6 @@
 //! `ListAppInstances`: all app instances of the account in this region.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances" => 200, Listed)]

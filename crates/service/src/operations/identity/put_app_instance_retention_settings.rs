@@ -3,8 +3,8 @@
 
 use carillon_store::app_instance::Retention;
 
-use crate::operation::prelude::*;
-use crate::retention::GRACE_MS;
+use crate::chat::retention::GRACE_MS;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instances/{appInstanceArn}/retention-settings" => 200, Put)]
@@ -55,7 +55,7 @@ impl Write for PutAppInstanceRetentionSettings {
         store::app_instance::set_retention(tx, key, former, retention)?;
         Ok(Put {
             app_instance_retention_settings: self.app_instance_retention_settings.clone(),
-            initiate_deletion_timestamp: crate::retention::initiates_at(retention, call.now),
+            initiate_deletion_timestamp: crate::chat::retention::initiates_at(retention, call.now),
         })
     }
 }
@@ -64,7 +64,7 @@ impl Write for PutAppInstanceRetentionSettings {
 mod tests {
     use super::super::get_app_instance_retention_settings::GetAppInstanceRetentionSettings;
     use super::*;
-    use crate::retention::DAY_MS;
+    use crate::chat::retention::DAY_MS;
     use crate::testing::*;
 
     fn keep(world: &World, days: Option<&str>) -> PutAppInstanceRetentionSettings {

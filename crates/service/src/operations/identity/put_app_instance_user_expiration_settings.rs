@@ -1,6 +1,6 @@
 //! `PutAppInstanceUserExpirationSettings`: says when a user goes away by itself, counted from its creation.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instance-users/{appInstanceUserArn}/expiration-settings" => 200, Put)]

@@ -7,7 +7,7 @@ use carillon_model::endpoint::Endpoint;
 
 use super::endpoints::{id_of, owner};
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/app-instance-users/{appInstanceUserArn}/endpoints" => 201, Registered)]

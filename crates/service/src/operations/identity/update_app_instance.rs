@@ -1,6 +1,6 @@
 //! `UpdateAppInstance`: replaces the name and the metadata.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instances/{appInstanceArn}" => 200, Updated)]

@@ -2,7 +2,7 @@
 //! configuration, which counts for later messages.
 
 use super::bots::{lex, no_bot, only_bot};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instance-bots/{appInstanceBotArn}" => 200, Updated)]

@@ -1,6 +1,6 @@
 //! `UpdateAppInstanceUser`: replaces the name and the metadata. The new name shows wherever the user does.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instance-users/{appInstanceUserArn}" => 200, Updated)]

@@ -1,7 +1,7 @@
 //! `UpdateAppInstanceUserEndpoint`: changes the name of a device, or whether its user wants to be notified there.
 
 use super::endpoints::{key_of, no_endpoint, owner};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instance-users/{appInstanceUserArn}/endpoints/{endpointId}" => 200, Updated)]

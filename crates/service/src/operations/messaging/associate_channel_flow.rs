@@ -2,7 +2,7 @@
 //! another takes its place, and what is in flight keeps the processors with which it was accepted.
 
 use super::flows::claim_channel;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}/channel-flow" => 200, Associated)]
@@ -35,7 +35,7 @@ impl Write for AssociateChannelFlow {
         let flow = store::channel_flow::find(tx, &self.channel_flow_arn)?.ok_or_else(unknown)?.key;
         store::channel_flow::hold(tx, &self.channel_flow_arn, flow)?;
         if store::channel_flow::find_key_of(tx, channel.key)? != Some(flow) {
-            crate::channels::set_flow(tx, &mut channel, Some(flow), call.now)?;
+            crate::chat::channel::set_flow(tx, &mut channel, Some(flow), call.now)?;
         }
         Ok(Associated {})
     }

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 
-use super::placement::{Joining, admit_all, may_add, moderating};
-use crate::balancing::claim_numbers;
+use crate::chat::balancing::claim_numbers;
+use crate::chat::placement::{Joining, admit_all, may_add, moderating};
 use crate::error::ErrorCode;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/memberships?operation=batch-create" => 200, Created)]

@@ -9,10 +9,10 @@ use carillon_model::channel_flow::{FlowPhase, InFlight, Revision};
 
 use carillon_store::in_flight::Supposed;
 
-use super::content;
-use crate::flow::{self, no_message};
-use crate::operation::prelude::*;
-use crate::retention::seen_key;
+use crate::chat::content;
+use crate::chat::flow::{self, no_message};
+use crate::chat::retention::seen_key;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}?operation=channel-flow-callback" => 200, Accepted)]

@@ -10,10 +10,10 @@ use carillon_store::app_instance::Counts;
 use carillon_store::identity::Found;
 use carillon_store::membership::Candidate;
 
-use super::placement::{Joining, join};
-use crate::channels::instance_key;
+use crate::chat::channel::instance_key;
+use crate::chat::placement::{Joining, join};
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 use crate::quotas::ELASTIC_MEMBERS_MAX;
 
 /// The request.

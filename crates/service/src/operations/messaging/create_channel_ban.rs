@@ -1,8 +1,8 @@
 //! `CreateChannelBan`: bans someone from a channel, member or not. A member is taken out; nobody can add them
 //! again until the ban is lifted. Those who moderate cannot be banned.
 
-use super::placement::leave_all;
-use crate::operation::prelude::*;
+use crate::chat::placement::leave_all;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/bans" => 201, Created)]

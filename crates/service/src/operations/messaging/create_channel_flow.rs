@@ -4,7 +4,7 @@ use carillon_model::channel_flow::ChannelFlow as StoredFlow;
 
 use super::flows::processors;
 use crate::once::{Once, once};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channel-flows" => 201, Created)]

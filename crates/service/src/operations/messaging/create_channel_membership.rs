@@ -1,7 +1,7 @@
 //! `CreateChannelMembership`: adds a user or a bot to a channel.
 
-use super::placement::{Joining, join, may_add};
-use crate::operation::prelude::*;
+use crate::chat::placement::{Joining, join, may_add};
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/memberships" => 201, Created)]

@@ -1,8 +1,8 @@
 //! `CreateChannelModerator`: makes someone a moderator, member or not. A regular member of an elastic channel
 //! leaves its sub-channel by that: a moderator chooses theirs.
 
-use super::placement::leave_all;
-use crate::operation::prelude::*;
+use crate::chat::placement::leave_all;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/moderators" => 201, Created)]

@@ -1,7 +1,7 @@
 //! `DeleteChannel`: ends a channel, for ever. It is inaccessible at once; what it held is destroyed in the background.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}" => 204, NoContent)]
@@ -18,7 +18,7 @@ const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
 impl Write for DeleteChannel {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let channel = call.claim_channel(tx, &self.channel_arn, 1, RULE)?.channel;
-        crate::channels::delete(tx, &channel)?;
+        crate::chat::channel::delete(tx, &channel)?;
         Ok(NoContent {})
     }
 }

@@ -1,7 +1,7 @@
 //! `DeleteChannelBan`: lifts a ban. The membership does not come back by itself.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/bans/{memberArn}" => 204, NoContent)]

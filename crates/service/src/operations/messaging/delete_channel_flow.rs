@@ -2,7 +2,7 @@
 
 use super::flows::no_flow;
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channel-flows/{channelFlowArn}" => 204, NoContent)]

@@ -1,8 +1,8 @@
 //! `DeleteChannelMembership`: takes a member out of a channel. One's own messages stay, and a moderator's role.
 
-use super::placement::leave_all;
+use crate::chat::placement::leave_all;
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/memberships/{memberArn}" => 204, NoContent)]

@@ -4,7 +4,7 @@ use carillon_model::event::Event;
 
 use super::existing::{Which, no_message};
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/messages/{messageId}" => 204, NoContent)]

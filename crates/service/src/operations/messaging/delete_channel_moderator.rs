@@ -1,9 +1,9 @@
 //! `DeleteChannelModerator`: takes the role away; the membership stays, but for an elastic channel. The last
 //! moderator may go: administrators remain.
 
-use super::placement::leave_all;
+use crate::chat::placement::leave_all;
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/moderators/{channelModeratorArn}" => 204, NoContent)]

@@ -1,7 +1,7 @@
 //! `DeleteMessagingStreamingConfigurations`: from here on nothing of an app instance is streamed.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/app-instances/{appInstanceArn}/streaming-configurations" => 204, NoContent)]

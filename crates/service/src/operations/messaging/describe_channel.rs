@@ -1,7 +1,7 @@
 //! `DescribeChannel`: a channel, whole. How an elastic one is split is for those who moderate it: clients take whoever
 //! sees that for a moderator.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}" => 200, Described)]

@@ -1,6 +1,6 @@
 //! `DescribeChannelBan`: since when and by whom someone is banned from a channel.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/bans/{memberArn}" => 200, Described)]

@@ -1,7 +1,7 @@
 //! `DescribeChannelFlow`: a flow, whole.
 
 use super::flows::no_flow;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channel-flows/{channelFlowArn}" => 200, Described)]

@@ -3,7 +3,7 @@
 
 use carillon_model::channel::Membership;
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships/{memberArn}" => 200, Described)]

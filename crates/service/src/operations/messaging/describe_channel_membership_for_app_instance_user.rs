@@ -2,7 +2,7 @@
 //! administrators, anyone's.
 
 use super::subject::subject;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}?scope=app-instance-user-membership" => 200, Described)]

@@ -1,7 +1,7 @@
 //! `DescribeChannelModeratedByAppInstanceUser`: a channel that someone moderates; about others to those who
 //! belong. Never of an elastic channel.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}?scope=app-instance-user-moderated-channel" => 200, Described)]

@@ -1,6 +1,6 @@
 //! `DescribeChannelModerator`: since when and by whom someone moderates a channel.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/moderators/{channelModeratorArn}" => 200, Described)]

@@ -2,7 +2,7 @@
 
 use super::flows::claim_channel;
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(DELETE "/channels/{channelArn}/channel-flow/{channelFlowArn}" => 204, NoContent)]
@@ -30,7 +30,7 @@ impl Write for DisassociateChannelFlow {
         if current.is_none() || named != current {
             return Err(Error::not_found("ChannelFlowArn: the channel does not have this channel flow"));
         }
-        crate::channels::set_flow(tx, &mut channel, None, call.now)?;
+        crate::chat::channel::set_flow(tx, &mut channel, None, call.now)?;
         Ok(NoContent {})
     }
 }

@@ -3,8 +3,8 @@
 use carillon_model::message::Message;
 
 use crate::call::Claim;
-use crate::operation::prelude::*;
-use crate::retention::seen_key;
+use crate::chat::retention::seen_key;
+use crate::prelude::*;
 
 /// Which message is to be changed.
 pub(super) struct Which<'a> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use carillon_model::channel_flow::Processor as StoredProcessor;
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The processors of a request as the store keeps them; two of one place are refused, and functions that this server
 /// may not call.

@@ -1,7 +1,7 @@
 //! `GetChannelMembershipPreferences`: what one wants to be notified of in a channel.
 
 use super::preferences::view_own;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships/{memberArn}/preferences" => 200, Got)]

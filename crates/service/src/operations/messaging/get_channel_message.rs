@@ -5,8 +5,8 @@
 
 use carillon_model::message::Message;
 
-use crate::operation::prelude::*;
-use crate::retention::seen_key;
+use crate::chat::retention::seen_key;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}" => 200, Got)]
@@ -56,7 +56,7 @@ fn find(
     viewer: Key,
 ) -> Result<Option<Message>> {
     if let Some(message) = store::message::find(tx, instance, sub_channel, key)? {
-        return crate::seen::message(tx, instance, message, viewer);
+        return crate::chat::seen::message(tx, instance, message, viewer);
     }
     let in_flight = store::in_flight::find_of_message(tx, instance, sub_channel, key)?;
     let own = in_flight.filter(|one| one.sender.key == viewer && one.status == ChannelMessageStatus::Pending);

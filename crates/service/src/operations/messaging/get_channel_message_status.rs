@@ -8,9 +8,9 @@
 use carillon_store::in_flight::Outcome;
 use carillon_store::message::Status;
 
-use crate::flow::CALLBACK_WINDOW_MS;
-use crate::operation::prelude::*;
-use crate::retention::seen_key;
+use crate::chat::flow::CALLBACK_WINDOW_MS;
+use crate::chat::retention::seen_key;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages/{messageId}?scope=message-status" => 200, Got)]

@@ -1,6 +1,6 @@
 //! `GetMessagingSessionEndpoint`: where to open a socket. Clients ask again before every reconnection.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/endpoints/messaging-session" => 200, Got)]

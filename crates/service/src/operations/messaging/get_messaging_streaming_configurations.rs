@@ -1,6 +1,6 @@
 //! `GetMessagingStreamingConfigurations`: where the events of an app instance are streamed to.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/app-instances/{appInstanceArn}/streaming-configurations" => 200, Got)]

@@ -1,6 +1,6 @@
 //! `ListChannelBans`: who is banned from a channel.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/bans" => 200, Listed)]

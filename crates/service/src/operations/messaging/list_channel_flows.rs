@@ -1,6 +1,6 @@
 //! `ListChannelFlows`: the flows of an app instance.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channel-flows" => 200, Listed)]

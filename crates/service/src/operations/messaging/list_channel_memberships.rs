@@ -1,6 +1,6 @@
 //! `ListChannelMemberships`: who belongs to a channel. Hidden members are listed to those who moderate only.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/memberships" => 200, Listed)]

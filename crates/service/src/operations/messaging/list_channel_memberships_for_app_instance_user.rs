@@ -2,7 +2,7 @@
 //! administrators, anyone's.
 
 use super::subject::subject;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels?scope=app-instance-user-memberships" => 200, Listed)]

@@ -4,7 +4,7 @@
 //! A page is cut before what the caller may not see is left out, so it can be short, even empty, and still have
 //! a token: the cost of a page does not depend on how much of the channel is hidden.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/messages" => 200, Listed)]
@@ -53,7 +53,7 @@ impl Read for ListChannelMessages {
         let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
         let (page, after) = Page::of(self, call)?;
         let order = self.sort_order.unwrap_or(SortOrder::Descending);
-        let since = crate::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
+        let since = crate::chat::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
         let rows = match self.range(since, order, after) {
             None => Vec::new(),
             Some(range) => {
@@ -62,7 +62,7 @@ impl Read for ListChannelMessages {
             }
         };
         let (rows, next_token) = page.cut(rows, |message| message.key);
-        let shown = crate::seen::messages(tx, &self.channel_arn.app_instance(), rows, view.caller.key)?;
+        let shown = crate::chat::seen::messages(tx, &self.channel_arn.app_instance(), rows, view.caller.key)?;
         Ok(Listed {
             channel_arn: self.channel_arn.clone(),
             next_token,

@@ -1,6 +1,6 @@
 //! `ListChannelModerators`: who moderates a channel. Administrators are not listed: they moderate all.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/moderators" => 200, Listed)]

@@ -1,6 +1,6 @@
 //! `ListChannels`: the public channels of an app instance, joined or not; for administrators, the private ones.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels" => 200, Listed)]

@@ -1,7 +1,7 @@
 //! `ListChannelsAssociatedWithChannelFlow`: the channels that have a flow.
 
 use super::flows::{check_home, no_flow};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels?scope=channel-flow-associations" => 200, Listed)]

@@ -1,6 +1,6 @@
 //! `ListSubChannels`: the sub-channels of an elastic channel, for those who moderate it.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/channels/{channelArn}/subchannels" => 200, Listed)]

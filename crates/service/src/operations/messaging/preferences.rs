@@ -3,9 +3,9 @@
 use carillon_model::{ChannelArn, IdentityArn};
 use carillon_store::Tx;
 
+use crate::call::rule::{Grant, Rule};
 use crate::call::{Call, View};
 use crate::error::{Error, Result};
-use crate::rule::{Grant, Rule};
 
 const RULE: Rule = Rule(&[Grant::AnyMember]);
 

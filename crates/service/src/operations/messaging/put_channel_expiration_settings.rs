@@ -1,6 +1,6 @@
 //! `PutChannelExpirationSettings`: says when a channel goes away by itself; without settings, it stays.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}/expiration-settings" => 200, Put)]
@@ -33,7 +33,7 @@ impl Write for PutChannelExpirationSettings {
         let settings = self.expiration_settings.as_ref();
         channel.expiration =
             settings.map(|settings| (settings.expiration_days, settings.expiration_criterion));
-        crate::channels::update(tx, &mut channel)?;
+        crate::chat::channel::update(tx, &mut channel)?;
         Ok(Put { channel_arn: channel.arn, expiration_settings: self.expiration_settings.clone() })
     }
 }

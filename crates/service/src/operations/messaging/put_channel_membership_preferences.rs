@@ -5,7 +5,7 @@ use carillon_model::channel::Preferences;
 use carillon_model::filter;
 
 use super::preferences::view_own;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}/memberships/{memberArn}/preferences" => 200, Put)]

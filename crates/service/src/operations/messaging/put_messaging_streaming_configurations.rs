@@ -4,7 +4,7 @@
 //! The service `chime` had this operation first, under other names. Its clients call the same path and still send
 //! them, so they are read.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/app-instances/{appInstanceArn}/streaming-configurations" => 200, Put)]

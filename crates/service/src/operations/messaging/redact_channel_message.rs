@@ -4,7 +4,7 @@ use carillon_model::event::Event;
 use carillon_model::message::Message;
 
 use super::existing::{Which, check_open, no_message};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/messages/{messageId}?operation=redact" => 200, Redacted)]

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use carillon_model::channel::Channel as StoredChannel;
 use carillon_store::identity::Found;
 
-use crate::operation::{check_length, prelude::*};
+use crate::operation::check_length;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels?operation=search" => 200, Listed)]

@@ -10,11 +10,10 @@ use carillon_model::message::Message;
 
 use carillon_model::channel_flow::FlowOperation;
 
-use super::content;
 use crate::call::Claim;
-use crate::flow;
+use crate::chat::{content, flow, message};
 use crate::once::{Once, once, unreadable};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/channels/{channelArn}/messages" => 201, Sent)]
@@ -128,13 +127,8 @@ impl SendChannelMessage {
             flow::begin(tx, call, &mut view.channel, entry)?;
             return Ok(answer);
         }
-        let channel = &view.channel;
-        if persistent {
-            for one in message.target.iter().flat_map(|target| [target.key, message.sender.key]) {
-                store::membership::note_target(tx, channel.key, one, sub_channel, channel.clock)?;
-            }
-        }
-        tx.emit(Event::create_channel_message(channel, &message))?;
+        let event = Event::create_channel_message(&view.channel, &message);
+        message::show(tx, &view.channel, &message, event)?;
         Ok(answer)
     }
 

@@ -1,7 +1,7 @@
 //! `UpdateChannel`: changes the name, the mode or the metadata of a channel. What is left out stays.
 
 use crate::call::Claim;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}" => 200, Updated)]
@@ -41,7 +41,7 @@ impl Write for UpdateChannel {
         if self.metadata.is_some() {
             channel.metadata = shown(self.metadata.clone());
         }
-        crate::channels::update(tx, &mut channel)?;
+        crate::chat::channel::update(tx, &mut channel)?;
         Ok(Updated { channel_arn: channel.arn })
     }
 }

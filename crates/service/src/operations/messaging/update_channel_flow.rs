@@ -1,7 +1,7 @@
 //! `UpdateChannelFlow`: replaces the name and all processors of a flow, for messages that are sent from now on.
 
 use super::flows::{no_flow, processors};
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channel-flows/{channelFlowArn}" => 200, Updated)]

@@ -5,10 +5,10 @@ use carillon_model::channel_flow::FlowOperation;
 use carillon_model::event::Event;
 use carillon_model::message::Message;
 
-use super::content;
 use super::existing::{Which, check_open, no_message};
-use crate::flow;
-use crate::operation::prelude::*;
+use crate::chat::content;
+use crate::chat::flow;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}/messages/{messageId}" => 200, Updated)]

@@ -1,6 +1,6 @@
 //! `UpdateChannelReadMarker`: notes that the caller has read a channel up to now. Nobody else learns how far.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(PUT "/channels/{channelArn}/readMarker" => 200, Updated)]

@@ -1,6 +1,6 @@
 //! `ListTagsForResource`: all tags of a resource, in the order of their keys. Their number has a quota.
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(GET "/tags" => 200, Listed)]

@@ -1,7 +1,7 @@
 //! `TagResource`: sets tags. It emits nothing, and the resource's own times stay.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/tags?operation=tag-resource" => 204, NoContent)]

@@ -1,7 +1,7 @@
 //! `UntagResource`: takes tags away; a key that is not there is passed over.
 
 use crate::operation::NoContent;
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// The request.
 #[operation(POST "/tags?operation=untag-resource" => 204, NoContent)]

@@ -71,7 +71,7 @@ async fn believe(service: &Service, token: &str) -> Result<(OidcProvider, Claims
     let now_ms = service.surroundings().clock.real().ms();
     let expectation = Expectation { audiences: &provider.client_ids, issuer: Some(&issuer), now_ms };
     let source = KeySource::Issuer(iam::issuer(&provider.url));
-    let claims = web_identity::verify(&*service.surroundings().key_sets, &source, token, &expectation).await;
+    let claims = web_identity::verify(&*service.key_sets, &source, token, &expectation).await;
     let claims = claims.map_err(|disbelief| match disbelief {
         Disbelief::Refused(Refusal::Expired) => {
             Fault::new(400, "ExpiredTokenException", disbelief.to_string())

@@ -2,10 +2,10 @@
 
 use carillon_model::message::{ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX, STANDARD_CONTENT_BYTES_MAX};
 
-use crate::operation::prelude::*;
+use crate::prelude::*;
 
 /// Refuses content that is too large for its type, and metadata on a CONTROL message.
-pub(super) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&Metadata>) -> Result<()> {
+pub(crate) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&Metadata>) -> Result<()> {
     let most = match kind {
         ChannelMessageType::Standard => STANDARD_CONTENT_BYTES_MAX,
         ChannelMessageType::Control => CONTROL_CONTENT_BYTES_MAX,
@@ -23,7 +23,7 @@ pub(super) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&M
 }
 
 /// Refuses attributes that are too large together.
-pub(super) fn check_attributes(attributes: Option<&MessageAttributeMap>) -> Result<()> {
+pub(crate) fn check_attributes(attributes: Option<&MessageAttributeMap>) -> Result<()> {
     let length: usize = attributes
         .into_iter()
         .flatten()

@@ -11,11 +11,11 @@ use carillon_store::in_flight::{Supposed, UNNAMED, Waiting};
 use carillon_store::{self as store, Lane, Tx};
 use serde::Serialize;
 
-use super::{CALLBACK_WINDOW_MS, accept, fail, go_on};
 use crate::call::Call;
+use crate::chat::flow::{accept, fail, go_on};
+use crate::chat::retention;
 use crate::error::{Error, ErrorCode, Result};
-use crate::patience::Patience;
-use crate::retention;
+use crate::patience::{CALLBACK_WINDOW_MS, Patience};
 use crate::service::Service;
 use crate::shapes::{self, MessageAttributeMap, PushNotificationConfiguration};
 

@@ -7,7 +7,7 @@ use carillon_store::app_instance::Counts;
 use carillon_store::identity::Found;
 use carillon_store::{self as store, Tx, Work};
 
-use crate::channels::instance_key;
+use crate::chat::channel::instance_key;
 use crate::error::Result;
 
 /// Ends a user or a bot: inaccessible from here on, no administrator, without endpoints, their sockets closed, their

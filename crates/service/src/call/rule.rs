@@ -1,6 +1,6 @@
 //! Who may do what: the vocabulary of the rules that a chat adds to the account's policies.
 
-use crate::call::View;
+use super::View;
 
 /// A rule: whoever has one of these grants is admitted.
 #[derive(Debug, Clone, Copy)]

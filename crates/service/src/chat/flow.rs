@@ -9,17 +9,12 @@
 //! What calls processors stands outside: it asks `Service::lease_invocations`, and reports back. Processors that
 //! are built in decide within the transaction, through the same transitions.
 
-mod functions;
 #[cfg(test)]
 mod histories;
-mod invocation;
-pub mod processors;
 #[cfg(test)]
 mod tests;
 
-pub use crate::patience::Patience;
-pub use functions::Functions;
-pub use invocation::{CALL_TIMEOUT_MS_MAX, Invocation};
+pub use crate::patience::{CALLBACK_WINDOW_MS, Patience};
 
 use carillon_model::channel::Channel;
 use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};
@@ -29,12 +24,11 @@ use carillon_model::text::{ChannelMessagePersistenceType, ChannelMessageStatus, 
 use carillon_model::{Key, Timestamp};
 use carillon_store::{self as store, Tx, Work};
 
+use super::message;
 use crate::call::Call;
 use crate::error::{Error, Result};
-use processors::Verdict;
+use crate::processors::Verdict;
 
-/// How long a processor may take to call back, and how long the outcome of a flow is kept, from the send on.
-pub const CALLBACK_WINDOW_MS: i64 = 48 * 60 * 60 * 1000;
 /// Later than anything: what an edit that failed said stays for its sender until another takes its place.
 const NEVER: Timestamp = Timestamp::from_ms(i64::MAX);
 
@@ -156,7 +150,7 @@ pub(crate) fn deny(tx: &mut Tx, call: &Call, channel: &mut Channel, one: &mut In
 }
 
 /// The flow could not be finished. Its sender learns why.
-fn fail(
+pub(crate) fn fail(
     tx: &mut Tx,
     call: &Call,
     channel: &mut Channel,
@@ -190,12 +184,7 @@ fn release(tx: &mut Tx, call: &Call, channel: &mut Channel, one: &mut InFlight) 
     if message.target.is_some() {
         event.audience = Audience::only(still_there(tx, channel, &message)?);
     }
-    if new && persistent && message.target.is_some() {
-        for one in &event.audience.users {
-            store::membership::note_target(tx, channel.key, *one, message.sub_channel, channel.clock)?;
-        }
-    }
-    tx.emit(event)?;
+    message::show(tx, channel, &message, event)?;
     end(one);
     Ok(())
 }

@@ -117,7 +117,7 @@ impl BuiltIn {
 
     /// Denies more than so many new messages of one sender, in one channel, within so many seconds.
     pub fn rate(messages_max: i64, seconds: i64) -> std::result::Result<Self, String> {
-        const SECONDS_MAX: i64 = super::CALLBACK_WINDOW_MS / 1000;
+        const SECONDS_MAX: i64 = crate::patience::CALLBACK_WINDOW_MS / 1000;
         if !(1..=RATE_MESSAGES_MAX).contains(&messages_max) || !(1..=SECONDS_MAX).contains(&seconds) {
             return Err(format!(
                 "must have 1 to {RATE_MESSAGES_MAX} messages within 1 to {SECONDS_MAX} seconds"

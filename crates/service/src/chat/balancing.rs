@@ -13,8 +13,8 @@ use carillon_model::{ChannelArn, Key, Timestamp};
 use carillon_store::sub_channel::{SubChannel, Task};
 use carillon_store::{self as store, Tx, Work};
 
+use crate::chat::retention::STEP_LEN_MAX;
 use crate::error::{Error, Result};
-use crate::jobs::STEP_LEN_MAX;
 
 /// Members that a step moves, or moderators that it takes out: a sender waits for a step at most.
 pub const TRANSFER_LEN_MAX: i64 = 50;

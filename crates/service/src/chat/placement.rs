@@ -7,14 +7,14 @@ use carillon_model::{IdentityArn, Key, Timestamp};
 use carillon_store::membership::Candidate;
 use carillon_store::{self as store, Tx};
 
-use crate::balancing;
+use crate::call::rule::{Grant, Rule};
 use crate::call::{Call, View};
-use crate::channels::instance_key;
+use crate::chat::balancing;
+use crate::chat::channel::instance_key;
 use crate::error::{Error, Result};
-use crate::rule::{Grant, Rule};
 
 /// Adds a member to a claimed channel, and emits the event under the channel's present number.
-pub(super) fn join(
+pub(crate) fn join(
     tx: &mut Tx,
     call: &Call,
     channel: &mut Channel,
@@ -32,7 +32,7 @@ pub(super) fn join(
 
 /// Adds members to a claimed channel, each who can be, and leaves the events to the caller. Who cannot leaves no trace.
 /// The candidates were read under the claim, and each is another.
-pub(super) fn admit_all(
+pub(crate) fn admit_all(
     tx: &mut Tx,
     call: &Call,
     channel: &mut Channel,
@@ -75,13 +75,13 @@ pub(super) fn admit_all(
 }
 
 /// What is asked of those who are to be members.
-pub(super) struct Joining<'a> {
-    pub(super) invited_by: &'a carillon_model::identity::Identity,
-    pub(super) kind: ChannelMembershipType,
+pub(crate) struct Joining<'a> {
+    pub(crate) invited_by: &'a carillon_model::identity::Identity,
+    pub(crate) kind: ChannelMembershipType,
     /// The sub-channel that the request names.
-    pub(super) sub_channel: Option<&'a SubChannelId>,
+    pub(crate) sub_channel: Option<&'a SubChannelId>,
     /// Who joins in the same transaction: they are told of each other, whoever comes first.
-    pub(super) together: &'a [Key],
+    pub(crate) together: &'a [Key],
 }
 
 fn check(call: &Call, channel: &Channel, candidate: &Candidate, named: Option<&SubChannelId>) -> Result<()> {
@@ -153,7 +153,7 @@ pub(crate) fn leave_all(
 /// Whether a caller may add these members: those who moderate always, members to an `UNRESTRICTED` channel.
 /// Nobody else may add hidden ones. Sample clients join public channels by themselves, the `RESTRICTED` ones too unless
 /// a setting forbids it.
-pub(super) fn may_add(
+pub(crate) fn may_add(
     call: &Call,
     view: &View,
     kind: ChannelMembershipType,
@@ -174,7 +174,7 @@ pub(super) fn may_add(
 }
 
 /// Takes a member out of one place of a claimed channel, and emits the event under the channel's present number.
-pub(super) fn leave(tx: &mut Tx, channel: &mut Channel, membership: &Membership) -> Result<()> {
+pub(crate) fn leave(tx: &mut Tx, channel: &mut Channel, membership: &Membership) -> Result<()> {
     let moderating = moderating(tx, channel, membership.kind)?;
     store::membership::delete(tx, membership)?;
     channel.member_count -= 1;
@@ -197,7 +197,7 @@ fn already_member() -> Error {
 }
 
 /// Who learns of a hidden membership, beside its member.
-pub(super) fn moderating(tx: &mut Tx, channel: &Channel, kind: ChannelMembershipType) -> Result<Vec<Key>> {
+pub(crate) fn moderating(tx: &mut Tx, channel: &Channel, kind: ChannelMembershipType) -> Result<Vec<Key>> {
     if kind == ChannelMembershipType::Default {
         return Ok(Vec::new());
     }

@@ -7,8 +7,9 @@ use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use carillon_store as store;
 
-use super::processors::{Action, BuiltIn, Processors};
-use super::{CALLBACK_WINDOW_MS, Invocation, Patience};
+use super::{CALLBACK_WINDOW_MS, Patience};
+use crate::chat::retention::DAY_MS;
+use crate::invocation::Invocation;
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
 use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
@@ -22,7 +23,7 @@ use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_flow::UpdateChannelFlow;
 use crate::operations::messaging::update_channel_message::UpdateChannelMessage;
-use crate::retention::DAY_MS;
+use crate::processors::{Action, BuiltIn, Processors};
 use crate::shapes::{
     ChannelMessageCallback, MessageAttributeMap, MessageAttributeValue, Processor,
     PushNotificationConfiguration,

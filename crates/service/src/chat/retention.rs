@@ -7,8 +7,9 @@ use carillon_store::app_instance::Retention;
 use carillon_store::{self as store, Tx};
 
 use crate::error::Result;
-use crate::jobs::STEP_LEN_MAX;
 
+/// Rows that one step of what the clock starts looks at, so that it never holds a send up.
+pub const STEP_LEN_MAX: i64 = 500;
 /// A day.
 pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How long what retention hides can still be shown again.

@@ -1,0 +1,32 @@
+//! What every call may ask of the service that it is made of.
+
+use std::sync::Arc;
+
+use carillon_auth::Sealer;
+use carillon_model::arn::Home;
+
+use crate::clock::Clock;
+use crate::functions::Functions;
+use crate::patience::Patience;
+use crate::processors::Processors;
+use crate::quotas::Quotas;
+
+/// What calls have in common.
+pub(crate) struct Surroundings {
+    /// Region and account.
+    pub(crate) home: Home,
+    /// The clock.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Seals the tokens of pages.
+    pub(crate) page_tokens: Sealer,
+    /// How much of each thing there may be.
+    pub(crate) quotas: Quotas,
+    /// The processors that are built in.
+    pub(crate) processors: Processors,
+    /// How long the others are tried.
+    pub(crate) patience: Patience,
+    /// The functions that flows may call.
+    pub(crate) functions: Functions,
+    /// Host and port where clients open sockets.
+    pub(crate) public_host: String,
+}

@@ -1,0 +1,15 @@
+//! What happens in a chat: to channels, to people, to members, to messages. Each is a noun with verbs, functions of a
+//! transaction, which operations and jobs call alike.
+//!
+//! A verb claims nothing: whoever calls it holds the claim of the channel that it is about. It knows no request and no
+//! rule of who may do what.
+
+pub mod balancing;
+pub(crate) mod channel;
+pub(crate) mod content;
+pub mod flow;
+pub(crate) mod message;
+pub(crate) mod person;
+pub(crate) mod placement;
+pub mod retention;
+pub(crate) mod seen;
