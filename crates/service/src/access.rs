@@ -25,6 +25,7 @@ use carillon_model::Timestamp;
 use carillon_store::Store;
 use futures_util::lock::Mutex;
 
+pub use built_in::Role;
 pub(crate) use built_in::{APP_INSTANCE_TAG, USER_TAG};
 pub(crate) use caller::{Caller, Portrait};
 pub(crate) use gate::{Denied, Gate, Surrounding, Verdict, verdict, verdict_of_trusted};
@@ -34,12 +35,20 @@ pub(crate) use session::{Claims, Sessions, TOKEN_BYTES_MAX};
 pub(crate) use snapshot::{Actor, Snapshot, arn};
 
 use crate::error::{Error, Result};
-use crate::service::RootCredentials;
 
 /// What the secrets of access keys are sealed for; each is bound to the id of its key.
 const ACCESS_KEYS: &str = "access keys";
 /// What session tokens are sealed for.
 const SESSION_TOKENS: &str = "session tokens";
+
+/// The credentials that may do everything.
+#[derive(Debug, Clone)]
+pub struct RootCredentials {
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret: Secret,
+}
 
 /// All that the gate knows.
 pub(crate) struct Access {

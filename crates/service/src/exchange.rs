@@ -26,16 +26,7 @@ const MAPPED_BYTES: usize = 24;
 /// The most characters of a display name.
 const NAME_CHARACTERS_MAX: usize = 100;
 
-/// What a user may do with credentials that were exchanged; each is a role that is built in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Of users for whom somebody vouches.
-    User,
-    /// Of users whom nobody knows.
-    Anonymous,
-    /// Of either, where they may not list and describe who else there is.
-    Secluded,
-}
+pub use crate::access::Role;
 
 /// Credentials for a while.
 pub struct SessionCredentials {

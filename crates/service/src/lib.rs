@@ -50,7 +50,7 @@ mod tags;
 mod testing;
 pub mod web_identity;
 
-pub use access::Resealed;
+pub use access::{Resealed, RootCredentials};
 pub use clock::Clock;
 pub use query::Declined;
-pub use service::{RootCredentials, Service, Settings};
+pub use service::{Service, Settings};

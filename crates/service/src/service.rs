@@ -4,14 +4,14 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_auth::{KeyRing, Secret, Verifier};
+use carillon_auth::{KeyRing, Verifier};
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
 use carillon_store::Store;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::access::{Access, Caller, Gate, rules};
+use crate::access::{Access, Caller, Gate, Resealed, RootCredentials, rules};
 use crate::audit::Ledger;
 use crate::call::{Call, Due, Surroundings};
 use crate::clock::Clock;
@@ -27,15 +27,6 @@ use crate::rates::Rates;
 use crate::route::{self, Asked};
 use crate::router::Router;
 use crate::web_identity::KeySets;
-
-/// The credentials that may do everything.
-#[derive(Debug, Clone)]
-pub struct RootCredentials {
-    /// The access key id.
-    pub access_key_id: String,
-    /// The secret access key.
-    pub secret: Secret,
-}
 
 /// What the service is made of.
 pub struct Settings {
@@ -190,6 +181,11 @@ impl Service {
             return Err(Error::conflict("The same is being done at this moment"));
         }
         Ok(Some(Entered { under_way: &self.under_way, name: name.to_owned() }))
+    }
+
+    /// Seals with the first master key what the store holds under others. Cut short, it is taken up the next time.
+    pub async fn reseal(&self) -> Result<Resealed> {
+        self.access.reseal(&self.store, || self.random()).await
     }
 
     /// Reads anew who may sign and what they may do, if it has changed: before the first request, and from time to

@@ -10,7 +10,17 @@ use serde_json::{Value, json};
 
 use super::document::Document;
 use super::snapshot::Actor;
-use crate::exchange::Role;
+
+/// What a user may do with credentials that were exchanged; each is a role that is built in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Of users for whom somebody vouches.
+    User,
+    /// Of users whom nobody knows.
+    Anonymous,
+    /// Of either, where they may not list and describe who else there is.
+    Secluded,
+}
 
 /// The tag of a session that names its user.
 pub(crate) const USER_TAG: &str = "UserUUID";

@@ -1,12 +1,14 @@
 //! Sealing anew: when another master key comes first, what is stored is sealed with it, so that the old one can go.
 
+use std::sync::Arc;
+
 use carillon_auth::Sealer;
-use carillon_store::{self as store, Lane, Tx};
+use carillon_store::{self as store, Lane, Store, Tx};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::Access;
 use crate::error::{Error, Result};
-use crate::service::Service;
 
 /// How many secrets a step looks at.
 const STEP_LEN: i64 = 100;
@@ -22,14 +24,18 @@ pub struct Resealed {
     pub unreadable: usize,
 }
 
-impl Service {
+impl Access {
     /// Seals with the first master key what the store holds under others. Cut short, it is taken up the next time.
-    pub async fn reseal(&self) -> Result<Resealed> {
+    pub(crate) async fn reseal(
+        self: &Arc<Self>,
+        store: &Store,
+        mut seed: impl FnMut() -> [u8; 32],
+    ) -> Result<Resealed> {
         let (mut all, mut next) = (Resealed::default(), Some(String::new()));
         while let Some(after) = next {
-            let (access, seed) = (self.access.clone(), self.random());
+            let (access, seed) = (self.clone(), seed());
             let step = move |tx: &mut Tx| Ok::<_, Error>(step(tx, &access.secrets, &after, seed)?);
-            let (step, rest) = self.store().write(Lane::Account, step).await?;
+            let (step, rest) = store.write(Lane::Account, step).await?;
             all.kept += step.kept;
             all.sealed += step.sealed;
             all.unreadable += step.unreadable;
