@@ -671,17 +671,7 @@ impl World {
 
     /// The contents that someone sees, newest first.
     pub(crate) fn contents(&mut self, channel: &ChannelArn, who: &IdentityArn) -> Vec<String> {
-        let list = ListChannelMessages {
-            channel_arn: channel.clone(),
-            sort_order: None,
-            not_before: None,
-            not_after: None,
-            max_results: None,
-            next_token: None,
-            chime_bearer: who.clone(),
-            sub_channel_id: None,
-        };
-        let listed = self.call(&list).unwrap().channel_messages;
+        let listed = self.call(&messages_of(channel, who)).unwrap().channel_messages;
         listed.into_iter().map(|message| message.content.unwrap().into_string()).collect()
     }
 
@@ -1280,4 +1270,18 @@ impl KeySets for NoKeySets {
 /// Waits for a future; the lanes answer from threads of their own.
 fn futures<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// The newest messages of a channel, as someone lists them.
+pub(crate) fn messages_of(channel: &ChannelArn, who: &IdentityArn) -> ListChannelMessages {
+    ListChannelMessages {
+        channel_arn: channel.clone(),
+        sort_order: None,
+        not_before: None,
+        not_after: None,
+        max_results: None,
+        next_token: None,
+        chime_bearer: who.clone(),
+        sub_channel_id: None,
+    }
 }

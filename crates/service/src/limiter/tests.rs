@@ -13,7 +13,6 @@ use crate::operations::identity::describe_app_instance::DescribeAppInstance;
 use crate::operations::identity::list_app_instances::ListAppInstances;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
 use crate::operations::messaging::describe_channel::DescribeChannel;
-use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::query::tests::new_user;
@@ -35,19 +34,6 @@ fn describe(channel: &ChannelArn, who: &IdentityArn) -> DescribeChannel {
     DescribeChannel { channel_arn: channel.clone(), chime_bearer: who.clone() }
 }
 
-fn list(channel: &ChannelArn, who: &IdentityArn) -> ListChannelMessages {
-    ListChannelMessages {
-        channel_arn: channel.clone(),
-        sort_order: None,
-        not_before: None,
-        not_after: None,
-        max_results: None,
-        next_token: None,
-        chime_bearer: who.clone(),
-        sub_channel_id: None,
-    }
-}
-
 fn message(channel: &ChannelArn, who: &IdentityArn, number: usize) -> SendChannelMessage {
     let client_request_token = text(&format!("message-{number}"));
     SendChannelMessage { client_request_token, ..message_request(channel, who, "hello") }
@@ -60,17 +46,17 @@ fn a_bearer_has_ten_calls_a_second_whatever_it_calls_and_then_one_each_tenth(wor
     world.set_rates(Rates::PUBLISHED);
     for _ in 0..5 {
         world.call(&describe(&channel, &ana)).unwrap();
-        world.call(&list(&channel, &ana)).unwrap();
+        world.call(&messages_of(&channel, &ana)).unwrap();
     }
     let refused = world.call(&describe(&channel, &ana)).unwrap_err();
     assert_eq!(refused.code, ErrorCode::Throttled);
     assert_eq!(refused.message, "The rate bearer_calls_per_second is exhausted: 10 a second for a bearer");
     world.call(&describe(&channel, &bob)).unwrap();
     world.advance_ms(99);
-    assert_eq!(world.call(&list(&channel, &ana)).unwrap_err().code, ErrorCode::Throttled);
+    assert_eq!(world.call(&messages_of(&channel, &ana)).unwrap_err().code, ErrorCode::Throttled);
     world.advance_ms(1);
-    world.call(&list(&channel, &ana)).unwrap();
-    assert_eq!(world.call(&list(&channel, &ana)).unwrap_err().code, ErrorCode::Throttled);
+    world.call(&messages_of(&channel, &ana)).unwrap();
+    assert_eq!(world.call(&messages_of(&channel, &ana)).unwrap_err().code, ErrorCode::Throttled);
 }
 
 #[engine_test]
@@ -90,7 +76,7 @@ fn what_changes_messages_shares_the_budget_of_its_channel(world: &mut World) {
     assert_eq!(redacted, 10);
     assert_eq!(words, "The rate messages_per_second is exhausted: 30 a second for a channel or sub-channel");
     // Reading is not sending, and another channel is another budget.
-    world.call(&list(first, &ana)).unwrap();
+    world.call(&messages_of(first, &ana)).unwrap();
     assert_eq!(drain(world, |number| message(second, &ana, number)).0, 30);
     world.advance_ms(1_000);
     assert_eq!(drain(world, |number| message(first, &ana, 100 + number)).0, 30);

@@ -107,16 +107,7 @@ fn say(
 }
 
 fn read(arn: &ChannelArn, who: &IdentityArn, place: &SubChannelId) -> ListChannelMessages {
-    ListChannelMessages {
-        channel_arn: arn.clone(),
-        sort_order: None,
-        not_before: None,
-        not_after: None,
-        max_results: None,
-        next_token: None,
-        chime_bearer: who.clone(),
-        sub_channel_id: Some(place.clone()),
-    }
+    ListChannelMessages { sub_channel_id: Some(place.clone()), ..messages_of(arn, who) }
 }
 
 fn contents(world: &mut World, list: &ListChannelMessages) -> Vec<String> {

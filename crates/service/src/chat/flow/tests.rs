@@ -18,7 +18,6 @@ use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::describe_channel::DescribeChannel;
 use crate::operations::messaging::get_channel_message::GetChannelMessage;
 use crate::operations::messaging::get_channel_message_status::GetChannelMessageStatus;
-use crate::operations::messaging::list_channel_messages::ListChannelMessages;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_flow::UpdateChannelFlow;
@@ -434,17 +433,7 @@ impl<'w> Play<'w> {
     }
 
     fn listed(&mut self, who: &IdentityArn) -> Option<(String, String)> {
-        let list = ListChannelMessages {
-            channel_arn: self.channel.clone(),
-            sort_order: None,
-            not_before: None,
-            not_after: None,
-            max_results: None,
-            next_token: None,
-            chime_bearer: who.clone(),
-            sub_channel_id: None,
-        };
-        let message = self.world.call(&list).ok()?.channel_messages.pop()?;
+        let message = self.world.call(&messages_of(&self.channel, who)).ok()?.channel_messages.pop()?;
         let content = message.content.map_or("redacted".to_owned(), Content::into_string);
         Some((content, message.status.value.as_str().to_owned()))
     }

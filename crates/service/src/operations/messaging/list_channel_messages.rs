@@ -97,19 +97,6 @@ mod tests {
     use super::*;
     use crate::testing::*;
 
-    fn list(channel: &ChannelArn, who: &IdentityArn) -> ListChannelMessages {
-        ListChannelMessages {
-            channel_arn: channel.clone(),
-            sort_order: None,
-            not_before: None,
-            not_after: None,
-            max_results: None,
-            next_token: None,
-            chime_bearer: who.clone(),
-            sub_channel_id: None,
-        }
-    }
-
     fn contents(world: &mut World, mut list: ListChannelMessages) -> Vec<String> {
         let mut contents = Vec::new();
         loop {
@@ -133,8 +120,10 @@ mod tests {
             world.advance_ms(i64::from(number % 3 == 0));
         }
         for length in [1, 3, 50] {
-            let page =
-                ListChannelMessages { max_results: Some(length.try_into().unwrap()), ..list(&channel, &ana) };
+            let page = ListChannelMessages {
+                max_results: Some(length.try_into().unwrap()),
+                ..messages_of(&channel, &ana)
+            };
             let ascending = ListChannelMessages { sort_order: Some(SortOrder::Ascending), ..page.clone() };
             assert_eq!(contents(world, ascending), sent);
             let newest_first: Vec<String> = sent.iter().rev().cloned().collect();
@@ -150,7 +139,7 @@ mod tests {
             world.send(&channel, &ana, content);
             world.advance_ms(10);
         }
-        let mut bounded = list(&channel, &ana);
+        let mut bounded = messages_of(&channel, &ana);
         bounded.not_before = Some(START.plus_ms(10));
         bounded.not_after = Some(START.plus_ms(20));
         bounded.max_results = Some(1.try_into().unwrap());
@@ -169,8 +158,10 @@ mod tests {
         world.send_to(&channel, &ana, "to bob", &bob);
         world.send_failing(&channel, &ana, &bob, "failed");
         world.send(&channel, &ana, "to all again");
-        let one =
-            |who| ListChannelMessages { max_results: Some(1.try_into().unwrap()), ..list(&channel, who) };
+        let one = |who| ListChannelMessages {
+            max_results: Some(1.try_into().unwrap()),
+            ..messages_of(&channel, who)
+        };
         assert_eq!(contents(world, one(&bob)), ["to all again", "failed", "to bob", "to all"]);
         assert_eq!(contents(world, one(&cy)), ["to all again", "to all"]);
         assert_eq!(contents(world, one(&ana)), ["to all again", "to bob", "to all"]);
@@ -183,12 +174,13 @@ mod tests {
         let other = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
         world.send(&channel, &ana, "one");
         world.send(&channel, &ana, "two");
-        let page = ListChannelMessages { max_results: Some(1.try_into().unwrap()), ..list(&channel, &ana) };
+        let page =
+            ListChannelMessages { max_results: Some(1.try_into().unwrap()), ..messages_of(&channel, &ana) };
         let next_token = world.call(&page).unwrap().next_token;
         assert!(next_token.is_some());
-        let elsewhere = ListChannelMessages { next_token: next_token.clone(), ..list(&other, &ana) };
+        let elsewhere = ListChannelMessages { next_token: next_token.clone(), ..messages_of(&other, &ana) };
         assert_eq!(world.call(&elsewhere).unwrap_err().code, ErrorCode::BadRequest);
-        let same = ListChannelMessages { next_token, ..list(&channel, &ana) };
+        let same = ListChannelMessages { next_token, ..messages_of(&channel, &ana) };
         assert_eq!(contents(world, same), ["one"]);
     }
 }
