@@ -3,7 +3,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use carillon_service::retry;
+use carillon_service::front::retry;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_service::error::{Error, ErrorCode};
-use carillon_service::invocation::Invocation;
+use carillon_service::front::invocation::Invocation;
 use carillon_service::{Clock, Service};
 use carillon_store::Work;
 use carillon_store::in_flight::Waiting;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::{Key, Timestamp};
-use carillon_service::audit::Record;
 use carillon_service::chat::retention::Destroying;
 use carillon_service::chat::{balancing, retention};
 use carillon_service::error::{Error, ErrorCode, Result};
+use carillon_service::front::audit::Record;
 use carillon_service::{Clock, Service, jobs};
 use carillon_store::{self as store, Lane, Store, Tx, Work};
 use futures_util::future::BoxFuture;
@@ -288,11 +288,11 @@ impl Round<'_> {
         (name, arn): (&str, &str),
         end: impl Fn(&mut Tx) -> Result<bool> + Send + 'static,
     ) -> Result<Stepped<bool>> {
-        let Ok(line) = self.jobs.service.line().await else { return Ok(Stepped::Stopped) };
+        let Ok(record) = self.jobs.service.line().await else { return Ok(Stepped::Stopped) };
         let ended = self.step_of(lane, arn, end).await?;
         if let Stepped::Done(true) = ended {
             let (home, now) = (&self.jobs.home, self.jobs.clock.real());
-            line.say(|| Record::of_service(event, (name, arn), home, now));
+            record.say(|| Record::of_service(event, (name, arn), home, now));
         }
         Ok(ended)
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use carillon_auth::jwt::KeySet;
 use carillon_model::Timestamp;
 use carillon_service::Clock;
-use carillon_service::web_identity::{Finding, KeySets, KeySource, Unreachable};
+use carillon_service::front::web_identity::{Finding, KeySets, KeySource, Unreachable};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;

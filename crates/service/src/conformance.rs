@@ -10,7 +10,7 @@ use carillon_model::shape::{Location, Member, Shape};
 use serde_json::Value;
 
 use crate::error::ErrorCode;
-use crate::route::Route;
+use crate::front::route::Route;
 
 /// Members that the interface lets be absent and the documentation calls mandatory, with the reason to differ.
 const STRICTER: [(&str, &str); 0] = [];
@@ -33,7 +33,7 @@ fn find<'a>(all: &'a Value, name: &str) -> Vec<(Api<'a>, &'a Value)> {
 fn every_operation_is_as_published() {
     let all = published();
     let mut differences = Vec::new();
-    for route in crate::route::all() {
+    for route in crate::front::route::all() {
         let found = find(&all, route.name);
         assert!(!found.is_empty(), "{} is not published", route.name);
         for (api, operation) in found {
@@ -51,7 +51,7 @@ fn the_report_counts_what_is_there() {
     };
     let published: Vec<String> =
         names("chime-sdk-messaging").into_iter().chain(names("chime-sdk-identity")).collect();
-    let ours: BTreeSet<&str> = crate::route::all().iter().map(|route| route.name).collect();
+    let ours: BTreeSet<&str> = crate::front::route::all().iter().map(|route| route.name).collect();
     let missing: Vec<&String> = published.iter().filter(|name| !ours.contains(name.as_str())).collect();
     println!(
         "conformance: {} of {} operations; not yet: {missing:?}",

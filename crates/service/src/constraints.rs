@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use crate::route::Route;
+use crate::front::route::Route;
 use crate::testing::World;
 
 const INSTANCE: &str =
@@ -32,7 +32,7 @@ fn every_constraint_of_every_operation_is_kept() {
     World::once(|world| {
         let mut count = 0;
         let mut wrong = Vec::new();
-        for route in crate::route::all() {
+        for route in crate::front::route::all() {
             for member in (route.members)() {
                 for case in cases(&member) {
                     count += 1;
@@ -51,9 +51,9 @@ fn every_constraint_of_every_operation_is_kept() {
                 }
             }
         }
-        println!("constraints: {count} cases of {} operations", crate::route::all().len());
+        println!("constraints: {count} cases of {} operations", crate::front::route::all().len());
         assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(crate::route::all().len() < count, "the declarations have constraints");
+        assert!(crate::front::route::all().len() < count, "the declarations have constraints");
     });
 }
 
@@ -62,7 +62,7 @@ fn an_empty_optional_query_is_an_absent_one() {
     World::once(|world| {
         let mut count = 0;
         let mut wrong = Vec::new();
-        for route in crate::route::all() {
+        for route in crate::front::route::all() {
             for member in (route.members)() {
                 if member.required || !matches!(member.location, Location::Query(_)) {
                     continue;
@@ -103,7 +103,7 @@ const LIBRARY_WORDS: [&str; 12] = [
 fn what_cannot_be_read_is_said_in_our_own_words() {
     World::once(|world| {
         let (mut count, mut wrong) = (0, Vec::new());
-        for route in operations::all() {
+        for route in crate::front::route::all() {
             for member in (route.members)().into_iter().filter(|member| member.location == Location::Body) {
                 for value in unreadable(member.name, &member.shape) {
                     count += 1;
@@ -165,7 +165,7 @@ fn unreadable(name: &str, shape: &Shape) -> Vec<Value> {
 fn a_body_that_is_not_json_or_says_a_thing_twice_is_refused_in_our_own_words() {
     World::once(|world| {
         let mut count = 0;
-        for route in operations::all() {
+        for route in crate::front::route::all() {
             let members = (route.members)();
             let Some(member) = members.iter().find(|member| member.location == Location::Body) else {
                 continue;
@@ -202,7 +202,7 @@ fn a_malformed_app_instance_in_an_arn_is_one_that_does_not_exist() {
     World::once(|world| {
         let ana = world.admin("ana");
         let (mut count, mut wrong) = (0, Vec::new());
-        for route in operations::all() {
+        for route in crate::front::route::all() {
             for member in (route.members)() {
                 if matches!(member.location, Location::Header(_))
                     || !member.name.to_lowercase().ends_with("arn")

@@ -6,51 +6,36 @@
 //! compares the declaration with `spec/api.json`.
 
 mod access;
-pub mod audit;
 pub mod call;
 pub mod chat;
 pub mod clock;
 #[cfg(test)]
 mod conformance;
-pub mod connect;
 #[cfg(test)]
 mod constraints;
-mod cors;
 #[cfg(test)]
 mod destruction;
-pub mod dispatch;
 pub mod error;
-pub mod exchange;
+pub mod front;
 pub mod functions;
-pub mod invocation;
 pub mod jobs;
 mod json_bounds;
-mod limiter;
 pub mod once;
 pub mod operation;
 pub mod operations;
 pub mod page;
 pub mod patience;
-pub mod prefetch;
 pub mod prelude;
 pub mod processors;
-mod query;
 pub mod quotas;
-pub mod rates;
-pub mod resume;
-pub mod retry;
 #[cfg(test)]
 mod role_matrix;
-pub mod route;
-mod router;
-pub mod service;
 pub mod shapes;
 mod tags;
 #[cfg(test)]
 mod testing;
-pub mod web_identity;
 
 pub use access::{Resealed, RootCredentials};
 pub use clock::Clock;
-pub use query::Declined;
-pub use service::{Service, Settings};
+pub use front::query::Declined;
+pub use front::service::{Service, Settings};

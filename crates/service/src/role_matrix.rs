@@ -14,7 +14,7 @@ use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use serde_json::{Value, json};
 
 use crate::constraints::{request, sample};
-use crate::route::Route;
+use crate::front::route::Route;
 use crate::testing::{World, association};
 
 /// The operation, the words of the title, and what the request says.
@@ -71,7 +71,7 @@ fn the_table_of_roles_is_as_it_was_read() {
     World::once(|world| {
         let cast = Cast::new(world);
         let mut table = String::new();
-        for route in crate::route::all() {
+        for route in crate::front::route::all() {
             let bears = |member: &Member| matches!(member.location, Location::Header(_));
             if !(route.members)().iter().any(bears) {
                 writeln!(table, "{}\n  no bearer: whoever the policy of the credentials admits", route.name)

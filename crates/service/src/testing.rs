@@ -25,14 +25,17 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::audit::{Ledger, Place, Record};
 use crate::chat::balancing;
 use crate::chat::retention;
-use crate::connect::{Close, Connection};
 pub(crate) use crate::error::ErrorCode;
-use crate::exchange::{Exchanged, Person, Requester, Role};
+use crate::front::audit::{Ledger, Place, Record};
+use crate::front::connect::{Close, Connection};
+use crate::front::exchange::{Exchanged, Person, Requester, Role};
+use crate::front::invocation::Invocation;
+use crate::front::rates::Rates;
+use crate::front::resume::Shown;
+use crate::front::web_identity::{Finding, KeySets, KeySource, Unreachable};
 use crate::functions::Functions;
-use crate::invocation::Invocation;
 use crate::jobs;
 use crate::operation::{Operation, Outgoing, Paged};
 use crate::operations::identity::create_app_instance::CreateAppInstance;
@@ -55,13 +58,10 @@ use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::patience::Patience;
 use crate::processors::Processors;
 use crate::quotas::Quotas;
-use crate::rates::Rates;
-use crate::resume::Shown;
 use crate::shapes::{
     Configuration, ElasticChannelConfiguration, EndpointAttributes, LambdaConfiguration, LexConfiguration,
     Processor, ProcessorConfiguration, Target,
 };
-use crate::web_identity::{Finding, KeySets, KeySource, Unreachable};
 use crate::{Clock, RootCredentials, Service, Settings};
 
 /// The instant at which every world begins: 2026-01-15T12:00:00Z.

@@ -11,9 +11,33 @@ use super::Finding;
 use super::source::Source;
 
 /// The modules directly below `src`, in the order of the plan: each may import those that stand after it.
-const PLANS: [(&str, &[&str]); 0] = [];
+const PLANS: [(&str, &[&str]); 1] = [(
+    "service",
+    &[
+        "front",
+        "jobs",
+        "access",
+        "operations",
+        "chat",
+        "prelude",
+        "page",
+        "once",
+        "tags",
+        "operation",
+        "json_bounds",
+        "call",
+        "functions",
+        "processors",
+        "patience",
+        "clock",
+        "quotas",
+        "shapes",
+        "error",
+    ],
+)];
 /// The folders whose modules still import each other in circles. It may only shrink.
-const CIRCULAR: [&str; 5] = ["service", "service/query", "service/query/iam", "auth/policy", "auth/sigv4"];
+const CIRCULAR: [&str; 5] =
+    ["service/front", "service/front/query", "service/front/query/iam", "auth/policy", "auth/sigv4"];
 const SOURCE_FOLDER: &str = "src";
 
 /// A file of a crate: where it is, which module it is, and what its product code imports from its own crate.

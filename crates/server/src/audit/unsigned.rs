@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use carillon_service::audit::Record;
+use carillon_service::front::audit::Record;
 use tokio::time::Instant;
 
 use super::output::LineOutput;

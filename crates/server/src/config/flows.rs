@@ -112,7 +112,7 @@ impl Flows {
             call_timeout_ms: self.call_timeout_milliseconds.map_or(default.call_timeout_ms, i64::from),
             waiting_ms: self.waiting_seconds.map_or(default.waiting_ms, |seconds| i64::from(seconds) * 1000),
         };
-        let longest = carillon_service::invocation::CALL_TIMEOUT_MS_MAX;
+        let longest = carillon_service::front::invocation::CALL_TIMEOUT_MS_MAX;
         if patience.tries_max == 0 {
             return Err(Error::usage("flows.tries_max must be at least 1"));
         }

@@ -4,8 +4,8 @@
 //! refusal names. A rate of 0 is no limit. Nothing is understood here but numbers; what they hold to is in the
 //! service's `quotas` and `rates`.
 
+use carillon_service::front::rates::Rates;
 use carillon_service::quotas::{ELASTIC_MEMBERS_MAX, Quotas};
-use carillon_service::rates::Rates;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use carillon_model::arn::Home;
+use carillon_service::front::rates::Rates;
 use carillon_service::functions::Functions;
 use carillon_service::patience::Patience;
 use carillon_service::quotas::Quotas;
-use carillon_service::rates::Rates;
 use carillon_store::Location;
 use carillon_targets::Manner;
 use rustls::pki_types::ServerName;

@@ -8,9 +8,9 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
 use carillon_delivery::{Close, Entrance, Expiry, Opening, Shown};
-use carillon_service::connect::{self as service, Connection};
-use carillon_service::dispatch::Signed;
-use carillon_service::resume;
+use carillon_service::front::connect::{self as service, Connection};
+use carillon_service::front::dispatch::Signed;
+use carillon_service::front::resume;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderValue, StatusCode, header};
 

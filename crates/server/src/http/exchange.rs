@@ -13,11 +13,11 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use carillon_auth::jwt::TOKEN_BYTES_MAX;
-use carillon_service::dispatch::ClientAddress;
 use carillon_service::error::{Error, ErrorCode};
-use carillon_service::exchange::{Exchanged, Requester};
-use carillon_service::retry;
-use carillon_service::web_identity::Disbelief;
+use carillon_service::front::dispatch::ClientAddress;
+use carillon_service::front::exchange::{Exchanged, Requester};
+use carillon_service::front::retry;
+use carillon_service::front::web_identity::Disbelief;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use bytes::Bytes;
-use carillon_service::dispatch::{ClientAddress, SecureTransport, Signed};
+use carillon_service::front::dispatch::{ClientAddress, SecureTransport, Signed};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;

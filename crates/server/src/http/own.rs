@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use carillon_service::Clock as _;
-use carillon_service::dispatch::ClientAddress;
+use carillon_service::front::dispatch::ClientAddress;
 use carillon_store::{Error as StoreError, Lane};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Deserialize;

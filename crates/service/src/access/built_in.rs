@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn the_policies_can_be_read_and_their_actions_are_operations() {
-        let known: Vec<&str> = crate::route::all().iter().map(|route| route.name).collect();
+        let known: Vec<&str> = crate::front::route::all().iter().map(|route| route.name).collect();
         for action in ACTIONS {
             assert!(
                 *action == "Connect" || known.contains(action) || action.contains("Endpoint"),

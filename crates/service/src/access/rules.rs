@@ -257,11 +257,11 @@ mod tests {
     use serde_json::json;
 
     use crate::constraints::{request, sample};
-    use crate::query::tests::{done, new_user};
+    use crate::front::query::tests::{done, new_user};
     use crate::testing::*;
 
     /// Grants what is refused, and nothing else, until nothing is: what was granted is what the operation asks for.
-    fn asked(world: &mut World, route: &crate::route::Route) -> Vec<String> {
+    fn asked(world: &mut World, route: &crate::front::route::Route) -> Vec<String> {
         let mut granted = Vec::new();
         loop {
             let statements: Vec<_> = granted
@@ -303,7 +303,7 @@ mod tests {
             let user = new_user(world, "app", &policy);
             world.sign_with(user);
             let mut table = String::new();
-            for route in crate::route::all() {
+            for route in crate::front::route::all() {
                 let asked = asked(world, &route);
                 assert!(!asked.is_empty(), "{} asks for nothing", route.name);
                 table.extend([route.name, ": ", &asked.join(", "), "\n"]);

@@ -8,9 +8,9 @@ use carillon_store::{self as store, Tx};
 
 use crate::error::Result;
 
-/// Shows a message that is new, or was changed, to everyone whom its event is for: at once, or when a flow releases it.
-/// Of a new one that is for one member alone, those who see it keep when that was, because their channel shows it as its
-/// last message.
+/// Shows a message that is new, or was changed, to everyone whom its event is for: at once, or when a flow releases
+/// it. Of a new one that is for one member alone, those who see it keep when that was, because their channel shows it
+/// as its last message.
 pub(crate) fn show(tx: &mut Tx, channel: &Channel, message: &Message, event: Event) -> Result<()> {
     let is_kept = message.persistence == ChannelMessagePersistenceType::Persistent;
     if is_kept && message.target.is_some() && event.kind == EventType::CreateChannelMessage {

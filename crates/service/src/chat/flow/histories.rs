@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::CALLBACK_WINDOW_MS;
-use crate::invocation::Invocation;
+use crate::front::invocation::Invocation;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::get_channel_message::GetChannelMessage;

@@ -9,7 +9,7 @@ use carillon_store as store;
 
 use super::{CALLBACK_WINDOW_MS, Patience};
 use crate::chat::retention::DAY_MS;
-use crate::invocation::Invocation;
+use crate::front::invocation::Invocation;
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
 use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
