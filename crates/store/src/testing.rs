@@ -61,9 +61,6 @@ pub fn spoil_leaving(tx: &mut Tx) -> Result<u64> {
 
 /// Makes them readable again.
 pub fn mend(tx: &mut Tx) -> Result<()> {
-    let created = "UPDATE channel SET expiration_criterion = 'CREATED_TIMESTAMP'
-         WHERE expiration_criterion = 'SPOILT' -- of a test";
-    tx.execute(created, &[])?;
     let created = [
         "UPDATE channel SET expiration_criterion = 'CREATED_TIMESTAMP'
          WHERE expiration_criterion = 'SPOILT' -- of a test",
