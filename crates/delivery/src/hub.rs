@@ -197,7 +197,8 @@ mod tests {
             })
         };
         emit(CHANNELS[0], 1, PLANTED_PANIC).await.unwrap();
-        assert_eq!(ana.ending().await, Close::INTERNAL);
+        let ended = tokio::time::timeout(CLOSE_TIMEOUT, ana.ending()).await;
+        assert_eq!(ended.ok(), Some(Close::INTERNAL), "a teller that is gone closes nobody");
         emit(CHANNELS[1], 1, "after").await.unwrap();
         assert_eq!(bob.frames().await.unwrap().len(), 1);
         // What panicked counts as told, so that nobody waits for it.
