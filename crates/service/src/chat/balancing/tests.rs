@@ -324,7 +324,8 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     world.balance();
     truth.check(world, &arn, 5);
     truth.check_quiet(world, &arn, (6, 5, 40));
-    assert_eq!(places(world, &arn).len(), 2);
+    // Six are left. Who sat where depends on whose turn came first: two are enough to stay as they are, three times.
+    assert!((2..=3).contains(&places(world, &arn).len()));
 }
 
 /// What must be true of a channel, as the answers of the service say it.
