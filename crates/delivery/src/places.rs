@@ -583,6 +583,9 @@ mod tests {
         let places = Places::default();
         let ana = enter(&places, ANA, "1");
         let bob = enter(&places, BOB, "1");
+        for session in [&ana, &bob] {
+            seat(&places, session, &[], false);
+        }
         let joined = |member| Change::Joined { member, sub_channel: LOBBY, hidden: false };
         let mut both = event(Audience::only([ANA, BOB]), Some(joined(ANA)), "joined");
         both.changes.push(joined(BOB));
