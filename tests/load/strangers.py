@@ -2,7 +2,8 @@
 
     python load/strangers.py --bin target/release/carillon [--connections 2000] [--rate 500] [--seconds 15]
 
-Both sides run on this machine, so compare a line only with the quiet one of the same run. The hostile connections come
+Both sides run on this machine, so compare a line only with the quiet one of the same run. The hostile side has what
+processor time the others leave (nice 19), because a stranger brings a machine of its own. The hostile connections come
 from other loopback addresses than the senders: `--addresses 1` is one attacker, more are many. Whoever is closed comes
 back after a second. A kind's line has the senders' p50 and p99 and their ratio to the quiet line, what failed of the sends, and
 how far the server's resident memory rose above its idle.
@@ -86,6 +87,7 @@ KINDS = {kind.__name__: kind for kind in (non_reader, big_body, slow_head, huge_
 
 def attack(name: str, port: int, count: int, addresses: int, stop) -> None:
     """A process that keeps so many hostile connections."""
+    os.nice(19)
 
     async def one(number: int) -> None:
         source = f"127.0.{1 + number % addresses // 250}.{2 + number % addresses % 250}"
