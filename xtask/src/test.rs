@@ -41,7 +41,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
 }
 
 fn rust_tests(repository: &Repository, postgres: &Postgres, filter: Option<&str>) -> Result<()> {
-    let mut command = repository.cargo(&["test", "--workspace"]);
+    let mut command = repository.cargo(&["test", "--workspace", "--no-fail-fast"]);
     shell::run(command.args(filter).env("CARILLON_TEST_POSTGRES", &postgres.url))
 }
 

@@ -1,6 +1,6 @@
 //! `carillon bench`: durable sends a second on this machine, beside what its store and its HTTP could do.
 //!
-//! A part, named after it, measures one thing more; each has its file. To add one: its file, its line in [`Also`].
+//! A part, named after it, measures one thing more; each has its file. To add one: its file, its line in `Also`.
 
 mod deletion;
 mod flows;

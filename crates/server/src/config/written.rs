@@ -5,7 +5,6 @@
 //! add an option, add a field, its line in `or`, and its meaning in `meaning.rs`.
 #![expect(
     rustdoc::invalid_html_tags,
-    rustdoc::broken_intra_doc_links,
     reason = "what documents a field is what `--help` prints, where <data-dir> is no tag"
 )]
 
