@@ -364,8 +364,11 @@ def test_a_public_channel_is_read_by_anyone_and_written_by_members(world):
         world.messaging.get_channel_message(ChannelArn=channel, MessageId=UNKNOWN_MESSAGE, ChimeBearer=bob)
     with refused("Forbidden"):
         world.send(channel, bob)
+    # The channel is RESTRICTED, which keeps members from adding others; oneself one may add to any public one.
+    world.add(channel, bob, by=bob)
     with refused("Forbidden"):
-        world.add(channel, bob, by=bob)
+        world.add(channel, world.user("cy"), by=bob)
+    world.send(channel, bob)
 
 
 def test_a_hidden_member_reads_and_does_not_send(world):
