@@ -5,8 +5,9 @@
 Both sides run on this machine, so compare a line only with the quiet one of the same run. The hostile side has what
 processor time the others leave (nice 19), because a stranger brings a machine of its own. The hostile connections come
 from other loopback addresses than the senders: `--addresses 1` is one attacker, more are many. Whoever is closed comes
-back after a second. A kind's line has the senders' p50 and p99 and their ratio to the quiet line, what failed of the sends, and
-how far the server's resident memory rose above its idle.
+back after a second. A kind's line has the senders' p50 and p99 and their ratio to the quiet line, what failed of the
+sends, and how far the server's resident memory rose above its idle. Before each kind stands "elsewhere": the same
+attack on a second server of this machine, which says what of the ratio is the machine's, and not the server's.
 """
 
 import argparse
@@ -202,6 +203,8 @@ def main() -> None:
     os.environ["CARILLON_BIN"] = os.path.abspath(given.bin)
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), ENGINES["sqlite"](), "--limits-preset", "off").start()
+        (second := Path(folder) / "elsewhere").mkdir()
+        elsewhere = Server(second, ENGINES["sqlite"](), "--limits-preset", "off").start()
         try:
             world = World(server)
             users = [world.user(f"u{number}") for number in range(SENDERS)]
@@ -218,15 +221,17 @@ def main() -> None:
                 print(form.format(name, f"{p50:.1f}", f"{p99:.1f}", ratio, failed, f"{most - idle:.0f}"), flush=True)
 
             show("quiet", quiet)
-            for name in given.kinds:
+            attacks = [(kind, target) for kind in given.kinds for target in (elsewhere, server)]
+            for name, target in attacks:
                 stop = Event()
                 hostile = Process(
-                    target=attack, args=(name, server.http_port, given.connections, given.addresses, stop)
+                    target=attack, args=(name, target.http_port, given.connections, given.addresses, stop)
                 )
                 hostile.start()
                 time.sleep(2 * COME_BACK_S)
                 try:
-                    show(name, measure(server, channels, given.rate, given.seconds))
+                    measured = measure(server, channels, given.rate, given.seconds)
+                    show("elsewhere" if target is elsewhere else name, measured)
                 finally:
                     stop.set()
                     hostile.join(10)
@@ -235,6 +240,7 @@ def main() -> None:
             show("quiet again", measure(server, channels, given.rate, given.seconds))
         finally:
             server.stop()
+            elsewhere.stop()
 
 
 if __name__ == "__main__":
