@@ -56,6 +56,23 @@ def exchanging(engine, tmp_path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture
+def serve(engine, tmp_path) -> Iterator[Callable[..., Server]]:
+    """Starts a server with a configuration and an environment of its own."""
+    started: list[Server] = []
+
+    def start(configuration: str = "", *flags: str, **environment: str) -> Server:
+        path = tmp_path / "carillon.toml"
+        path.write_text(configuration)
+        server = Server(tmp_path, engine, "--config", str(path), *flags, **environment)
+        started.append(server.start())
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
 def world(server) -> World:
     return World(server)
 

@@ -1,17 +1,12 @@
 """`carillon dev`: nothing configured, and what it prints works when pasted."""
 
 import json
-import queue
-import signal
-import subprocess
-import threading
-import time
 
 import pytest
 
-from harness.server import binary, environment, free_ports, wait_until_ready
+from harness.dev import Dev, paste
+from harness.processor import eventually
 
-PRINT_TIMEOUT_S = 30
 # The region twice: boto3 and the AWS CLI of PyPI read only the second, most other SDKs only the first.
 EXPORTED = {
     "AWS_ENDPOINT_URL",
@@ -21,60 +16,6 @@ EXPORTED = {
     "AWS_DEFAULT_REGION",
     "AWS_CA_BUNDLE",
 }
-
-
-class Dev:
-    """A running `carillon dev` with its printed lines; started without a data folder, so in `./carillon-data`."""
-
-    def __init__(self, folder, *words):
-        self.folder = folder
-        self.http_port, https_port = free_ports(2)
-        ports = ["--http", f"127.0.0.1:{self.http_port}", "--https", f"127.0.0.1:{https_port}"]
-        self.process = subprocess.Popen(
-            [binary(), *words, *ports],
-            cwd=folder,
-            env=environment(folder),
-            stdout=subprocess.PIPE,
-            stderr=(folder / "log").open("wb"),
-            text=True,
-        )
-        self.lines: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self.read, daemon=True).start()
-        wait_until_ready(self.http_port, self.process)
-
-    def read(self):
-        for line in self.process.stdout:
-            self.lines.put(line.rstrip("\n"))
-
-    def printed(self) -> tuple[list[str], str]:
-        """The export lines, and the command to try."""
-        exports, deadline = [], time.monotonic() + PRINT_TIMEOUT_S
-        while True:
-            line = self.lines.get(timeout=deadline - time.monotonic()).strip()
-            if line.startswith("export "):
-                exports.append(line)
-            if line.startswith("aws chime-sdk-"):
-                command = line
-                while command.endswith("\\"):
-                    command += "\n" + self.lines.get(timeout=PRINT_TIMEOUT_S)
-                return exports, command
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(timeout=10)
-        self.process.stdout.close()
-        assert code == 0, (self.folder / "log").read_text()
-
-
-def paste(folder, *lines: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        ["bash", "-c", "\n".join(lines)],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 @pytest.fixture
@@ -91,6 +32,30 @@ def test_what_dev_prints_works_when_pasted(folder, words):
         ended = paste(folder, *exports, command)
         assert ended.returncode == 0, ended.stderr
         assert json.loads(ended.stdout)
+    finally:
+        dev.stop()
+
+
+def test_in_the_lobby_of_the_demo_a_bot_repeats_what_it_is_told(folder):
+    dev = Dev(folder, "dev")
+    try:
+        exports, command = dev.printed()
+        assert paste(folder, *exports, command).returncode == 0
+        channel, ana = command.split("--channel-arn ")[1].split()[:3:2]
+        listed = (
+            "aws chime-sdk-messaging list-channel-messages --output json"
+            f" --channel-arn {channel} --chime-bearer {ana}"
+        )
+
+        def said() -> set[str]:
+            messages = json.loads(paste(folder, *exports, listed).stdout)["ChannelMessages"]
+            return {message["Content"] for message in messages}
+
+        def message(words: str) -> str:
+            return json.dumps({"Messages": [{"Content": words, "ContentType": "PlainText"}]}, separators=(",", ":"))
+
+        due = {"Hello, Bob", message("Hello, Bob"), message("Hello! I repeat what I am told.")}
+        eventually(said, due)
     finally:
         dev.stop()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.raw import Connection, messages_of
 from harness.server import Server
-from harness.world import World, pages, token
+from harness.world import World, token
 
 SENDERS = 64
 CHANNELS = 4
@@ -113,13 +113,7 @@ def kill_amid(
 
 
 def messages_in(world: World, channel: str, reader: str) -> list[dict]:
-    messages = pages(
-        world.messaging.list_channel_messages,
-        "ChannelMessages",
-        ChannelArn=channel,
-        ChimeBearer=reader,
-        SortOrder="ASCENDING",
-    )
+    messages = world.messages(channel, reader, SortOrder="ASCENDING")
     times = [message["CreatedTimestamp"] for message in messages]
     assert times == sorted(times)
     return messages

@@ -2,7 +2,6 @@
 
 import re
 import threading
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -10,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from websockets.exceptions import ConnectionClosed
 
+from harness import aws
 from harness.processor import FUNCTION, Processor, callback, eventually, targets
 from harness.server import REGION, Server
 from harness.session import Session, event_of
@@ -47,23 +47,6 @@ def channel_with(world: World, flow_arn: str, moderator: str, *members: str) -> 
 def processor():
     with Processor() as processor:
         yield processor
-
-
-@pytest.fixture
-def serve(engine, tmp_path):
-    """Starts a server with a configuration and an environment of its own."""
-    started = []
-
-    def start(configuration: str = "", *flags: str, **environment: str) -> Server:
-        path = tmp_path / "carillon.toml"
-        path.write_text(configuration)
-        server = Server(tmp_path, engine, "--config", str(path), *flags, **environment)
-        started.append(server.start())
-        return server
-
-    yield start
-    for server in started:
-        server.stop()
 
 
 def test_a_processor_masks_denies_and_tags(serve, processor):
@@ -126,20 +109,51 @@ def test_a_processor_masks_denies_and_tags(serve, processor):
         assert of_ana.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "typing"
 
 
-def test_lambda_is_called_as_the_sdk_calls_it(serve, processor):
-    environment = {
-        "AWS_ENDPOINT_URL_LAMBDA": processor.url,
-        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_REGION": REGION,
-    }
-    server = serve(**environment)
-    world = World(server)
+def ask(world: World, processor: Processor) -> None:
+    """One message through a flow."""
     ana = world.user("ana")
     channel = channel_with(world, flow(world), ana)
     sent = world.send(channel, ana)["MessageId"]
-    callback(server.messaging, processor.call_of(sent))
+    callback(world.messaging, processor.call_of(sent))
     assert world.status(channel, sent, ana) == {"Value": "SENT"}
+
+
+def test_lambda_is_called_as_the_sdk_calls_it(serve, processor):
+    ask(World(serve(**aws.environment(LAMBDA=processor.url))), processor)
+    assert processor.tokens == [None]
+
+
+def test_lambda_is_called_with_the_token_of_credentials_that_are_renewed(serve, processor):
+    with aws.Issuer() as issuer:
+        environment = {
+            "AWS_ENDPOINT_URL_LAMBDA": processor.url,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": issuer.url,
+        }
+        world = World(serve(**environment))
+        ask(world, processor)
+        ask(world, processor)
+    assert processor.tokens == ["token 1", "token 2"]
+
+
+def test_lambda_is_where_a_profile_says(serve, processor, tmp_path):
+    profile = tmp_path / "aws-config"
+    profile.write_text(
+        f"[default]\naws_access_key_id = {aws.ACCESS_KEY_ID}\naws_secret_access_key = {aws.SECRET_ACCESS_KEY}\n"
+        f"services = own\n[services own]\nlambda =\n  endpoint_url = {processor.url}\n"
+    )
+    ask(World(serve(AWS_CONFIG_FILE=str(profile))), processor)
+
+
+def test_lambda_is_not_called_without_credentials_and_the_fallback_decides_at_once(serve, processor):
+    world = World(serve(AWS_ENDPOINT_URL_LAMBDA=processor.url))
+    ana = world.user("ana")
+    channel = channel_with(world, flow(world), ana)
+    sent = world.send(channel, ana)["MessageId"]
+    eventually(lambda: world.status(channel, sent, ana)["Value"], "FAILED")
+    detail = "The processor Moderate could not be called: not permitted"
+    assert world.status(channel, sent, ana)["Detail"] == detail
+    assert 'carillon_processor_calls_total{result="failed"} 1' in world.server.measured()
+    assert processor.calls == 0
 
 
 def test_a_processor_that_is_not_there_has_its_fallback_decide(serve):
@@ -161,7 +175,7 @@ def test_a_processor_that_is_not_there_has_its_fallback_decide(serve):
         world.send(continuing, ana, "let through")
         session.next_of("PENDING_CREATE_CHANNEL_MESSAGE")
         assert session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] == "let through"
-    measured = metrics(server)
+    measured = server.measured()
     assert 'carillon_processor_calls_total{result="failed"} 4' in measured
     assert 'carillon_processor_gates{state="open"} 1' in measured
     # Operators are told whatever the fallback is.
@@ -176,7 +190,7 @@ def test_after_an_outage_nobody_fails_unasked(serve, processor):
     processor.status = 503
     while processor.calls < OUTAGE_CALLS:
         world.send(channel, ana)
-    assert 'carillon_processor_gates{state="closed"} 1' in metrics(server)
+    assert 'carillon_processor_gates{state="closed"} 1' in server.measured()
     processor.decide = lambda event: callback(server.messaging, event)
     processor.status = 202
     after = [world.send(channel, ana)["MessageId"] for _ in range(15)]
@@ -198,7 +212,7 @@ def test_what_is_never_asked_falls_back_when_its_time_is_over_and_says_so(serve)
     asked = "The processor Moderate could not be called: not reachable"
     unasked = "The processor Moderate was not asked within 1 s, because it keeps failing: not reachable"
     assert set(details) == {asked, unasked}
-    not_made = int(re.search(r'calls_total\{result="not_made"\} (\d+)', metrics(server))[1])
+    not_made = int(re.search(r'calls_total\{result="not_made"\} (\d+)', server.measured())[1])
     assert details.count(unasked) <= not_made
     eventually(lambda: server.log.read_text().count("ProcessorInvocationFailure"), len(sent))
 
@@ -227,11 +241,6 @@ def test_another_flow_replaces_the_one_of_a_channel_for_messages_from_then_on(se
     callback(server.messaging, event)
     assert world.status(channel, before, bob) == {"Value": "SENT"}
     assert sorted(world.contents(channel, ana)) == ["***************", "ana@example.com"]
-
-
-def metrics(server: Server) -> str:
-    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
-        return answer.read().decode()
 
 
 def test_silence_fails_a_message_after_48_hours_also_over_a_restart(serve, processor):

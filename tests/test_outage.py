@@ -21,6 +21,8 @@ ANSWERED_WITHIN_S = 10
 BACK_WITHIN_S = 30
 AT_ONCE = 40
 HANDSHAKES = 4
+# Either way; twice this is less than the server waits for one answer.
+SLOW_S = 1
 FAILED = 1011
 TRY_LATER = 1013
 
@@ -111,7 +113,7 @@ def test_a_silent_store_is_answered_with_503_in_time_and_it_comes_back(proxied):
             closes = {hand.result() for hand in hands}
         assert proxy.swallowed.is_set()
         assert {(answer.status, answer.error) for answer in answers} == {(503, "ServiceUnavailableException")}
-        assert closes <= {FAILED, TRY_LATER}
+        assert closes == {TRY_LATER}
         proxy.come_back()
         come_back(server, channel, ana)
         # The socket stayed, and hears of what was sent since.
@@ -119,6 +121,66 @@ def test_a_silent_store_is_answered_with_503_in_time_and_it_comes_back(proxied):
             pass
     contents = contents_of(world, channel, ana)
     assert contents[-1] == "before" and set(contents) <= {"before", "lost", "after"}
+    assert_said_once(server)
+
+
+def test_a_call_of_several_transactions_has_one_time_for_all_of_them(proxied):
+    server, proxy = proxied
+    world = World(server)
+    ana = world.user("ana")
+    channel = world.channel(ana)
+    flow = f"{world.app_instance}/channel-flow/00000000-0000-4000-8000-000000000001"
+    # Every answer comes, and late: none of the transactions is too long by itself.
+    proxy.slow_s = SLOW_S
+    with connection(server) as made:
+        path = f"/channels/{quote(channel, safe='')}/channel-flow"
+        answer = made.call("PUT", path, {"ChannelFlowArn": flow}, bearer=ana)
+    assert (answer.status, answer.error) == (503, "ServiceUnavailableException")
+    proxy.come_back()
+    come_back(server, channel, ana)
+
+
+def assert_said_once(server: Server) -> None:
+    """Each outage is a line when it begins and a line when it is over, however many were turned away."""
+    log = server.log.read_text()
+    assert log.count("the store cannot be reached") == log.count("the store is back") == 1, log
+    assert all(" INFO " in line or "the store cannot" in line for line in log.splitlines()), log
+
+
+def test_a_store_that_refuses_is_answered_with_503_and_it_comes_back(proxied):
+    server, proxy = proxied
+    world = World(server)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    with Session.established(server, bob) as session:
+        proxy.refuse()
+        for _ in range(5):
+            assert send(server, channel, ana, "lost").error == "ServiceUnavailableException"
+            assert read(server, channel, ana).error == "ServiceUnavailableException"
+        assert shake_hands(server, bob) == TRY_LATER
+        proxy.come_back()
+        come_back(server, channel, ana)
+        while session.next_of("CREATE_CHANNEL_MESSAGE")["Content"] != "after":
+            pass
+    assert set(contents_of(world, channel, ana)) == {"after"}
+    assert_said_once(server)
+
+
+def test_of_a_commit_that_may_stand_the_sender_is_told_503_and_no_socket_misses_it(proxied):
+    server, proxy = proxied
+    world = World(server)
+    ana, bob, carol = world.users("ana", "bob", "carol")
+    channel, quiet = world.channel(ana, bob), world.channel(carol)
+    with Session.established(server, bob) as session, Session.established(server, carol) as other:
+        proxy.leave_in_doubt(b"in doubt")
+        answer = send(server, channel, ana, "in doubt")
+        assert (answer.status, answer.error) == (503, "ServiceUnavailableException")
+        # It was told of it, or knows that it may have missed something.
+        assert session.close_code() == FAILED
+        come_back(server, quiet, carol)
+        while other.next_of("CREATE_CHANNEL_MESSAGE")["Content"] != "after":
+            pass
+    assert contents_of(world, channel, ana) == ["in doubt"]
 
 
 def test_nothing_that_was_acknowledged_is_lost_when_the_store_goes_silent_amid_sends(proxied):

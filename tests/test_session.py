@@ -5,7 +5,6 @@ That an event does *not* come is shown without waiting: something later is made 
 
 import socket
 import threading
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -707,7 +706,6 @@ def test_a_client_that_sends_parts_of_a_message_without_end_is_closed(world, ser
 
 def closes(server: Server, code: int) -> int:
     """How many sockets the server says that it closed with this code."""
-    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
-        lines = answer.read().decode().splitlines()
+    lines = server.measured().splitlines()
     start = f'carillon_socket_closes_total{{code="{code}"}} '
     return sum(int(line.removeprefix(start)) for line in lines if line.startswith(start))

@@ -73,8 +73,7 @@ def wait_for(condition, what: str) -> None:
 
 
 def metrics(server: Server) -> dict[str, float]:
-    with urllib.request.urlopen(f"{server.http_url}/_carillon/metrics", timeout=10) as answer:
-        lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+    lines = [line for line in server.measured().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 

@@ -1,4 +1,5 @@
-"""Headless Chromium, driven by playwright-core: pages that are a small chat, one for each AWS SDK for JavaScript."""
+"""Headless Chromium, driven by playwright-core: pages that are a small chat, one for each AWS SDK for JavaScript; and
+the console."""
 
 import json
 import os
@@ -14,20 +15,18 @@ STOP_TIMEOUT_S = 20
 MISSING = "Chromium is missing: `cargo xtask setup` installs it, or says how"
 
 
-class Browser:
-    """Trusts the CA of one server, and takes screenshots into one folder. Its pages come from this port."""
+class Driven:
+    """A Chromium and the script that drives it: a line of JSON for each command, and one for each answer."""
 
-    def __init__(self, server: Server, port: int, screenshots: Path):
+    def __init__(self, driver: Path, home: Path, screenshots: Path, *words: str):
         chromium = os.environ.get("CARILLON_TEST_CHROMIUM") or shutil.which("chromium")
         assert chromium, MISSING
-        self.server = server
         self.screenshots = screenshots
         screenshots.mkdir(parents=True, exist_ok=True)
-        home = server.folder / "browser"
-        trust(home, server.ca)
+        home.mkdir(parents=True, exist_ok=True)
         self.log = home / "log"
         self.process = subprocess.Popen(
-            ["node", str(DRIVER), chromium, str(home), str(port)],
+            ["node", str(driver), chromium, *words],
             env=environment(home),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -46,6 +45,25 @@ class Browser:
         assert answer["id"] == self.asked
         return answer
 
+    def stop(self) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+
+
+class Browser(Driven):
+    """Trusts the CA of one server, and takes screenshots into one folder. Its pages come from this port."""
+
+    def __init__(self, server: Server, port: int, screenshots: Path):
+        self.server = server
+        home = server.folder / "browser"
+        trust(home, server.ca)
+        super().__init__(DRIVER, home, screenshots, str(home), str(port))
+
     def page(self, sdk: str, user: str, name: str, channel: str, host: str = "localhost") -> "Page":
         """What an application has shown to a user who is signed in there: its own token is all that the page has."""
         query = {
@@ -58,20 +76,11 @@ class Browser:
         page.do("open", host, sdk, query)
         return page
 
-    def stop(self) -> None:
-        self.process.stdin.close()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        finally:
-            self.process.kill()
-            self.process.wait()
-            self.process.stdout.close()
 
+class Shown:
+    """Something in a browser that commands name."""
 
-class Page:
-    """One page, as a person sees it. Whatever it is to show, it may take a while to."""
-
-    def __init__(self, browser: Browser, name: str):
+    def __init__(self, browser: Driven, name: str):
         self.browser = browser
         self.name = name
 
@@ -82,6 +91,10 @@ class Page:
             log = self.browser.log.read_text(errors="replace")[-4_000:]
             raise AssertionError(f"{command} {arguments}: {answer['error']}\n{shown}\n{log}")
         return answer.get("value")
+
+
+class Page(Shown):
+    """One page, as a person sees it. Whatever it is to show, it may take a while to."""
 
     def shows(self, element: str, text: str) -> None:
         self.do("text", f"#{element}", text)

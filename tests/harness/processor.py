@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
+from harness.aws import signature_fault
+
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:moderate"
 INVOKE = "/2015-03-31/functions/"
 SECRET = "between the two of us"
@@ -23,6 +25,7 @@ class Processor:
         self.decide = decide
         self.events: list[dict[str, Any]] = []
         self.faults: list[str] = []
+        self.tokens: list[str | None] = []
         self.status = 202
         self.calls = 0
         self.changed = threading.Condition()
@@ -63,8 +66,10 @@ class Processor:
             function = unquote(path.removeprefix(INVOKE).split("/invocations")[0])
             if (function, headers["x-amz-invocation-type"]) != (FUNCTION, "Event"):
                 self.faults.append(f"{path} {headers['x-amz-invocation-type']}")
-            if "/lambda/aws4_request" not in (headers["authorization"] or ""):
-                self.faults.append("not signed for Lambda")
+            fault = signature_fault("lambda", "POST", path, headers, body, headers["x-amz-security-token"])
+            self.tokens.append(headers["x-amz-security-token"])
+            if fault:
+                self.faults.append(fault)
             return
         signed = headers["x-carillon-timestamp"].encode() + b"." + body
         due = "v1=" + hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()

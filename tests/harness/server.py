@@ -149,6 +149,11 @@ class Server:
     def log_tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
+    def measured(self) -> str:
+        """What its metrics say."""
+        with urllib.request.urlopen(f"{self.http_url}/_carillon/metrics", timeout=10) as answer:
+            return answer.read().decode()
+
     # Clients.
 
     @cached_property

@@ -76,16 +76,19 @@ class World:
             | options
         )
 
-    def contents(self, channel: str, reader: str, **options: Any) -> list[str]:
-        """The contents of all messages that the reader sees, newest first unless asked otherwise."""
-        messages = pages(
+    def messages(self, channel: str, reader: str, **options: Any) -> list[dict[str, Any]]:
+        """All messages that the reader sees, newest first unless asked otherwise."""
+        return pages(
             self.messaging.list_channel_messages,
             "ChannelMessages",
             ChannelArn=channel,
             ChimeBearer=reader,
             **options,
         )
-        return [message["Content"] for message in messages]
+
+    def contents(self, channel: str, reader: str, **options: Any) -> list[str]:
+        """Their contents."""
+        return [message["Content"] for message in self.messages(channel, reader, **options)]
 
     def status(self, channel: str, message_id: str, asker: str, **options: Any) -> dict[str, Any]:
         answer = self.messaging.get_channel_message_status(

@@ -9,6 +9,8 @@
 )]
 
 mod ci;
+mod console;
+mod dist;
 mod fmt;
 mod lint;
 mod postgres;
@@ -32,7 +34,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 7] = [
+const COMMANDS: [Command; 9] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -59,15 +61,27 @@ const COMMANDS: [Command; 7] = [
         run: tidy::run,
     },
     Command {
+        name: "console",
+        arguments: "[--check]",
+        about: "builds the console into console/dist; --check compares",
+        run: console::run,
+    },
+    Command {
         name: "postgres",
         arguments: "",
         about: "a PostgreSQL for running single tests by hand, until its input ends",
         run: postgres::run,
     },
     Command {
+        name: "dist",
+        arguments: "",
+        about: "the packages that are handed out, all from one build, into target/packages",
+        run: dist::run,
+    },
+    Command {
         name: "setup",
         arguments: "",
-        about: "installs what the black-box tests need, into .tools and tests/node_modules",
+        about: "installs what the black-box tests need, into .tools and two node_modules",
         run: setup::run,
     },
 ];

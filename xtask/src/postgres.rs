@@ -42,6 +42,7 @@ pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
 pub(crate) struct Postgres {
     /// Where it listens, as a URL with its superuser and the database `postgres`.
     pub(crate) url: String,
+    log: PathBuf,
     keeper: Child,
     /// Taken when dropped: its end tells the keeper to begin.
     pipe: Option<ChildStdin>,
@@ -57,15 +58,36 @@ impl Postgres {
         let port = free_port()?;
         // From here on a failure drops this, and so ends what was begun.
         let url = format!("postgres://{USER}@127.0.0.1:{port}/postgres");
-        let server = Self { url, keeper, pipe };
+        let log = folder.join("log");
+        let server = Self { url, log: log.clone(), keeper, pipe };
         provide(site_packages, &folder, &owner)?;
         initialize(&folder, &owner, port)?;
-        let log = folder.join("log");
         owner
             .run(&folder, "pg_ctl", &["start", "--silent", "--wait", "--timeout", "60"], &[("--log", &log)])
             .map_err(|failure| failure.hint(fs::read_to_string(&log).unwrap_or_default()))?;
         Ok(server)
     }
+
+    /// What its log says of deadlocks: who waited for whom, and with which statements.
+    pub(crate) fn deadlocks(&self) -> Result<String> {
+        let log = fs::read_to_string(&self.log)
+            .map_err(Failure::while_doing(format!("read {}", self.log.display())))?;
+        Ok(deadlocks(&log))
+    }
+}
+
+/// The entries of a log that are of deadlocks, each with the lines that belong to it.
+fn deadlocks(log: &str) -> String {
+    let mut is_of_one = false;
+    let lines = log.lines().filter(|line| {
+        // What goes on with an entry is indented, or begins with another word of the same process.
+        let goes_on =
+            [" DETAIL:", " HINT:", " CONTEXT:", " STATEMENT:"].iter().any(|word| line.contains(word))
+                || !line.starts_with(|first: char| first.is_ascii_digit());
+        is_of_one = line.contains("deadlock detected") || is_of_one && goes_on;
+        is_of_one
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl Drop for Postgres {
@@ -114,6 +136,8 @@ fn initialize(folder: &Path, owner: &Owner, port: u16) -> Result<()> {
         &format!("port = {port}"),
         "unix_socket_directories = ''",
         &format!("max_connections = {CONNECTIONS_MAX}"),
+        // So that its log says of a deadlock where it was: which database, which process.
+        "log_line_prefix = '%m [%p] %d '",
     ];
     let text = fs::read_to_string(&path).map_err(Failure::while_doing(format!("read {}", path.display())))?;
     fs::write(&path, format!("{text}\n{}\n", settings.join("\n")))
@@ -197,6 +221,21 @@ fn free_port() -> Result<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_log_the_deadlocks_are_told_whole() {
+        let deadlock = "\
+2026-01-01 00:00:00 UTC [2] carillon ERROR:  deadlock detected
+2026-01-01 00:00:00 UTC [2] carillon DETAIL:  Process 2 waits for ShareLock on transaction 9; blocked by process 3.
+\tProcess 2: UPDATE a
+\tSET b = 1
+2026-01-01 00:00:00 UTC [2] carillon HINT:  See server log for query details.
+2026-01-01 00:00:00 UTC [2] carillon STATEMENT:  UPDATE a
+\tSET b = 1";
+        let other = "2026-01-01 00:00:01 UTC [4] carillon ERROR:  no such table\n\tat all\n";
+        assert_eq!(deadlocks(&format!("{other}{deadlock}\n{other}")), deadlock);
+        assert_eq!(deadlocks(other), "");
+    }
 
     #[test]
     fn a_users_ids_are_found_by_the_whole_name() {

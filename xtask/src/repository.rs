@@ -33,4 +33,8 @@ impl Repository {
     pub(crate) fn tests(&self) -> PathBuf {
         self.root.join("tests")
     }
+
+    pub(crate) fn console(&self) -> PathBuf {
+        self.root.join("console")
+    }
 }

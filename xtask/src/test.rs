@@ -1,4 +1,5 @@
-//! `cargo xtask test [FILTER]`: every test of the workspace, then the black-box tests on the binary just built.
+//! `cargo xtask test [FILTER]`: whether the built console is that of its source, every test of the workspace, then the
+//! black-box tests on the binary just built.
 //!
 //! One PostgreSQL serves both; each Rust test makes itself a schema there, each black-box server a database. What
 //! the tests are told stands in the environment:
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::console;
 use crate::postgres::Postgres;
 use crate::repository::Repository;
 use crate::setup::{self, Tools};
@@ -30,6 +32,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
     };
     let binary = binary()?;
     let tools = setup::install(repository)?;
+    let console = console::check(repository);
     // With the tests, so that what both share is built once.
     shell::run(&mut repository.cargo(&["build", "--workspace", "--all-targets"]))?;
     let postgres = Postgres::start(&tools.site_packages)?;
@@ -37,7 +40,8 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
     let black_box = black_box_tests(repository, &tools, &postgres, &binary, filter);
     let deadlocks = refuse_deadlocks(&tools, &postgres);
     drop(postgres);
-    rust.and(black_box).and(deadlocks)
+    // What of the tests failed has been said as they ran.
+    deadlocks.and(console).and(rust).and(black_box)
 }
 
 fn rust_tests(repository: &Repository, postgres: &Postgres, filter: Option<&str>) -> Result<()> {
@@ -58,7 +62,7 @@ fn black_box_tests(
         command.args(["-k", filter]);
     }
     command
-        .env("PATH", path_with(&tools.bin)?)
+        .env("PATH", path_with([&tools.bin, &tools.prometheus])?)
         .env("CARILLON_BIN", binary)
         .env("CARILLON_TEST_POSTGRES", &postgres.url)
         .env("CARILLON_TEST_PSQL", psql(tools));
@@ -87,7 +91,10 @@ fn refuse_deadlocks(tools: &Tools, postgres: &Postgres) -> Result<()> {
     let counted = shell::output(&mut command)?;
     match counted.trim() {
         "0" => Ok(()),
-        some => Err(Failure::new(format!("PostgreSQL counted deadlocks during the tests: {some}"))),
+        some => {
+            let count = format!("PostgreSQL counted deadlocks during the tests: {some}");
+            Err(Failure::new(count).hint(postgres.deadlocks()?))
+        }
     }
 }
 
@@ -102,9 +109,8 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// The search path with the tools first, so that `aws` is the pinned one.
-fn path_with(bin: &Path) -> Result<OsString> {
+fn path_with(tools: [&Path; 2]) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(bin.to_owned()).chain(env::split_paths(&path));
-    env::join_paths(folders)
-        .map_err(|error| Failure::new(format!("cannot put {} on PATH: {error}", bin.display())))
+    let folders = tools.into_iter().map(Path::to_owned).chain(env::split_paths(&path));
+    env::join_paths(folders).map_err(|error| Failure::new(format!("the tools cannot be on PATH: {error}")))
 }

@@ -73,6 +73,7 @@ fn inspect(path: &Path, bytes: &[u8]) -> Vec<Finding> {
     let mut findings = files::size_and_kind(bytes);
     let Ok(text) = str::from_utf8(bytes) else { return findings };
     findings.extend(files::absolute_paths(text));
+    findings.extend(files::conflicts(text));
     if files::is_code(path) {
         findings.extend(files::leftovers(text));
     }

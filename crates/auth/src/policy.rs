@@ -45,8 +45,9 @@ mod verdict;
 mod tests;
 
 pub use context::{Context, Entry, Request, Value};
-pub use decision::{Decision, Gate, Refused, decide, require_all, require_any};
-pub use document::Policy;
+pub use decision::{DecidedBy, Decision, decide};
+pub use document::{Policy, Reading};
 pub use limits::*;
 pub use malformed::Malformed;
+pub use statement::Mismatch;
 pub use trust::{Caller, Trust, TrustPolicy};

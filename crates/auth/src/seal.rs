@@ -20,6 +20,7 @@ use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use data_encoding::HEXLOWER_PERMISSIVE;
 use zeroize::Zeroizing;
 
 /// The most master keys of a ring. Opening is a look at the key's id, so that old ones cost nothing but memory.
@@ -81,6 +82,11 @@ impl KeyRing {
     #[expect(clippy::len_without_is_empty, reason = "a ring is never empty")]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The ids of the keys, which stand in the clear in everything that they seal.
+    pub fn ids(&self) -> impl Iterator<Item = [u8; KEY_ID_BYTES]> {
+        self.0.iter().map(|key| key.id)
     }
 
     /// What seals for this purpose. The purpose is a fixed text of the program, not a user's.
@@ -186,14 +192,12 @@ fn bound(id: [u8; KEY_ID_BYTES], context: &[u8]) -> Vec<u8> {
 
 /// Reads a key: 64 characters are hexadecimal, since base64 has 43 or 44.
 fn decode(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-    let bytes = Zeroizing::new(if text.len() == 2 * KEY_BYTES { unhex(text)? } else { unbase64(text)? });
+    let bytes = Zeroizing::new(if text.len() == 2 * KEY_BYTES {
+        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?
+    } else {
+        unbase64(text)?
+    });
     bytes.as_slice().try_into().ok().map(Zeroizing::new)
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
-    let pairs = text.as_bytes().chunks_exact(2);
-    pairs.map(|pair| Some(16 * digit(pair[0])? + digit(pair[1])?)).collect()
 }
 
 /// Base64 as people have it: of either alphabet, with padding or without.
@@ -265,7 +269,7 @@ mod tests {
         let sealed = sealer(&[7], "access keys").seal([9; NONCE_BYTES], b"AKIA", b"secret");
         let released =
             "011e07d70346b54b7f090909090909090909090909f623008d15ef3b239127d9c3ba0161f96e400ff351b8";
-        assert_eq!(Some(sealed), unhex(released));
+        assert_eq!(Some(sealed), HEXLOWER_PERMISSIVE.decode(released.as_bytes()).ok());
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use encoding::parse_query;
 pub use key::SigningKey;
 pub use limits::*;
 pub use refusal::Refusal;

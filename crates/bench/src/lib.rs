@@ -12,7 +12,7 @@ mod fan_out;
 mod load;
 mod members;
 mod pace;
-mod part;
+pub mod part;
 mod processor;
 #[cfg(test)]
 mod random_sessions;

@@ -1,7 +1,10 @@
 //! The ceilings, each in a child process of its own: what the store could do without HTTP, and what HTTP could
 //! do without the service.
 
+use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,8 +18,8 @@ use bytes::Bytes;
 use carillon_auth::KeyRing;
 use carillon_model::arn::Home;
 use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn};
-use carillon_service::front::dispatch::BODY_BYTES_MAX;
 use carillon_service::front::rates::Rates;
+use carillon_service::front::request::BODY_BYTES_MAX;
 use carillon_service::functions::Functions;
 use carillon_service::operations::identity::create_app_instance::CreateAppInstance;
 use carillon_service::operations::identity::create_app_instance_user::CreateAppInstanceUser;
@@ -25,22 +28,78 @@ use carillon_service::patience::Patience;
 use carillon_service::processors::Processors;
 use carillon_service::quotas::Quotas;
 use carillon_service::{Service, error};
+use clap::{Args, Subcommand};
 use http::{HeaderValue, StatusCode, header};
 use rand::rngs::{StdRng, SysRng};
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::broadcast::broadcast;
 use super::scene::{ACCOUNT, Answering, REGION, Scene};
+use super::sends::runtime;
 use carillon_server::answer::json;
 use carillon_server::clock::SystemClock;
 use carillon_server::config::StoreAddress;
 use carillon_server::credentials::RootKey;
-use carillon_server::error::{Error, Result};
+use carillon_server::error::{Error, ExitStatus, Result};
 use carillon_server::http::body::Unread;
 use carillon_server::http::{Intake, bind, serve};
 use carillon_server::key_sets::{FetchedKeySets, Reach};
 use carillon_server::wire;
+
+/// The options of one ceiling.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Append to the store, and write how many a second.
+    Store {
+        #[arg(long)]
+        store: String,
+        #[arg(long)]
+        tasks: usize,
+        #[arg(long)]
+        seconds: u64,
+    },
+    /// Tell everyone who listens what is posted.
+    Broadcast {
+        #[arg(long)]
+        http: SocketAddr,
+        #[arg(long)]
+        https: SocketAddr,
+        #[arg(long)]
+        folder: PathBuf,
+    },
+    /// Answer the same to everyone.
+    Http {
+        #[arg(long)]
+        http: SocketAddr,
+        #[arg(long)]
+        length: usize,
+    },
+}
+
+/// Runs one ceiling.
+pub fn run(options: &Options) -> Result<ExitStatus> {
+    match &options.part {
+        Part::Store { store, tasks, seconds } => {
+            let (store, lasting) = (StoreAddress::parse(store)?, Duration::from_secs(*seconds));
+            let per_second = runtime()?.block_on(append(&store, *tasks, lasting))?;
+            // Whoever started this process reads it.
+            let _ = writeln!(std::io::stdout(), "{per_second}");
+        }
+        Part::Broadcast { http, https, folder } => {
+            runtime()?.block_on(broadcast(*http, *https, folder))?;
+        }
+        Part::Http { http, length } => runtime()?.block_on(answer(*http, *length))?,
+    }
+    Ok(ExitStatus::Success)
+}
 
 /// What the head of the fixed answer takes: status, type, length, date, the empty line.
 const HEAD_BYTES: usize = 114;
@@ -67,6 +126,7 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         processors: Processors::default(),
         patience: Patience::default(),
         functions: Functions::default(),
+        shy_bots: BTreeSet::new(),
         rates: Rates::OFF,
         public_host: "localhost".to_owned(),
         audit: None,

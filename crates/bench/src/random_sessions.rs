@@ -5,12 +5,13 @@
 //! with every one from after it was told that it is established, up to its end. A session that was open to the
 //! last must have come to the last one. One that resumed must have gone on where the one before it ended.
 
+mod seen;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use carillon_model::event::{Change, Event, EventId};
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, IdentityArn, Key};
 use carillon_service::Service;
@@ -21,7 +22,7 @@ use carillon_service::operations::messaging::create_channel_membership::CreateCh
 use carillon_service::operations::messaging::delete_channel_membership::DeleteChannelMembership;
 use carillon_service::operations::messaging::update_channel_message::UpdateChannelMessage;
 use carillon_service::shapes::Target;
-use carillon_store::{self as store, Location, Tx};
+use carillon_store::{self as store, Lanes, Location, Tx};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
@@ -29,9 +30,9 @@ use tokio::time::timeout;
 
 use crate::crowd::{Crowd, Door, Socket};
 use crate::scene::{Scene, text};
-use crate::socket::TEXT;
 use carillon_server::config::{Settings, StoreAddress, Written};
 use carillon_server::wire;
+use seen::{Frame, ID, Record, check, header, take};
 
 const SEED: u64 = 42;
 const USERS: usize = 24;
@@ -43,27 +44,6 @@ const END_TIMEOUT: Duration = Duration::from_mins(1);
 /// Frames that a session that stalled reads when all is over: enough to see whether any is missing.
 const STALLED_FRAMES: usize = 200;
 const THE_END: &str = "the end";
-
-/// What one session saw.
-struct Record {
-    user: Key,
-    /// The number of the last event of each channel, once it knew that it was established.
-    established: HashMap<Key, i64>,
-    frames: Vec<Frame>,
-    /// Whether it was open when all was over, and should have come to the end.
-    open: bool,
-    /// Whether it resumed from where the user's session before it ended, and was not told to reload.
-    resumed: bool,
-}
-
-/// What a session was told of one event.
-struct Frame {
-    /// As the client sends it back.
-    id: String,
-    event: EventId,
-    kind: String,
-    payload: String,
-}
 
 /// Everything that users and sessions share.
 struct Play {
@@ -96,7 +76,8 @@ fn play(location: &Location) {
     let folder = tempfile::tempdir().unwrap();
     let written = Written::in_folder(folder.path(), "127.0.0.1:0", "off");
     let mut settings = Settings::read(written).unwrap();
-    settings.store = StoreAddress { location: location.clone(), shown: "a test's".to_owned() };
+    settings.store =
+        StoreAddress { location: location.clone(), lanes: Lanes::default(), shown: "a test's".to_owned() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
         let running = wire::start(&settings).await.unwrap();
@@ -160,7 +141,7 @@ impl Play {
                 keys.0.push(store::identity::find(tx, arn)?.unwrap().identity.key);
             }
             for channel in &places {
-                let standing = store::channel::find_standing(tx, &by, channel)?.unwrap();
+                let standing = store::standing::find(tx, &by, channel)?.unwrap();
                 keys.1.push(standing.channel.unwrap().key);
             }
             Ok::<_, store::Error>(keys)
@@ -275,9 +256,8 @@ impl Play {
         (user, established): (Key, &HashMap<Key, i64>),
         frames: &mut Vec<Frame>,
     ) -> bool {
-        let read =
-            self.service.store().read(move |tx: &mut Tx| store::membership::list_subscriptions(tx, user));
-        let places: Vec<Key> = read.await.unwrap().iter().map(|place| place.sub_channel).collect();
+        let read = self.service.store().read(move |tx: &mut Tx| store::membership::list_seats(tx, user));
+        let places: Vec<Key> = read.await.unwrap().iter().map(|seat| seat.place).collect();
         let last = self.last.lock().unwrap().clone();
         let due =
             self.channels.iter().filter(|(_, key)| places.contains(key) && established[key] < last[key]);
@@ -434,89 +414,4 @@ fn message_of(
         content_type: None,
         target: None,
     }
-}
-
-/// The header with what a client resumes from.
-const ID: &str = "x-carillon-event-id";
-
-fn header(frame: &[u8], name: &str) -> String {
-    let frame: serde_json::Value = serde_json::from_slice(frame).unwrap();
-    frame["Headers"][name].as_str().unwrap().to_owned()
-}
-
-/// Keeps a frame; false where the session has ended.
-fn take(frame: std::io::Result<(u8, Vec<u8>)>, frames: &mut Vec<Frame>) -> bool {
-    match frame {
-        Ok((TEXT, frame)) => {
-            let (id, kind) = (header(&frame, ID), header(&frame, "x-amz-chime-event-type"));
-            let frame: serde_json::Value = serde_json::from_slice(&frame).unwrap();
-            let payload = frame["Payload"].as_str().unwrap_or_default().to_owned();
-            frames.push(Frame { event: id.parse().unwrap(), id, kind, payload });
-            true
-        }
-        Ok((crate::socket::PING, _)) => true,
-        _ => false,
-    }
-}
-
-/// Holds what the sessions of a user, one after the other, received of one channel against the channel's events;
-/// answers how many frames that were.
-fn check(sessions: &[&Record], events: &[Event]) -> usize {
-    let Some(channel) = events.first().map(|event| event.channel) else { return 0 };
-    let Some(user) = sessions.first().map(|record| record.user) else { return 0 };
-    let due = for_user(user, events);
-    let (mut count, mut reached) = (0, 0);
-    for record in sessions {
-        if !record.resumed {
-            // The first event that had to come. What was committed just before the session began may come, too: it is
-            // told after the commit.
-            reached = due.partition_point(|event| event.sequence <= record.established[&channel]);
-        }
-        let of_channel = |frame: &&Frame| frame.event.last.is_some_and(|(of, _)| of == channel);
-        let came: Vec<&Frame> = record.frames.iter().filter(of_channel).collect();
-        count += came.len();
-        let Some(first) = came.first() else {
-            assert!(!record.open || reached == due.len(), "an open session missed all of a channel");
-            continue;
-        };
-        let number = first.event.last.unwrap().1;
-        let start = due.partition_point(|event| event.sequence < number);
-        assert!(start <= reached, "a session began too late: with {number}, not {}", due[reached].sequence);
-        for (place, frame) in came.iter().enumerate() {
-            let event = due.get(start + place).expect("what comes was committed");
-            let is = (event.sequence, event.kind.as_str(), &event.payload);
-            let came = (frame.event.last.unwrap().1, frame.kind.as_str(), &frame.payload);
-            assert_eq!(came, is, "a gap, or out of order");
-        }
-        reached = reached.max(start + came.len());
-        assert!(!record.open || reached == due.len(), "an open session did not come to the end");
-    }
-    count
-}
-
-/// The events of a channel that a user is to be told of, as its memberships come and go.
-fn for_user(user: Key, events: &[Event]) -> Vec<&Event> {
-    let mut belongs = None;
-    let mut due = Vec::new();
-    for event in events {
-        let leaves = |change: &Change| matches!(change, Change::Left { member, .. } if *member == user);
-        if event.changes.iter().any(leaves) {
-            belongs = None;
-        }
-        let audience = &event.audience;
-        let told = belongs.is_some_and(|hidden: bool| {
-            audience.sub_channels.contains(&event.channel) && !(audience.but_hidden && hidden)
-        });
-        if told || audience.users.contains(&user) {
-            due.push(event);
-        }
-        for change in &event.changes {
-            if let Change::Joined { member, hidden, .. } = change
-                && *member == user
-            {
-                belongs = Some(*hidden);
-            }
-        }
-    }
-    due
 }

@@ -9,7 +9,6 @@ mod processors;
 
 use std::fs::File;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,10 +18,8 @@ use rand::rngs::{StdRng, SysRng};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::broadcast;
 use crate::child::{Child, Folder, command};
 use crate::load::{Board, Plan, Round, sign};
-use crate::part;
 use crate::report::{Measured, Report, Row};
 use crate::scene::{Remote, Scene};
 use crate::socket::Member;
@@ -159,42 +156,6 @@ fn ratio(of: f64, to: f64) -> f64 {
     of / to.max(f64::EPSILON)
 }
 
-/// The options of one ceiling.
-#[derive(Debug, Args)]
-pub struct PartOptions {
-    #[command(subcommand)]
-    part: Part,
-}
-
-#[derive(Debug, Subcommand)]
-enum Part {
-    /// Append to the store, and write how many a second.
-    Store {
-        #[arg(long)]
-        store: String,
-        #[arg(long)]
-        tasks: usize,
-        #[arg(long)]
-        seconds: u64,
-    },
-    /// Tell everyone who listens what is posted.
-    Broadcast {
-        #[arg(long)]
-        http: SocketAddr,
-        #[arg(long)]
-        https: SocketAddr,
-        #[arg(long)]
-        folder: PathBuf,
-    },
-    /// Answer the same to everyone.
-    Http {
-        #[arg(long)]
-        http: SocketAddr,
-        #[arg(long)]
-        length: usize,
-    },
-}
-
 /// Measures what was asked for.
 pub fn run(options: &Options) -> Result<ExitStatus> {
     match &options.also {
@@ -218,23 +179,6 @@ fn run_sends(options: &Options) -> Result<ExitStatus> {
     let text = if options.json { report.json() } else { report.table() };
     // Where stdout is closed nobody wants to know.
     let _ = std::io::stdout().write_all(text.as_bytes());
-    Ok(ExitStatus::Success)
-}
-
-/// Runs one ceiling.
-pub fn run_part(options: &PartOptions) -> Result<ExitStatus> {
-    match &options.part {
-        Part::Store { store, tasks, seconds } => {
-            let (store, lasting) = (StoreAddress::parse(store)?, Duration::from_secs(*seconds));
-            let per_second = runtime()?.block_on(part::append(&store, *tasks, lasting))?;
-            // Whoever started this process reads it.
-            let _ = writeln!(std::io::stdout(), "{per_second}");
-        }
-        Part::Broadcast { http, https, folder } => {
-            runtime()?.block_on(broadcast::broadcast(*http, *https, folder))?;
-        }
-        Part::Http { http, length } => runtime()?.block_on(part::answer(*http, *length))?,
-    }
     Ok(ExitStatus::Success)
 }
 

@@ -2,8 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{check, dev, iam, serve};
-use carillon_bench::{sends, sockets};
+use crate::commands::{backup, check, dev, doctor, export, iam, import, restore, serve};
+use carillon_bench::{part, sends, sockets};
 use carillon_server::config::Written;
 use carillon_server::error::ExitStatus;
 
@@ -26,15 +26,25 @@ enum Command {
     Serve(Written),
     /// Read the configuration, look at everything that it names, and report.
     Check(Written),
+    /// Look for what goes wrong in practice, beside a running server too, and say what to do about it.
+    Doctor(Box<doctor::Options>),
+    /// Write one consistent archive of the store and the data folder, beside a running server too.
+    Backup(Box<backup::Options>),
+    /// Put a backup into an empty data folder.
+    Restore(Box<restore::Options>),
     /// Manage users, access keys, roles and policies, on the store itself.
     Iam(Box<iam::Options>),
+    /// Write everything that the store holds into an archive, beside a running server.
+    Export(Box<export::Options>),
+    /// Put an archive of `export` into a store, which no server serves meanwhile.
+    Import(Box<import::Options>),
     /// Measure this machine: durable sends a second, beside what its store and its HTTP could do at most.
     Bench(sends::Options),
     /// Measure this machine: what open sockets cost, beside a bare broadcast by the same library.
     BenchSockets(sockets::Options),
     /// One side of a measurement, started by `bench`.
     #[command(hide = true)]
-    BenchPart(sends::PartOptions),
+    BenchPart(part::Options),
 }
 
 /// Runs what the command line asks for.
@@ -52,10 +62,15 @@ pub(crate) fn run() -> ExitStatus {
         Some(Command::Dev(written)) => dev::run(written),
         Some(Command::Serve(written)) => serve::run(written),
         Some(Command::Check(written)) => check::run(written),
+        Some(Command::Doctor(options)) => doctor::run(*options),
+        Some(Command::Backup(options)) => backup::run(*options),
+        Some(Command::Restore(options)) => restore::run(*options),
         Some(Command::Iam(options)) => iam::run(*options),
+        Some(Command::Export(options)) => export::run(*options),
+        Some(Command::Import(options)) => import::run(*options),
         Some(Command::Bench(options)) => sends::run(&options),
         Some(Command::BenchSockets(options)) => sockets::run(&options),
-        Some(Command::BenchPart(options)) => sends::run_part(&options),
+        Some(Command::BenchPart(options)) => part::run(&options),
     };
     outcome.unwrap_or_else(|error| {
         error.report();

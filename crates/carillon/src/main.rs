@@ -4,9 +4,11 @@
 //! The binary is the command line and nothing else: the server is a library, and so is the load generator. To add a
 //! command: a file under `commands/` and a line in `cli.rs`.
 
+mod archive;
 mod cli;
 mod commands;
 mod demo;
+mod progress;
 
 use std::process::ExitCode;
 

@@ -4,33 +4,56 @@
 //! task, so that the channel's order is kept. A queue that is full holds its lane up: what was committed must
 //! not be dropped.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::WebSocket;
+use carillon_meter::Times;
 use carillon_model::event::Event;
+use carillon_model::session::{Close, Entrance};
+use carillon_model::{Key, Timestamp};
 use carillon_store::{Committed, Store, Ticket};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::places::{Close, Entrance, Places};
-use crate::session::{self, Expiry, Opening};
+use crate::beats;
+use crate::bus::Bus;
+use crate::held::{Guard, Held};
+use crate::node::{Node, TELLERS};
+use crate::socket::{self, Expiry, Opening};
 
-/// Tasks that tell; the channels are spread over them.
-const TELLERS: usize = 2;
 /// Events that wait for a task that tells.
 const TELLER_QUEUE_LEN_MAX: usize = 8_192;
 /// How long sockets may take to close when the server goes down.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An event on its way to a task that tells.
-struct Due {
-    event: Event,
-    /// Whether it may not have happened.
-    is_doubtful: bool,
-    /// Held by all events of a commit, until all are told.
-    ticket: Arc<Ticket>,
+/// What this node committed, on its way to a task that tells.
+enum Due {
+    /// An event.
+    Own {
+        event: Event,
+        /// Whether it may not have happened.
+        is_doubtful: bool,
+        /// Held by all events of a commit, until all are told.
+        ticket: Guard,
+    },
+    /// It took a number, and no event has it.
+    OwnBlank(Key, i64),
+}
+
+/// What this node committed, and when.
+struct Own {
+    committed_at: Instant,
+    /// Given back when all of it is told.
+    _ticket: Ticket,
+}
+
+impl Held for Own {
+    fn committed_at(&self) -> Option<Instant> {
+        Some(self.committed_at)
+    }
 }
 
 impl std::fmt::Debug for Hub {
@@ -41,40 +64,64 @@ impl std::fmt::Debug for Hub {
 
 /// The hub of one process.
 pub struct Hub {
-    places: Arc<Places>,
+    node: Arc<Node>,
     tellers: Vec<mpsc::Sender<Due>>,
     sessions: TaskTracker,
+    /// What goes on until the end: beats.
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 impl Hub {
-    /// Starts the tasks that tell, on the present runtime.
-    pub fn start() -> Arc<Self> {
-        let places = Arc::new(Places::default());
-        let tellers = (0..TELLERS)
+    /// Starts the tasks that tell, on the present runtime. `key` names this process among the nodes of its store.
+    pub fn start(key: Key, bus: Bus) -> Arc<Self> {
+        let node = Node::new(key, bus.0);
+        let hearing = Arc::downgrade(&node);
+        node.bus.hears(move |bytes| {
+            if let Some(node) = hearing.upgrade() {
+                node.heard(bytes);
+            }
+        });
+        let tellers: Vec<_> = (0..TELLERS)
             .map(|_| {
-                let (queue, mut events) = mpsc::channel::<Due>(TELLER_QUEUE_LEN_MAX);
-                let places = places.clone();
-                tokio::spawn(async move {
-                    while let Some(due) = events.recv().await {
-                        tell(&places, &due);
-                    }
-                });
+                let (queue, events) = mpsc::channel::<Due>(TELLER_QUEUE_LEN_MAX);
+                tokio::spawn(tell(node.clone(), events));
                 queue
             })
             .collect();
-        Arc::new(Self { places, tellers, sessions: TaskTracker::new() })
+        let (sessions, tasks) = (TaskTracker::new(), TaskTracker::new());
+        Arc::new(Self { node, tellers, sessions, tasks, stop: CancellationToken::new() })
+    }
+
+    /// Where all that happened is read, and by which clock. Nothing may be committed there before.
+    pub async fn begin(
+        &self,
+        store: &Arc<Store>,
+        now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    ) -> carillon_store::Result<()> {
+        self.node.reads(store);
+        let mut beats = beats::Beats::new(self.node.clone(), now);
+        if self.node.bus.is_shared() {
+            beats.begin().await?;
+        }
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(beats.run()));
+        Ok(())
     }
 
     /// Where the store hands over what it committed.
     pub fn sink(&self) -> impl Fn(Committed) + Send + Sync + use<> {
         let tellers = self.tellers.clone();
-        move |Committed { events, ticket, is_doubtful, .. }| {
-            let ticket = Arc::new(ticket);
+        let send = move |channel: Key, due: Due| {
+            // It fails only when the runtime, and with it every session, is gone.
+            let _ = tellers[Node::teller_of(channel)].blocking_send(due);
+        };
+        move |Committed { events, blanks, ticket, is_doubtful, .. }| {
+            let ticket: Guard = Arc::new(Own { committed_at: Instant::now(), _ticket: ticket });
             for event in events {
-                let teller = usize::from(event.channel.0[0]) % tellers.len();
-                let due = Due { event, is_doubtful, ticket: ticket.clone() };
-                // It fails only when the runtime, and with it every session, is gone.
-                let _ = tellers[teller].blocking_send(due);
+                send(event.channel, Due::Own { event, is_doubtful, ticket: ticket.clone() });
+            }
+            for (channel, number) in blanks.into_iter().filter(|_| !is_doubtful) {
+                send(channel, Due::OwnBlank(channel, number));
             }
         }
     }
@@ -84,70 +131,112 @@ impl Hub {
         self.sessions.len()
     }
 
+    /// Events that were told, whether somebody listened or not.
+    pub fn told(&self) -> u64 {
+        self.node.places.told()
+    }
+
+    /// How long frames took from the commit, where it was here, until their sockets had taken them.
+    pub fn deliveries(&self) -> &Times {
+        &self.node.places.deliveries
+    }
+
     /// Events whose telling panicked.
     pub fn panics(&self) -> u64 {
-        self.places.panics()
+        self.node.places.panics()
+    }
+
+    /// How often the store was read for events that did not arrive in their order.
+    pub fn looks(&self) -> u64 {
+        self.node.places.looks()
+    }
+
+    /// Events of other nodes that the bus brought.
+    pub fn news(&self) -> u64 {
+        self.node.places.news()
+    }
+
+    /// News that the bus did not take.
+    pub fn dropped(&self) -> u64 {
+        self.node.bus.dropped()
+    }
+
+    /// Whether the bus can be reached.
+    pub fn is_reachable(&self) -> bool {
+        self.node.bus.is_reachable()
     }
 
     /// How many sockets this process closed with each code.
     pub fn closes(&self) -> Vec<(u16, u64)> {
-        self.places.closes()
+        self.node.places.closes()
     }
 
     /// Serves a socket until it ends.
     pub async fn serve(
         &self,
         socket: WebSocket,
-        store: Arc<Store>,
         entrance: Entrance,
-        opening: Option<Opening>,
+        opening: Opening,
         expiry: Option<Expiry>,
     ) {
         if self.sessions.is_closed() {
-            return Box::pin(session::close(socket, Close::RESTART)).await;
+            return Box::pin(socket::close(socket, Close::RESTART)).await;
         }
-        let running = session::run(socket, self.places.clone(), store, entrance, (opening, expiry));
+        let running = socket::run(socket, self.node.clone(), entrance, opening, expiry);
         self.sessions.track_future(running).await;
+    }
+
+    /// Closes the sockets one after the other, spread over this time, so that those who come back do not come at once.
+    /// Whoever opens one meanwhile is sent on at once.
+    pub async fn drain(&self, over: Duration) {
+        self.sessions.close();
+        let (begin, sessions) = (Instant::now(), self.node.places.sessions());
+        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
+        for (number, session) in (1..).zip(sessions) {
+            sleep_until(begin + over.mul_f64(f64::from(number) / f64::from(count))).await;
+            session.end(Close::RESTART);
+        }
+        sleep_until(begin + over).await;
     }
 
     /// Closes every socket, and waits until they are gone or the time is over.
     pub async fn shutdown(&self) {
         self.sessions.close();
-        self.places.end_all(Close::RESTART);
+        self.node.places.end_all(Close::RESTART);
         if tokio::time::timeout(CLOSE_TIMEOUT, self.sessions.wait()).await.is_err() {
             tracing::warn!(open = self.sessions.len(), "some sockets did not close in time");
         }
     }
+
+    /// Says the last to other nodes, once nothing is committed any more.
+    pub async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        beats::end(&self.node).await;
+    }
 }
 
-/// Tells an event. A panic in that must not silence the channels of its teller: whoever may not have been told comes
-/// back to what the store holds, and the teller goes on.
-fn tell(places: &Places, Due { event, is_doubtful, ticket }: &Due) {
-    let told = |tell: &dyn Fn()| catch_unwind(AssertUnwindSafe(tell)).is_ok();
-    let is_told = !is_doubtful && told(&|| places.tell(event, || ticket.told()));
-    if is_told {
-        return;
-    }
-    if !is_doubtful {
-        let (channel, sequence) = (event.channel, event.sequence);
-        places.count_panic();
-        tracing::error!(%channel, sequence, "the telling of an event panicked; its sessions are closed");
-    }
-    if !told(&|| places.doubt(event)) {
-        tracing::error!("whom an event was for cannot be told; all sessions are closed");
-        places.end_all(Close::INTERNAL);
+/// Tells what this node committed, each event of a channel by the same task.
+async fn tell(node: Arc<Node>, mut events: mpsc::Receiver<Due>) {
+    while let Some(due) = events.recv().await {
+        match due {
+            Due::Own { event, is_doubtful, ticket } => node.committed(event, is_doubtful, ticket),
+            Due::OwnBlank(channel, number) => node.skipped(channel, number),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use carillon_model::event::{Audience, EventMessageType, EventType};
+    use carillon_model::session::{Seat, Seated};
     use carillon_model::{Key, Timestamp};
-    use carillon_store::membership::Subscription;
-    use carillon_store::{Error, Lane, Sink, Tx};
+    use carillon_store::{Error, Lane, Sink, Store, Tx};
 
     use super::*;
-    use crate::places::{PLANTED_PANIC, Session};
+    use crate::places::PLANTED_PANIC;
+    use crate::session::Session;
 
     /// Their events are told by the same teller.
     const CHANNELS: [Key; 2] = [Key([1; 16]), Key([3; 16])];
@@ -168,42 +257,82 @@ mod tests {
     }
 
     fn seated(hub: &Hub, user: u8, channel: Key) -> Arc<Session> {
-        let session = hub.places.enter(Entrance {
+        seated_at(hub, user, channel, 0)
+    }
+
+    fn seated_at(hub: &Hub, user: u8, channel: Key, number: i64) -> Arc<Session> {
+        let session = hub.node.places.enter(Entrance {
             user: Key([user; 16]),
             client: "1".to_owned(),
+            admitted_at: Timestamp::from_ms(0),
             sessions_max: 1,
             begins_in: Duration::ZERO,
             frames_max: 1,
         });
-        hub.places.seat(&session, &[Subscription { sub_channel: channel, hidden: false }]);
+        let seats = vec![Seat { channel, place: channel, hidden: false, number }];
+        let seated = Seated { told: Timestamp::from_ms(0), seats, left: Vec::new() };
+        hub.node.seat(&session, &seated);
         session.begin(false);
         session
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_teller_that_panics_closes_the_sessions_concerned_and_goes_on() {
-        let hub = Hub::start();
-        let folder = tempfile::tempdir().unwrap();
-        let (location, sink) = (carillon_store::testing::in_folder(folder.path()), hub.sink());
+    async fn opened(hub: &Hub, folder: &std::path::Path) -> Arc<Store> {
+        let (location, sink) = (carillon_store::testing::in_folder(folder), hub.sink());
         let opening =
             tokio::task::spawn_blocking(move || Store::open(&location, 0, &(Arc::new(sink) as Sink)));
-        let store = opening.await.unwrap().unwrap();
-        let [ana, bob] = [(7, CHANNELS[0]), (8, CHANNELS[1])].map(|(user, place)| seated(&hub, user, place));
-        let emit = |channel, sequence, payload: &'static str| {
-            store.write(Lane::Account, move |tx| {
-                let event = event(tx, channel, sequence, payload);
-                tx.emit(event)?;
-                Ok::<_, Error>(())
-            })
+        let store = Arc::new(opening.await.unwrap().unwrap());
+        hub.begin(&store, || Timestamp::from_ms(0)).await.unwrap();
+        store
+    }
+
+    async fn emit(store: &Store, channel: Key, sequence: i64, payload: &'static str) {
+        let emit = move |tx: &mut Tx| {
+            let event = event(tx, channel, sequence, payload);
+            tx.emit(event)?;
+            Ok::<_, Error>(())
         };
-        emit(CHANNELS[0], 1, PLANTED_PANIC).await.unwrap();
-        let ended = tokio::time::timeout(CLOSE_TIMEOUT, ana.ending()).await;
-        assert_eq!(ended.ok(), Some(Close::INTERNAL), "a teller that is gone closes nobody");
-        emit(CHANNELS[1], 1, "after").await.unwrap();
+        store.write(Lane::Account, emit).await.unwrap();
+    }
+
+    async fn end_of(session: &Session) -> Option<Close> {
+        tokio::time::timeout(CLOSE_TIMEOUT, session.ending()).await.ok()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_event_that_cannot_be_read_closes_the_sessions_concerned_and_its_channel_goes_on() {
+        let hub = Hub::start(Key([9; 16]), Bus::local());
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&hub, folder.path()).await;
+        emit(&store, CHANNELS[0], 1, "before").await;
+        emit(&store, CHANNELS[0], 2, "spoilt").await;
+        let spoil = |tx: &mut Tx| carillon_store::testing::spoil_event(tx, CHANNELS[0]);
+        assert_eq!(store.write(Lane::Account, spoil).await.unwrap(), 1);
+        let bob = seated(&hub, 8, CHANNELS[1]);
+        // Who sat down before both, and is told now.
+        let ana = seated(&hub, 7, CHANNELS[0]);
+        assert_eq!(end_of(&ana).await, Some(Close::INTERNAL));
+        hub.node.leave(&ana);
+        let ana = seated_at(&hub, 7, CHANNELS[0], 2);
+        emit(&store, CHANNELS[0], 3, "after").await;
+        assert_eq!(ana.frames().await.unwrap().len(), 1);
+        emit(&store, CHANNELS[1], 1, "elsewhere").await;
         assert_eq!(bob.frames().await.unwrap().len(), 1);
-        // What panicked counts as told, so that nobody waits for it.
-        store.caught_up().await;
+        hub.end().await;
+        tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_teller_that_panics_closes_the_sessions_concerned_and_goes_on() {
+        let hub = Hub::start(Key([9; 16]), Bus::local());
+        let folder = tempfile::tempdir().unwrap();
+        let store = opened(&hub, folder.path()).await;
+        let [ana, bob] = [(7, CHANNELS[0]), (8, CHANNELS[1])].map(|(user, place)| seated(&hub, user, place));
+        emit(&store, CHANNELS[0], 1, PLANTED_PANIC).await;
+        assert_eq!(end_of(&ana).await, Some(Close::INTERNAL), "a teller that is gone closes nobody");
+        emit(&store, CHANNELS[1], 1, "after").await;
+        assert_eq!(bob.frames().await.unwrap().len(), 1);
         assert_eq!(hub.panics(), 1);
+        hub.end().await;
         tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
     }
 }

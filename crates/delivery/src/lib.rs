@@ -3,10 +3,20 @@
 //! Live delivery is whole and in order, or the session is closed with a code on which clients reconnect; it is
 //! never silently gapped. The crate knows no operation and no policy: an event says itself who is told.
 
+mod beats;
+mod bus;
+mod floors;
+mod held;
 mod hub;
+mod journal;
+mod ledger;
+mod news;
+mod node;
 mod places;
 mod session;
+mod socket;
+mod user;
 
+pub use bus::{Bus, BusError, NatsSettings};
 pub use hub::Hub;
-pub use places::{Close, Entrance};
-pub use session::{Expiry, Opening, Shown, refuse};
+pub use socket::{Expiry, Opening, refuse};

@@ -1,340 +1,279 @@
-//! A session: one socket, from SESSION_ESTABLISHED to the close.
-//!
-//! The client never sends data; whatever it sends is ignored, its pings are answered. The server pings, and
-//! gives a client up that does not answer. An idle session is one small future and one timer: what only its
-//! beginning, a send or its end need is allocated for as long as that lasts.
+//! A session, as events see it: what waits for its socket, and where it sits.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::Utf8Bytes;
 use carillon_model::Key;
-use carillon_model::event::{EventId, session_established};
-use carillon_store::membership::Subscription;
-use carillon_store::{self as store, Error, Store, Tx};
-use futures_util::SinkExt;
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
-use futures_util::task::AtomicWaker;
-use tokio::time::{Instant, sleep, timeout};
+use carillon_model::event::Event;
+use carillon_model::session::{Close, Entrance};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use crate::places::{Close, Entrance, Places, Session};
+use crate::news::Present;
 
-/// How often the server pings: below the minute after which proxies give an idle connection up.
-const PING_EVERY: Duration = Duration::from_secs(30);
-/// Pings that may go unanswered.
-const PINGS_MISSED_MAX: u32 = 2;
-/// How long a socket may take for what it is sent: as long as one that does not answer pings has.
-const SEND_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long a client may take to answer a close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one that reads too slowly may take to reach its close behind what it has not read.
-const SLOW_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one that is told to come back later is held, to damp clients that come back at once.
-const HOLD: Duration = Duration::from_secs(1);
+/// Frames that wait for one slow socket. Past it the session is closed: it is never waited for.
+pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
 
-/// What a session is shown after SESSION_ESTABLISHED and before any event.
-pub struct Opening {
-    /// Frame by frame, each made when it is wanted. The first is asked for once the session is told of events, so
-    /// what they show is never too old.
-    pub frames: BoxStream<'static, Result<Shown, Close>>,
-    /// The id that the client resumes from, if it does.
-    pub resumes: Option<String>,
+/// One socket, as events see it.
+pub(crate) struct Session {
+    pub(crate) number: u64,
+    pub(crate) user: Key,
+    pub(crate) client: Box<str>,
+    pub(crate) admitted_ms: i64,
+    pub(crate) entered_at: Instant,
+    /// Sessions that its user may have.
+    pub(crate) sessions_max: usize,
+    inbox: Mutex<Inbox>,
+    /// Rung when frames come to an empty inbox, and when the session is to end.
+    bell: Notify,
+    seats: Mutex<Taken>,
 }
 
-/// A frame that a session is shown.
-pub struct Shown {
-    /// The frame.
-    pub frame: String,
-    /// The event that it tells again, by its channel and its number there.
-    pub event: Option<(Key, i64)>,
+/// What a socket is sent, and when what it tells was committed, where that is known.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    pub(crate) text: Utf8Bytes,
+    pub(crate) committed_at: Option<Instant>,
 }
 
-/// Ends when the credentials that opened a socket do.
-pub type Expiry = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Refuses a socket after its upgrade, with a code that tells the client whether to come back.
-pub async fn refuse(socket: WebSocket, close_with: Close) {
-    if close_with.code == Close::TRY_LATER {
-        sleep(HOLD).await;
-    }
-    close(socket, close_with).await;
-}
-
-/// Runs a session until it ends.
-pub(crate) async fn run(
-    mut socket: WebSocket,
-    places: Arc<Places>,
-    store: Arc<Store>,
-    entrance: Entrance,
-    (opening, expiry): (Option<Opening>, Option<Expiry>),
-) {
-    let (begins_in, mut meter) = (entrance.begins_in, Meter::new(entrance.frames_max));
-    let session = places.enter(entrance);
-    let mut begun = Box::pin(hold(&mut socket, &session, &mut meter, begins_in)).await;
-    if begun.is_ok() {
-        begun = Box::pin(begin(&mut socket, &places, store, &session, opening)).await;
-    }
-    let ended = match begun {
-        Ok(()) => serve(&mut socket, &session, &mut meter, expiry).await,
-        Err(close) => close,
-    };
-    places.leave(&session);
-    drop(session);
-    if let Some(reason) = ended {
-        places.count(reason);
-        Box::pin(close(socket, reason)).await;
-    }
-}
-
-/// Counts the frames that a client sends. It is expected to send pongs, a few pings, and nothing else.
-///
-/// The library shows whole messages only, and reads parts of one that never ends for as long as they come. So what
-/// wakes the reading up without a message counts as a frame, too.
-struct Meter {
-    frames_max: u32,
-    /// When the present second began.
-    since: Instant,
-    frames: u32,
-    woken: Arc<Woken>,
-}
-
-/// Notes that something came, and wakes the session up.
+/// What waits for the socket. It holds nothing while nothing waits.
 #[derive(Default)]
-struct Woken {
-    noted: AtomicBool,
-    session: AtomicWaker,
+struct Inbox {
+    /// The session is told of its events. What comes before is in the store, and is neither kept nor counted.
+    begun: bool,
+    frames: VecDeque<Frame>,
+    ending: Option<Close>,
+    /// Channels whose events it knows up to a number that is not told here yet: it sat down behind it.
+    ahead: Vec<(Key, i64)>,
+    /// Of a session that resumed: how it came by the events of each channel.
+    resumed: Option<Box<Resumed>>,
 }
 
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.noted.store(true, Ordering::Relaxed);
-        self.session.wake();
-    }
+/// What is shown from the store and what is told must meet, and each event come by one of the two.
+struct Resumed {
+    is_being_shown: bool,
+    channels: HashMap<Key, Came>,
 }
 
-impl Meter {
-    fn new(frames_max: u32) -> Self {
-        Self { frames_max, since: Instant::now(), frames: 0, woken: Arc::default() }
-    }
+/// How the latest event of a channel came.
+#[derive(Clone, Copy)]
+enum Came {
+    /// It was shown up to this one. What is told late, and was shown already, is not told again.
+    ShownTo(i64),
+    /// It has been told from this one on, which needs no showing.
+    ToldFrom(i64),
+}
 
-    /// What woke the session up until now was its own sending.
-    fn forget_waking(&self) {
-        self.woken.noted.store(false, Ordering::Relaxed);
-    }
-
-    /// Counts one more; one too many ends the session.
-    fn count(&mut self) -> Result<(), Close> {
-        let now = Instant::now();
-        if Duration::from_secs(1) <= now - self.since {
-            (self.since, self.frames) = (now, 0);
-        }
-        self.frames += 1;
-        if self.frames_max < self.frames { Err(Close::FLOOD) } else { Ok(()) }
-    }
-
-    /// Waits for the next frame; answers with the close to send, or nothing where the client has gone.
-    async fn receive(&mut self, socket: &mut WebSocket) -> Result<Message, Option<Close>> {
-        let reader = Waker::from(self.woken.clone());
-        let message = poll_fn(|context| {
-            self.woken.session.register(context.waker());
-            let is_woken = self.woken.noted.swap(false, Ordering::Relaxed);
-            match socket.poll_next_unpin(&mut Context::from_waker(&reader)) {
-                Poll::Pending if !is_woken => Poll::Pending,
-                Poll::Pending => {
-                    self.count().map_or_else(|flood| Poll::Ready(Err(Some(flood))), |()| Poll::Pending)
-                }
-                Poll::Ready(Some(Ok(message))) => Poll::Ready(Ok(message)),
-                Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Err(None)),
+impl Resumed {
+    /// Whether an event that is about to be told did not come yet.
+    fn tell(&mut self, channel: Key, sequence: i64) -> bool {
+        match self.channels.get(&channel) {
+            Some(Came::ShownTo(shown)) if sequence <= *shown => return false,
+            Some(Came::ToldFrom(_)) => {}
+            _ if self.is_being_shown => {
+                self.channels.insert(channel, Came::ToldFrom(sequence));
             }
-        });
-        let message = message.await?;
-        self.count()?;
-        if matches!(message, Message::Close(_)) {
-            // Reading on sends the answer.
-            let _ = Box::pin(timeout(CLOSE_TIMEOUT, socket.recv())).await;
-            return Err(None);
-        }
-        Ok(message)
-    }
-}
-
-/// Holds a session until its turn comes, and answers pings meanwhile.
-async fn hold(
-    socket: &mut WebSocket,
-    session: &Session,
-    meter: &mut Meter,
-    begins_in: Duration,
-) -> Result<(), Option<Close>> {
-    if begins_in.is_zero() {
-        return Ok(());
-    }
-    let mut turn = std::pin::pin!(sleep(begins_in));
-    loop {
-        tokio::select! {
-            () = &mut turn => return Ok(()),
-            close = session.ending() => return Err(Some(close)),
-            received = meter.receive(socket) => {
-                received?;
+            // Its numbers only grow, so nothing is left to be known of it.
+            _ => {
+                self.channels.remove(&channel);
             }
         }
+        true
+    }
+
+    /// Whether an event that is about to be shown was not told, and will not be.
+    fn show(&mut self, channel: Key, sequence: i64) -> bool {
+        if let Some(Came::ToldFrom(first)) = self.channels.get(&channel) {
+            return sequence < *first;
+        }
+        self.channels.insert(channel, Came::ShownTo(sequence));
+        true
     }
 }
 
-/// Subscribes, then says so: from SESSION_ESTABLISHED on nothing is missed.
-async fn begin(
-    socket: &mut WebSocket,
-    places: &Places,
-    store: Arc<Store>,
-    session: &Arc<Session>,
-    opening: Option<Opening>,
-) -> Result<(), Option<Close>> {
-    let resumes = opening.as_ref().and_then(|opening| opening.resumes.clone());
-    // What is told from here on is told to this session; what it tells its client to resume from is before.
-    let id = resumes.clone().unwrap_or_else(|| EventId { told: store.told(), last: None }.to_string());
-    places.seat(session, &subscriptions(&store, session).await?);
-    // What was committed before that and is told late happened before this user belonged there, perhaps.
-    store.caught_up().await;
-    session.begin(resumes.is_some());
-    drop(store);
-    let established = Message::Text(session_established(Some(&id)).into());
-    within_limits(session, socket.send(established)).await?;
-    let Some(mut opening) = opening else { return Ok(()) };
-    while let Some(shown) = opening.frames.next().await {
-        let Shown { frame, event } = shown?;
-        if event.is_none_or(|(channel, sequence)| session.show(channel, sequence)) {
-            within_limits(session, socket.send(Message::Text(frame.into()))).await?;
+/// The seats of a session.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// The places where it sits.
+    pub(crate) places: Vec<Key>,
+    /// While the store is being read: the places of which events said something since, and the number of the last.
+    pub(crate) newer: Option<HashMap<Key, i64>>,
+    /// The session was taken out; nothing may put it back.
+    pub(crate) gone: bool,
+}
+
+impl Inbox {
+    /// Whether an event is part of what it sat down with.
+    fn knows(&self, event: &Event) -> bool {
+        self.ahead.iter().any(|(channel, number)| *channel == event.channel && event.sequence <= *number)
+    }
+
+    /// A session that is shown nothing more, and cannot be told what it was shown, is as any other.
+    fn forget_resuming(&mut self) {
+        self.resumed = self.resumed.take().filter(|one| one.is_being_shown || !one.channels.is_empty());
+    }
+}
+
+impl Session {
+    /// A session that waits for its seats.
+    pub(crate) fn new(number: u64, entrance: Entrance) -> Arc<Self> {
+        Arc::new(Self {
+            number,
+            user: entrance.user,
+            client: entrance.client.into(),
+            admitted_ms: entrance.admitted_at.ms(),
+            entered_at: Instant::now(),
+            sessions_max: entrance.sessions_max,
+            inbox: Mutex::default(),
+            bell: Notify::new(),
+            seats: Mutex::new(Taken { newer: Some(HashMap::new()), ..Taken::default() }),
+        })
+    }
+
+    /// It, for those who compare it with theirs.
+    pub(crate) fn present(&self) -> Present {
+        Present { admitted_ms: self.admitted_ms, number: self.number, client: self.client.to_string() }
+    }
+
+    /// It has all its seats.
+    pub(crate) fn end_seating(&self) {
+        let mut taken = self.seats();
+        taken.newer = None;
+        taken.places.shrink_to_fit();
+    }
+
+    /// Whether it is to end, and why.
+    pub(crate) fn is_ending(&self) -> Option<Close> {
+        self.inbox().ending
+    }
+
+    /// Ends the session with this code, unless it is ending already. What it was not sent is dropped.
+    pub(crate) fn end(&self, close: Close) {
+        let mut inbox = self.inbox();
+        if inbox.ending.is_none() {
+            *inbox = Inbox { ending: Some(close), ..Inbox::default() };
+            self.bell.notify_one();
         }
     }
-    session.end_showing();
-    Ok(())
-}
 
-/// Where the store has the user sit. It is read after the session was entered, so of a user who was deleted before
-/// it says so, and what happens after is told by an event.
-async fn subscriptions(store: &Store, session: &Session) -> Result<Vec<Subscription>, Option<Close>> {
-    let user = session.user;
-    let read = move |tx: &mut Tx| {
-        let exists = store::identity::exists(tx, user)?;
-        let stored = store::membership::list_subscriptions(tx, user)?;
-        Ok::<_, Error>(exists.then_some(stored))
-    };
-    match store.read(read).await {
-        Ok(stored) => stored.ok_or(Some(Close::GONE)),
-        Err(Error::Busy | Error::Retry | Error::Unreachable(_)) => Err(Some(Close::OVERLOADED)),
-        Err(error) => {
-            tracing::error!(%error, "a session could not begin");
-            Err(Some(Close::INTERNAL))
-        }
-    }
-}
-
-/// Answers with the close to send, or nothing where the client has gone.
-async fn serve(
-    socket: &mut WebSocket,
-    session: &Session,
-    meter: &mut Meter,
-    mut expiry: Option<Expiry>,
-) -> Option<Close> {
-    let mut pings = std::pin::pin!(sleep(PING_EVERY));
-    let mut unanswered = 0;
-    loop {
-        tokio::select! {
-            frames = session.frames() => {
-                let frames = match frames {
-                    Ok(frames) => frames,
-                    Err(close) => return Some(close),
-                };
-                let sending = send_all(socket, frames);
-                if let Err(ended) = Box::pin(within_limits(session, sending)).await {
-                    return ended;
-                }
-                meter.forget_waking();
+    /// Waits until the session is to end.
+    pub(crate) async fn ending(&self) -> Close {
+        loop {
+            if let Some(close) = self.is_ending() {
+                return close;
             }
-            received = meter.receive(socket) => match received {
-                Ok(Message::Pong(_)) => unanswered = 0,
-                Ok(_) => {}
-                Err(ended) => return ended,
-            },
-            () = expired(&mut expiry) => return Some(Close::EXPIRED),
-            () = &mut pings => {
-                if PINGS_MISSED_MAX <= unanswered {
-                    return None;
-                }
-                unanswered += 1;
-                pings.as_mut().reset(Instant::now() + PING_EVERY);
-                let sending = socket.send(Message::Ping(Vec::new().into()));
-                if let Err(ended) = Box::pin(within_limits(session, sending)).await {
-                    return ended;
-                }
-            }
+            self.bell.notified().await;
         }
     }
-}
 
-/// Waits until the credentials that opened a socket are over; where they never are, for ever.
-async fn expired(expiry: &mut Option<Expiry>) {
-    match expiry {
-        Some(expiry) => expiry.await,
-        None => std::future::pending().await,
+    /// Waits for what is to be sent, and takes all of it; or answers why the session ends.
+    pub(crate) async fn frames(&self) -> Result<VecDeque<Frame>, Close> {
+        loop {
+            {
+                let mut inbox = self.inbox();
+                if let Some(close) = inbox.ending {
+                    return Err(close);
+                }
+                if !inbox.frames.is_empty() {
+                    return Ok(std::mem::take(&mut inbox.frames));
+                }
+            }
+            self.bell.notified().await;
+        }
     }
-}
 
-/// Sends all that waits, then flushes once.
-async fn send_all(socket: &mut WebSocket, frames: VecDeque<Utf8Bytes>) -> Result<(), axum::Error> {
-    for frame in frames {
-        socket.feed(Message::Text(frame)).await?;
+    /// Whether an event is part of what it sat down with: it neither tells it anything, nor moves it.
+    pub(crate) fn knows(&self, event: &Event) -> bool {
+        self.inbox().knows(event)
     }
-    socket.flush().await
-}
 
-/// Sends, unless the session ends first: a socket that does not take what it is sent must not keep its session
-/// from ending, nor wait for ever for a client that is gone.
-async fn within_limits(
-    session: &Session,
-    sending: impl Future<Output = Result<(), axum::Error>>,
-) -> Result<(), Option<Close>> {
-    tokio::select! {
-        biased;
-        sent = sending => sent.map_err(|_| None),
-        close = session.ending() => Err(Some(close)),
-        () = sleep(SEND_TIMEOUT) => Err(None),
+    /// It sits down in a channel behind this number, which is not told here yet.
+    pub(crate) fn sit_ahead(&self, channel: Key, number: i64) {
+        self.inbox().ahead.push((channel, number));
     }
-}
 
-/// Closes a socket with a code, and waits a moment for the client's answer.
-pub(crate) async fn close(mut socket: WebSocket, Close { code, reason }: Close) {
-    let limit = if code == Close::TRY_LATER { SLOW_CLOSE_TIMEOUT } else { CLOSE_TIMEOUT };
-    let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-    // A client that does not read to the end finds the connection gone.
-    if let Ok(Ok(())) = timeout(limit, socket.send(frame)).await {
-        let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
-        let _ = timeout(CLOSE_TIMEOUT, answered).await;
+    /// Forgets where it sat down ahead of what was told by now, and if `all` is over where nobody listens either;
+    /// answers whether anything is left.
+    pub(crate) fn catch_up(&self, told: impl Fn(Key) -> Option<i64>, all: bool) -> bool {
+        // Whoever tells holds what is asked here, and then the inbox.
+        let mut ahead = self.inbox().ahead.clone();
+        ahead.retain(|(channel, number)| told(*channel).map_or(!all, |told| told < *number));
+        ahead.shrink_to_fit();
+        let is_left = !ahead.is_empty();
+        self.inbox().ahead = ahead;
+        is_left
+    }
+
+    /// From here on the session is told of its events, all of them. What it was told before happened before it is
+    /// established, and is in the store: there one that resumes is shown it.
+    pub(crate) fn begin(&self, resumes: bool) {
+        let mut inbox = self.inbox();
+        inbox.begun = true;
+        inbox.resumed = resumes.then(|| Box::new(Resumed { is_being_shown: true, channels: HashMap::new() }));
+    }
+
+    /// Whether an event of a session that resumes is to be shown: it was not told, and will not be.
+    pub(crate) fn show(&self, channel: Key, sequence: i64) -> bool {
+        let mut inbox = self.inbox();
+        inbox.resumed.as_mut().is_none_or(|resumed| resumed.show(channel, sequence))
+    }
+
+    /// All that was missed has been shown.
+    pub(crate) fn end_showing(&self) {
+        let mut inbox = self.inbox();
+        if let Some(resumed) = &mut inbox.resumed {
+            resumed.is_being_shown = false;
+            resumed.channels.retain(|_, came| matches!(came, Came::ShownTo(_)));
+            resumed.channels.shrink_to_fit();
+        }
+        inbox.forget_resuming();
+    }
+
+    /// Tells the session of an event, by the frame that all share.
+    pub(crate) fn tell(&self, event: &Event, frame: &Frame) {
+        let mut inbox = self.inbox();
+        if !inbox.begun || inbox.ending.is_some() {
+            return;
+        }
+        if inbox.knows(event) {
+            return;
+        }
+        if let Some(resumed) = &mut inbox.resumed {
+            if !resumed.tell(event.channel, event.sequence) {
+                return;
+            }
+            inbox.forget_resuming();
+        }
+        if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
+            drop(inbox);
+            return self.end(Close::TOO_SLOW);
+        }
+        inbox.frames.push_back(frame.clone());
+        if inbox.frames.len() == 1 {
+            drop(inbox);
+            self.bell.notify_one();
+        }
+    }
+
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seats(&self) -> MutexGuard<'_, Taken> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+impl Session {
+    /// Takes what waits for it.
+    pub(crate) fn take_waiting(&self) -> VecDeque<Utf8Bytes> {
+        std::mem::take(&mut self.inbox().frames).into_iter().map(|frame| frame.text).collect()
+    }
 
-    #[tokio::test(start_paused = true)]
-    async fn frames_are_counted_by_the_second() {
-        let mut meter = Meter::new(3);
-        for _ in 0..4 {
-            for _ in 0..3 {
-                assert_eq!(meter.count(), Ok(()));
-            }
-            tokio::time::advance(Duration::from_secs(1)).await;
-        }
-        for _ in 0..3 {
-            assert_eq!(meter.count(), Ok(()));
-        }
-        tokio::time::advance(Duration::from_millis(999)).await;
-        assert_eq!(meter.count(), Err(Close::FLOOD));
+    /// Whether it still tells what it is shown from what it is told.
+    pub(crate) fn is_resuming(&self) -> bool {
+        self.inbox().resumed.is_some()
     }
 }

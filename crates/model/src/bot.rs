@@ -52,3 +52,67 @@ pub struct InvokedBy {
     /// Of those to the bot alone.
     pub targeted: TargetedMessages,
 }
+
+/// What the program of a bot answers. It is read as Lex spells it, and shown as messaging does.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reply {
+    /// What the bot says, piece by piece.
+    pub messages: Vec<Saying>,
+    /// What it takes the question for.
+    pub intent: Option<Intent>,
+    /// The conversation.
+    pub session: Option<String>,
+}
+
+/// What somebody wants of a bot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default)]
+pub struct Intent {
+    /// Its name.
+    pub name: Option<String>,
+    /// How far it has come.
+    pub state: Option<String>,
+}
+
+/// A piece of what a bot says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all(serialize = "PascalCase", deserialize = "camelCase"))]
+pub struct Saying {
+    /// The words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+    /// What they are, or that there is a card in their place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// A card.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_response_card: Option<Card>,
+}
+
+/// Something to look at and to choose from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all(serialize = "PascalCase", deserialize = "camelCase"))]
+pub struct Card {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtitle: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buttons: Option<Vec<Button>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, rename_all(serialize = "PascalCase", deserialize = "camelCase"))]
+struct Button {
+    text: String,
+    value: String,
+}
+
+impl Saying {
+    /// Plain words.
+    pub fn plain(words: String) -> Self {
+        Self { content: Some(words), content_type: Some("PlainText".to_owned()), image_response_card: None }
+    }
+}

@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use data_encoding::HEXLOWER;
+use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
+
 use crate::Timestamp;
 
 /// The key of an app instance, an identity, a channel or a sub-channel: 16 random bytes.
@@ -16,10 +20,9 @@ pub struct Key(pub [u8; 16]);
 impl Key {
     /// The key that a UUID in its usual form spells.
     pub fn from_uuid(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let dashes = bytes.len() == 36 && [8, 13, 18, 23].iter().all(|&at| bytes[at] == b'-');
-        let digits: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b'-').collect();
-        if dashes { unhex(&digits).map(Self) } else { None }
+        let uuid: Hyphenated = text.parse().ok()?;
+        // One key has one spelling, so that what is stored by its text is found by it.
+        (!text.bytes().any(|byte| byte.is_ascii_uppercase())).then(|| Self(uuid.into_uuid().into_bytes()))
     }
 
     /// The key that 32 lower-case hexadecimal digits spell.
@@ -29,8 +32,7 @@ impl Key {
 
     /// The key as a UUID, in its usual form.
     pub fn uuid(&self) -> String {
-        let hex = self.to_string();
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        Uuid::from_bytes(self.0).hyphenated().to_string()
     }
 
     /// The key just after this one; none follows the greatest.
@@ -39,16 +41,14 @@ impl Key {
     }
 
     /// A key made of random bytes, with the marks of a version 4 UUID.
-    pub fn random(mut bytes: [u8; 16]) -> Self {
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        Self(bytes)
+    pub fn random(bytes: [u8; 16]) -> Self {
+        Self(Builder::from_random_bytes(bytes).into_uuid().into_bytes())
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -133,7 +133,7 @@ impl MessageKey {
 
 impl fmt::Display for MessageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -163,21 +163,9 @@ serialized_as_hex!(Key, MessageKey);
 
 fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
-    if digits.len() != 2 * N {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
+    (digits.len() == 2 * N).then_some(())?;
+    HEXLOWER.decode_mut(digits, &mut bytes).ok()?;
     Some(bytes)
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod filter;
 pub mod identity;
 pub mod key;
 pub mod message;
+pub mod session;
 pub mod shape;
 pub mod text;
 pub mod timestamp;

@@ -3,6 +3,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use carillon_service::front::request::Answered;
 use carillon_service::front::retry;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::Value;
@@ -34,6 +35,7 @@ impl Refusal {
         if let Some(wait_ms) = retry::wait_ms(self.status, request_id) {
             retry::say(headers, wait_ms);
         }
+        response.extensions_mut().insert(Answered { operation: Answered::NONE, code: self.code });
         response
     }
 }

@@ -1,53 +1,48 @@
 //! How often an address may ask: so many at once, then so many a second.
 //!
-//! What is remembered is bounded: the addresses of two generations, of which the older is forgotten when the younger
-//! is full. An address that is forgotten may ask as one that never did.
+//! What is remembered is bounded. An address that is forgotten may ask as one that never did.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+
+use moka::Entry;
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 
 use crate::household::household;
 
-/// The most addresses of a generation.
-const ADDRESSES_MAX: usize = 8_192;
+/// The most addresses that are remembered: those that asked last.
+const ADDRESSES_MAX: u64 = 16_384;
 
 /// What addresses have asked.
 pub(crate) struct Buckets {
     at_once_max: i64,
     interval_ms: i64,
-    generations: Mutex<Generations>,
-}
-
-/// For each address, until when what it asked would have taken, one at an interval.
-#[derive(Default)]
-struct Generations {
-    younger: HashMap<IpAddr, i64>,
-    older: HashMap<IpAddr, i64>,
+    /// For each address, until when what it asked would have taken, one at an interval.
+    busy_until_ms: Cache<IpAddr, i64>,
 }
 
 impl Buckets {
     /// An address may ask so many times at once, and once more after each interval.
     pub(crate) fn new(at_once_max: i64, interval_ms: i64) -> Self {
-        Self { at_once_max, interval_ms, generations: Mutex::default() }
+        let busy_until_ms =
+            Cache::builder().max_capacity(ADDRESSES_MAX).eviction_policy(EvictionPolicy::lru()).build();
+        Self { at_once_max, interval_ms, busy_until_ms }
     }
 
     /// Whether an address may ask, which counts as having asked; else how long it should wait.
     pub(crate) fn take(&self, address: IpAddr, now_ms: i64) -> Result<(), i64> {
-        let address = household(address);
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        let Generations { younger, older } = &mut *generations;
-        let known = younger.get(&address).or(older.get(&address)).copied();
-        let busy_until_ms = known.unwrap_or(i64::MIN).max(now_ms) + self.interval_ms;
-        let wait_ms = busy_until_ms - now_ms - self.at_once_max * self.interval_ms;
-        if 0 < wait_ms {
-            return Err(wait_ms);
-        }
-        if ADDRESSES_MAX <= younger.len() && !younger.contains_key(&address) {
-            *older = std::mem::take(younger);
-        }
-        younger.insert(address, busy_until_ms);
-        Ok(())
+        let mut taken = Ok(());
+        self.busy_until_ms.entry(household(address)).and_compute_with(|known| {
+            let busy_until_ms = known.map_or(i64::MIN, Entry::into_value).max(now_ms) + self.interval_ms;
+            let wait_ms = busy_until_ms - now_ms - self.at_once_max * self.interval_ms;
+            if 0 < wait_ms {
+                taken = Err(wait_ms);
+                return Op::Nop;
+            }
+            Op::Put(busy_until_ms)
+        });
+        taken
     }
 }
 
@@ -100,7 +95,7 @@ mod tests {
         for number in 0..10 * others {
             buckets.take(IpAddr::V4((others + number).into()), 0).unwrap();
         }
-        let generations = buckets.generations.lock().unwrap();
-        assert!(generations.younger.len() + generations.older.len() <= 2 * ADDRESSES_MAX);
+        buckets.busy_until_ms.run_pending_tasks();
+        assert!(buckets.busy_until_ms.entry_count() <= ADDRESSES_MAX);
     }
 }

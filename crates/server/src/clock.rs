@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use carillon_model::Timestamp;
 use carillon_service::Clock;
-use carillon_store::{self as store, Result, Tx};
+use carillon_store::{self as store, Lane, Result, Store, Tx};
 use tokio::sync::Notify;
 
 /// Where the store remembers how far the clock was moved.
@@ -32,10 +32,25 @@ impl SystemClock {
         self.ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// Moves it to this far ahead.
+    /// Moves it to this far ahead, never back.
     pub fn set_ahead_ms(&self, ms: i64) {
-        self.ahead_ms.store(ms, Ordering::Relaxed);
-        self.moved.notify_waiters();
+        if self.ahead_ms.fetch_max(ms, Ordering::Relaxed) < ms {
+            self.moved.notify_waiters();
+        }
+    }
+
+    /// Moves it on, for all nodes of a store: it is remembered there, and the others [`SystemClock::follow`].
+    pub async fn advance(&self, store: &Store, by_ms: i64) -> Result<()> {
+        self.set_ahead_ms(
+            store.write(Lane::Account, move |tx| store::setting::add(tx, SETTING, by_ms)).await?,
+        );
+        Ok(())
+    }
+
+    /// Moves it to where another node has moved its own.
+    pub async fn follow(&self, store: &Store) -> Result<()> {
+        self.set_ahead_ms(store.read(find_ahead_ms).await?);
+        Ok(())
     }
 
     /// Waits until the service's time is there, by itself or because it is moved.
@@ -79,13 +94,12 @@ pub fn find_ahead_ms(tx: &mut Tx) -> Result<i64> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
-/// Remembers how far the clock was moved.
-pub fn keep_ahead_ms(tx: &mut Tx, ms: i64) -> Result<()> {
-    store::setting::set(tx, SETTING, &ms.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use carillon_store::Sink;
+
     use super::*;
 
     #[test]
@@ -94,5 +108,24 @@ mod tests {
         clock.set_ahead_ms(86_400_000);
         let ahead = clock.now().ms() - clock.real().ms();
         assert!((86_399_000..=86_400_000).contains(&ahead), "{ahead}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_that_is_moved_moves_those_of_the_other_nodes() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = store::testing::in_folder(folder.path());
+        let opening = tokio::task::spawn_blocking(move || {
+            [(); 2].map(|()| Store::open(&location, 0, &(Arc::new(|_| {}) as Sink)).unwrap())
+        });
+        let stores = opening.await.unwrap();
+        let clocks = [(); 2].map(|()| SystemClock::default());
+        for (clock, store) in clocks.iter().zip(&stores).chain([(&clocks[0], &stores[0])]) {
+            clock.advance(store, 1_000).await.unwrap();
+        }
+        for (clock, store) in clocks.iter().zip(&stores) {
+            clock.follow(store).await.unwrap();
+        }
+        assert_eq!(clocks.map(|clock| clock.ahead_ms()), [3_000, 3_000]);
+        tokio::task::spawn_blocking(move || drop(stores)).await.unwrap();
     }
 }

@@ -7,14 +7,43 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use carillon_model::Key;
+use carillon_store::Location;
 
 use crate::error::{Error, Result};
-use crate::private_file::{self, PRIVATE};
+pub use crate::private_file::sync_parent;
+use crate::private_file::{self, PRIVATE, PUBLIC};
 
+/// What Carillon keeps in the folder beside the store. A backup has it, and nothing else that may lie there.
+pub const MEMBERS: [Member; 8] = [
+    Member { name: "node", is_key: false, mode: PRIVATE },
+    Member { name: "audit", is_key: false, mode: PRIVATE },
+    Member { name: "root-credentials", is_key: true, mode: PRIVATE },
+    Member { name: "master-key", is_key: true, mode: PRIVATE },
+    // A CA whose key is elsewhere could sign no leaf, and a new one is made where there is none.
+    Member { name: "tls/ca.pem", is_key: true, mode: PUBLIC },
+    Member { name: "tls/ca-key.pem", is_key: true, mode: PRIVATE },
+    Member { name: "tls/leaf.pem", is_key: true, mode: PUBLIC },
+    Member { name: "tls/leaf-key.pem", is_key: true, mode: PRIVATE },
+];
+/// What a server holds while it uses the folder.
+pub const LOCK: &str = "lock";
+/// What a restore makes first, and takes away when everything is in its place.
+pub const RESTORING: &str = "restoring";
 /// What others than the owner may do.
 const OTHERS: u32 = 0o077;
 /// What the files of a SQLite store end with.
-const STORE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+pub const STORE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
+
+/// A file in the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Where it is.
+    pub name: &'static str,
+    /// Whether it is a key, or goes with one.
+    pub is_key: bool,
+    /// Who may read it.
+    pub mode: u32,
+}
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
@@ -28,6 +57,17 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the folder, if it is not there, and takes it.
     pub fn open(path: &Path) -> Result<Self> {
+        let taken = Self::take(path)?;
+        if is_half_restored(path) {
+            return Err(Error::failure(format!("a restore into {} was not finished", path.display()))
+                .hint("Do it again: carillon restore FILE, with the same --data-dir and --store."));
+        }
+        warn_if_open(&taken.path);
+        Ok(taken)
+    }
+
+    /// The same, whatever is in it.
+    pub fn take(path: &Path) -> Result<Self> {
         let unusable = |error: &io::Error| {
             Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
                 .hint("Name another one with --data-dir, or let this user write to it.")
@@ -37,7 +77,6 @@ impl DataDir {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(&error))?;
         }
         let path = std::path::absolute(path).map_err(|error| unusable(&error))?;
-        warn_if_open(&path);
         let lock = Self::lock(&path).map_err(|error| unusable(&error))?;
         match lock.try_lock() {
             Ok(()) => Ok(Self { path, _lock: lock }),
@@ -53,15 +92,16 @@ impl DataDir {
     pub fn share(path: &Path) -> Result<PathBuf> {
         match Self::open(path) {
             Ok(data_dir) => Ok(data_dir.path),
-            Err(_) if path.join("lock").exists() => std::path::absolute(path).map_err(|error| {
-                Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
-            }),
+            Err(_) if path.join(LOCK).exists() && !is_half_restored(path) => std::path::absolute(path)
+                .map_err(|error| {
+                    Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
+                }),
             Err(error) => Err(error),
         }
     }
 
     fn lock(path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path.join("lock"))
+        OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path.join(LOCK))
     }
 
     /// The key of the node that lives here, `new` where none did. It outlives a crash, so that the next process takes
@@ -90,6 +130,11 @@ impl DataDir {
     }
 }
 
+/// Whether what is there may be half of what is to be.
+pub fn is_half_restored(path: &Path) -> bool {
+    path.join(RESTORING).exists()
+}
+
 /// Says so where others than the owner may look into the folder, whose files hold secrets. It may have been made so on
 /// purpose, for a group that makes copies: it is left as it is.
 fn warn_if_open(path: &Path) {
@@ -105,7 +150,8 @@ fn warn_if_open(path: &Path) {
 
 /// Takes away from others what they may do with the files of the SQLite store; those of earlier versions were for all
 /// to read.
-pub(crate) fn tighten(store: &Path) {
+pub(crate) fn tighten(store: &Location) {
+    let Location::Sqlite(store) = store else { return };
     for suffix in STORE_SUFFIXES {
         let mut path = store.as_os_str().to_owned();
         path.push(suffix);
@@ -165,7 +211,7 @@ mod tests {
             std::fs::write(&path, "").unwrap();
             std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
         }
-        tighten(&store);
+        tighten(&Location::Sqlite(store.clone()));
         for entry in folder.path().read_dir().unwrap() {
             assert_eq!(entry.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }

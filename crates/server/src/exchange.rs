@@ -4,10 +4,11 @@
 
 use std::sync::{Arc, OnceLock};
 
+use carillon_access::web_identity::{Disbelief, KeySets, KeySource, verify};
 use carillon_auth::jwt::{Claims, Expectation, KeySet, Refusal, Token};
 use carillon_model::AppInstanceArn;
-use carillon_service::front::exchange::{Person, Role};
-use carillon_service::front::web_identity::{Disbelief, KeySets, KeySource, verify};
+use carillon_service::front::exchange::Person;
+use carillon_service::front::roles::Role;
 use carillon_service::{Clock, Service};
 
 use crate::buckets::Buckets;

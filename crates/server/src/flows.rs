@@ -1,28 +1,33 @@
 //! The calling of processors: takes the calls that are due from the service, makes them, and reports back.
 //!
 //! Everything that must not be lost is in the store; this loop may end at any moment. What it has leased and not
-//! reported is called again by whoever looks after the lease is over. A call is leased when there is a place for it,
-//! and not before: what cannot be called yet rests in the store, and costs nothing until a place is free, a gate may be
+//! reported is called again by whoever looks after the lease is over. A call is leased when there is a slot for it,
+//! and not before: what cannot be called yet rests in the store, and costs nothing until a slot is free, a gate may be
 //! tried again, or its time is over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carillon_meter::Times;
 use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_service::error::{Error, ErrorCode};
 use carillon_service::front::invocation::Invocation;
 use carillon_service::{Clock, Service};
 use carillon_store::Work;
 use carillon_store::in_flight::Waiting;
-use carillon_targets::{Place, Targets};
+use carillon_targets::{Slot, Targets};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::jobs::Bells;
 use crate::supervised;
+use crate::traces;
 
 /// Calls that one node makes at once. Each target has its own, smaller share.
 const CALLS_MAX: usize = 1_024;
@@ -41,6 +46,8 @@ pub(crate) struct Flows {
     clock: Arc<dyn Clock>,
     targets: Targets,
     calls: Arc<Semaphore>,
+    /// How long those took that were made.
+    times: Times,
     /// Rung when a call is over, and noted.
     ended: Notify,
     stop: CancellationToken,
@@ -63,7 +70,8 @@ impl Flows {
     ) -> Arc<Self> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (calls, ended) = (Arc::new(Semaphore::new(CALLS_MAX)), Notify::new());
-        let flows = Arc::new(Self { service, clock, targets, calls, ended, stop, tasks });
+        let flows =
+            Arc::new(Self { service, clock, targets, calls, times: Times::default(), ended, stop, tasks });
         flows.tasks.spawn(flows.clone().look(bells));
         flows
     }
@@ -80,9 +88,35 @@ impl Flows {
         &self.targets
     }
 
+    /// How each function is, as far as this node knows: those that are configured, and those that were called.
+    pub(crate) async fn processors(&self) -> Result<Vec<Value>, Error> {
+        let waiting = self.service.list_waiting("", FUNCTIONS_LEN_MAX).await?;
+        let mut kinds: BTreeMap<String, &str> = BTreeMap::new();
+        let conditions = self.targets.gates.conditions();
+        kinds.extend(conditions.iter().map(|condition| (condition.target.clone(), "lambda")));
+        kinds.extend(self.targets.behind_http().map(|function| (function.to_owned(), "http")));
+        kinds.extend(self.service.built_in().map(|function| (function.to_owned(), "built in")));
+        let state = |(function, kind): (String, &str)| {
+            let condition = conditions.iter().find(|condition| condition.target == function);
+            json!({
+                "ResourceArn": function,
+                "Kind": kind,
+                "Gate": if condition.is_some_and(|condition| condition.is_closed) { "closed" } else { "open" },
+                "CallsUnderWay": condition.map_or(0, |condition| condition.calls),
+                "Waiting": waiting.iter().any(|waiting| waiting.function.as_str() == function),
+            })
+        };
+        Ok(kinds.into_iter().map(state).collect())
+    }
+
     /// Calls that are being made.
     pub(crate) fn under_way(&self) -> usize {
         CALLS_MAX - self.calls.available_permits()
+    }
+
+    /// How long calls took.
+    pub(crate) fn times(&self) -> &Times {
+        &self.times
     }
 
     async fn look(self: Arc<Self>, bells: Arc<Bells>) {
@@ -91,7 +125,7 @@ impl Flows {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = bells.of(Work::Flow).notified() => {}
-                () = self.targets.freed() => {}
+                () = self.targets.gates.freed() => {}
                 () = self.ended.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -99,7 +133,9 @@ impl Flows {
                 Some(Ok(wait)) => wait.max(LOOK_AFTER_MIN),
                 None => LOOK_EVERY,
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "the processors that are to be called cannot be read");
+                    if supervised::is_news(&error) {
+                        tracing::warn!(%error, "the processors that are to be called cannot be read");
+                    }
                     LOOK_EVERY
                 }
             };
@@ -128,7 +164,7 @@ impl Flows {
         Ok(wait)
     }
 
-    /// Begins the calls of a function that are due, as many as there are places for; answers when there will be more.
+    /// Begins the calls of a function that are due, as many as there are slots for; answers when there will be more.
     async fn look_at(self: &Arc<Self>, waiting: &Waiting) -> Result<Duration, Error> {
         let function = waiting.function.as_str();
         loop {
@@ -140,19 +176,19 @@ impl Flows {
             if room == 0 {
                 return Ok(LOOK_EVERY);
             }
-            let places = match self.targets.places(function, room) {
-                Ok(places) => places,
+            let slots = match self.targets.gates.slots(function, room) {
+                Ok(slots) => slots,
                 Err(unasked) => {
                     let more = self.give_up(waiting, unasked).await?;
-                    let closed_for = self.targets.closed_for(function);
+                    let closed_for = self.targets.gates.closed_for(function);
                     return Ok(if more { Duration::ZERO } else { closed_for.unwrap_or(LOOK_EVERY) });
                 }
             };
-            let asked = places.len();
+            let asked = slots.len();
             let leased = self.service.lease_invocations(function, count(asked)).await?;
             let all = leased.len() < asked;
-            for (invocation, place) in leased.into_iter().zip(places) {
-                self.begin(invocation, place);
+            for (invocation, slot) in leased.into_iter().zip(slots) {
+                self.begin(invocation, slot);
             }
             if all || self.stop.is_cancelled() {
                 return Ok(LOOK_EVERY);
@@ -160,12 +196,12 @@ impl Flows {
         }
     }
 
-    fn begin(self: &Arc<Self>, invocation: Invocation, place: Place) {
+    fn begin(self: &Arc<Self>, invocation: Invocation, slot: Slot) {
         // Nobody else takes any, and there was room.
         let Ok(permit) = self.calls.clone().try_acquire_owned() else { return };
         let flows = self.clone();
         self.tasks.spawn(async move {
-            flows.call(&invocation, place).await;
+            flows.call(&invocation, slot).await;
             drop(permit);
             flows.ended.notify_one();
         });
@@ -186,27 +222,31 @@ impl Flows {
         note(self.service.not_asked(invocation, unasked).await.map(|decided| {
             if decided {
                 self.targets.note_not_made();
-                tell_operator(invocation, &unasked.to_string());
             }
         }));
     }
 
-    async fn call(&self, invocation: &Invocation, place: Place) {
+    async fn call(&self, invocation: &Invocation, slot: Slot) {
         if invocation.lease_until <= self.clock.now() {
             return; // The clock was moved: it is somebody else's by now.
         }
+        if self.service.is_built_in(&invocation.function) {
+            return note(self.service.decide(invocation).await);
+        }
         let called = if self.service.may_call(&invocation.function) {
-            self.targets.invoke(place, &invocation.payload, self.clock.real()).await
+            let begun = Instant::now();
+            let span = traces::of_call("processor", 1);
+            let calling = self.targets.invoke(slot, &invocation.payload, self.clock.real());
+            let called = calling.instrument(span.clone()).await;
+            traces::called(&span, called.is_ok());
+            self.times.observe(begun.elapsed());
+            called
         } else {
             Err(Failure { reason: Reason::NotPermitted, permanent: true })
         };
         note(match called {
             Ok(()) => self.service.handed_over(invocation).await,
-            Err(failure) => self.service.not_handed_over(invocation, failure).await.map(|decided| {
-                if decided {
-                    tell_operator(invocation, &failure.reason.to_string());
-                }
-            }),
+            Err(failure) => self.service.not_handed_over(invocation, failure).await.map(drop),
         });
     }
 }
@@ -218,19 +258,6 @@ fn note(reported: Result<(), Error>) {
         Err(error) => tracing::warn!(%error, "a call of a processor could not be noted"),
         Ok(()) => {}
     }
-}
-
-/// The event that operators of the original subscribe to, by its name and form.
-fn tell_operator(invocation: &Invocation, reason: &str) {
-    let detail = json!({
-        "eventType": "ProcessorInvocationFailure",
-        "appInstanceArn": invocation.channel_arn.app_instance().as_str(),
-        "channelArn": invocation.channel_arn.as_str(),
-        "messageId": invocation.message_id,
-        "processorResourceArn": invocation.function,
-        "failureReason": reason,
-    });
-    tracing::warn!(target: "carillon::operator", detail_type = "Chime ChannelFlow Processing Status", %detail);
 }
 
 fn count(length: usize) -> i64 {

@@ -5,12 +5,15 @@
 
 pub mod body;
 mod connect;
+mod console;
 mod exchange;
 mod in_flight;
+mod inside;
 mod letters;
 mod listener;
 mod local;
 mod measured;
+mod newest;
 mod own;
 mod pace;
 mod places;
@@ -19,8 +22,8 @@ mod proxy_head;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::body::Body;
@@ -30,21 +33,28 @@ use axum::response::Response;
 use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
 use carillon_service::Service;
+use carillon_service::front::request::Answered;
+use carillon_targets::push::Push;
 use http::{Method, StatusCode, Version, header};
+use tracing::Instrument as _;
 use zeroize::Zeroizing;
 
 use crate::answer::{Refusal, last};
+use crate::certificate::Shown;
 use crate::clock::SystemClock;
+use crate::credentials::RootKey;
 use crate::exchange::Exchange;
 use crate::jobs::Jobs;
 use crate::metrics::Metrics;
+use crate::traces;
 pub(crate) use body::BODIES_BYTES_LEAST;
 pub use body::Intake;
 use body::Unread;
 pub use connect::with_limits;
 use in_flight::InFlight;
+pub(crate) use inside::Inside;
 pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};
-pub use listener::{Listening, bind, serve};
+pub use listener::{Listening, Port, bind, serve};
 pub(crate) use measured::Measured;
 pub(crate) use pace::Patience;
 pub(crate) use places::{Allowance, Places};
@@ -64,6 +74,11 @@ const NOT_FROM_HERE: Refusal = Refusal {
     message: "While developing, this is for pages and programs of this machine: its host and its origin must be \
               localhost, or named in the configuration",
 };
+
+/// What lives below it is Carillon's own.
+const OWN_PATHS: &str = "/_carillon/";
+/// As what requests for it are measured, all together.
+const OWN: &str = "own";
 
 /// Who sees what is measured.
 #[derive(Clone, Default)]
@@ -89,12 +104,20 @@ pub struct Front {
     metrics: Metrics,
     /// The exchange of credentials, if there is one.
     exchange: Option<Arc<Exchange>>,
+    /// The push applications, whose public keys browsers ask for.
+    push: Arc<Push>,
+    /// What whoever may is told of.
+    inside: Inside,
     intake: Arc<Intake>,
     measuring: Measuring,
+    /// What signs in whoever opens the console by it; `dev` has one.
+    link: OnceLock<console::Link>,
     /// Where only this machine may exchange and move: the other host by which it may be called.
     local_only: Option<String>,
+    /// What proves names to a certificate authority.
+    proofs: Option<Arc<Shown>>,
     in_flight: InFlight,
-    /// Two at once would each add to what the other is about to replace.
+    /// What became due by one step is done before another begins.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
 }
@@ -113,18 +136,37 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// The exchange of credentials, if there is one.
     pub(crate) exchange: Option<Arc<Exchange>>,
+    /// The push applications.
+    pub(crate) push: Arc<Push>,
+    /// What whoever may is told of.
+    pub(crate) inside: Inside,
     /// Room for bodies.
     pub(crate) intake: Arc<Intake>,
     /// Who sees what is measured.
     pub(crate) measuring: Measuring,
     /// Where only this machine may exchange and move: the other host by which it may be called.
     pub(crate) local_only: Option<String>,
+    /// What proves names to a certificate authority, where certificates come from one.
+    pub(crate) proofs: Option<Arc<Shown>>,
 }
 
 impl Front {
     /// A front of these parts.
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { service, hub, clock, jobs, metrics, exchange, intake, measuring, local_only } = parts;
+        let Parts {
+            service,
+            hub,
+            clock,
+            jobs,
+            metrics,
+            exchange,
+            push,
+            inside,
+            intake,
+            measuring,
+            local_only,
+            proofs,
+        } = parts;
         let in_flight = InFlight::new();
         let (moving, stopping) = (tokio::sync::Mutex::default(), AtomicBool::default());
         Arc::new(Self {
@@ -134,13 +176,27 @@ impl Front {
             jobs,
             metrics,
             exchange,
+            push,
+            inside,
             intake,
             measuring,
+            link: OnceLock::new(),
             local_only,
+            proofs,
             in_flight,
             moving,
             stopping,
         })
+    }
+
+    /// A code that opens the console signed in as root, and shows this there, for as long as the process lives.
+    pub(crate) fn link(&self, root: &RootKey, demo: serde_json::Value) -> String {
+        let code = self.service.new_id().replace('-', "");
+        let region = self.service.home().region().to_owned();
+        let link = console::Link::new(code.clone(), root.clone(), region, demo);
+        // There is one demo, and it is shown once.
+        let _ = self.link.set(link);
+        code
     }
 
     /// From here on it is not ready, so that balancers send nobody new.
@@ -160,12 +216,23 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/connect", any(connect::open))
         .route("/_carillon/health/live", get(own::live))
         .route("/_carillon/health/ready", get(own::ready))
-        .route("/_carillon/metrics", get(own::metrics));
+        .route("/_carillon/web-push-key", get(own::web_push_key))
+        .route("/_carillon/metrics", get(own::metrics))
+        .route("/_carillon/v1/why", any(call))
+        .route("/_carillon/v1/audit", get(inside::audit))
+        .route("/_carillon/v1/processors", get(inside::processors))
+        .route("/_carillon/console", get(console::beside))
+        .route("/_carillon/console/", get(console::page))
+        .route("/_carillon/console/session", post(console::session))
+        .route("/_carillon/console/{file}", get(console::file));
     if test_clock {
         router = router.route("/_carillon/clock", post(own::advance));
     }
     if front.exchange.is_some() {
         router = router.route("/_carillon/creds", post(exchange::creds).options(exchange::preflight));
+    }
+    if front.proofs.is_some() {
+        router = router.route("/.well-known/acme-challenge/{token}", get(own::proof));
     }
     router
         .route("/_carillon", any(own::missing))
@@ -173,7 +240,7 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon/{*rest}", any(own::missing))
         .method_not_allowed_fallback(own::missing)
         .fallback(call)
-        .layer(from_fn_with_state(front.clone(), admit))
+        .layer(from_fn_with_state(front.clone(), measure))
         .with_state(front)
 }
 
@@ -186,15 +253,38 @@ pub(crate) fn metrics_router(front: Arc<Front>) -> Router {
         .with_state(front)
 }
 
+/// Measures how long an answer takes, whatever it is.
+async fn measure(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+    let underway = front.metrics.requests.begin();
+    let is_own = request.uri().path().starts_with(OWN_PATHS);
+    let span = traces::of_request(request.headers());
+    let mut response = admit(&front, request, next).instrument(span.clone()).await;
+    let told = response.extensions_mut().remove::<Answered>();
+    let Answered { operation, code } = told.unwrap_or_else(|| untold(&response));
+    let operation = if is_own && operation == Answered::NONE { OWN } else { operation };
+    let answered = Answered { operation, code };
+    underway.end(answered);
+    traces::answered(&span, answered, response.headers(), response.status());
+    response
+}
+
+/// What an answer is that does not say so.
+fn untold(response: &Response) -> Answered {
+    let status = response.status();
+    let is_good = status.is_success() || status.is_informational();
+    let code = if is_good { Answered::OK } else { status.canonical_reason().unwrap_or("Unknown") };
+    Answered { operation: Answered::NONE, code }
+}
+
 /// Turns away what is ambiguous, and pages that have no business here.
-async fn admit(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+async fn admit(front: &Front, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     if 1 < hosts || (hosts == 0 && request.version() == Version::HTTP_11) {
         return last(ONE_HOST.answer(&front.service.new_id()));
     }
     if let Some(host) = &front.local_only
-        && request.uri().path().starts_with("/_carillon/")
+        && request.uri().path().starts_with(OWN_PATHS)
         && !matches!(*request.method(), Method::GET | Method::HEAD)
         && !(local::host_is(headers, host) && local::origin_is(headers, host, front.exchange.as_deref()))
     {

@@ -4,23 +4,20 @@
 //! A provider that cannot be reached does not keep its users out as long as the last keys are not too old, and is
 //! not asked again at once. What a token is worth is not known here.
 
-mod public;
-
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use carillon_access::web_identity::{Finding, KeySets, KeySource, Unreachable};
 use carillon_auth::jwt::KeySet;
 use carillon_model::Timestamp;
 use carillon_service::Clock;
-use carillon_service::front::web_identity::{Finding, KeySets, KeySource, Unreachable};
+use carillon_targets::public::{PublicOnly, address_of, is_public};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use public::{PublicOnly, is_public};
 
 /// For how long keys are used without asking whether there are others.
 const FRESH_MS: i64 = 10 * 60 * 1000;
@@ -95,7 +92,9 @@ impl FetchedKeySets {
         let outside = client().https_only(true);
         let outside = match reach {
             // Past any proxy: the address that is dialled is looked at, and a proxy would dial another.
-            Reach::Public => outside.no_proxy().dns_resolver(Arc::new(PublicOnly)),
+            Reach::Public => {
+                outside.no_proxy().dns_resolver(Arc::new(PublicOnly { unless: "allow_private_providers" }))
+            }
             Reach::Private => outside,
         };
         Ok(Self {
@@ -247,11 +246,6 @@ pub(crate) fn check_url(text: &str, reach: Reach) -> std::result::Result<Url, &'
 
 fn is_loopback(url: &Url) -> bool {
     url.host_str() == Some("localhost") || address_of(url).is_some_and(|address| address.is_loopback())
-}
-
-/// The address that stands in a URL in place of a name.
-fn address_of(url: &Url) -> Option<IpAddr> {
-    url.host_str()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// An error with its causes; the outermost says only that there was one.

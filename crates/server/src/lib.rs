@@ -1,14 +1,16 @@
 //! What stands around the service: configuration, sockets, clock and wiring. It knows no operation and no SQL; the
 //! commands that start it are the binary's.
 
-mod access;
 pub mod answer;
 mod audit;
 mod buckets;
+mod certificate;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod credentials;
 pub mod data_dir;
+pub mod doctor;
 pub mod error;
 mod exchange;
 mod flows;
@@ -19,11 +21,17 @@ pub mod key_sets;
 pub mod log;
 pub mod master_key;
 mod metrics;
+pub mod moving;
+mod outgoing;
 mod private_file;
 mod process;
 pub mod request;
 pub mod stop;
+mod store_clock;
 mod supervised;
 mod tenure;
 pub mod tls;
+mod traces;
+mod watch;
+mod web_push;
 pub mod wire;

@@ -6,26 +6,42 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write, stderr};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::Subscriber;
+use tracing::Subscriber;
+use tracing::subscriber::set_global_default;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, fmt, registry};
 
 use crate::config::{LogFormat, Settings};
 use crate::error::{Error, Result};
+use crate::traces;
 
-/// Begins to log.
+/// Begins to log, and to trace where somebody collects that.
 pub fn start(settings: &Settings) -> Result<()> {
     let filter = EnvFilter::try_new(&settings.log)
         .map_err(|error| Error::usage(format!("log is {}, which is not a filter: {error}", settings.log)))?;
-    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = Subscriber::builder().with_env_filter(filter).with_writer(stderr).with_ansi(colour);
-    let started = match settings.log_format {
-        LogFormat::Text => {
-            let builder = builder.with_writer(|| OneLine(stderr()));
-            tracing::subscriber::set_global_default(builder.finish())
+    let filter = traces::left_out_of(filter);
+    let started = match traces::collector()? {
+        // One filter for all: what it leaves out costs nothing.
+        None => set_global_default(registry().with(filter).with(lines(settings.log_format))),
+        Some(spans) => {
+            set_global_default(registry().with(spans).with(lines(settings.log_format).with_filter(filter)))
         }
-        LogFormat::Json => tracing::subscriber::set_global_default(builder.json().finish()),
     };
     started.map_err(|error| Error::failure(format!("logs cannot be written: {error}")))
+}
+
+/// The lines of a log.
+fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let colour = stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = fmt::layer().with_ansi(colour);
+    match format {
+        LogFormat::Text => lines.with_writer(|| OneLine(stderr())).boxed(),
+        LogFormat::Json => lines.with_writer(stderr).json().boxed(),
+    }
 }
 
 /// Takes the text of one event at a time, and escapes what would break its line.

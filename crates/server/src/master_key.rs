@@ -40,8 +40,16 @@ pub(crate) fn open(data_dir: &Path, origin: &Origin<'_>, random: &mut impl Rng) 
 
 /// From the environment and the data folder, if either has one.
 pub fn find(data_dir: &Path) -> Result<Option<KeyRing>> {
-    let given = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new);
-    combine(given.as_ref().map(|text| text.as_str()), data_dir)
+    combine(given().as_ref().map(|text| text.as_str()), data_dir)
+}
+
+/// The same, as the environment would give them all.
+pub(crate) fn find_words(data_dir: &Path) -> Result<Option<Zeroizing<String>>> {
+    words(given().as_ref().map(|text| text.as_str()), data_dir)
+}
+
+fn given() -> Option<Zeroizing<String>> {
+    std::env::var(VARIABLE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new)
 }
 
 /// Where the key that was made is kept.
@@ -50,6 +58,12 @@ pub fn path(data_dir: &Path) -> PathBuf {
 }
 
 fn combine(given: Option<&str>, data_dir: &Path) -> Result<Option<KeyRing>> {
+    let Some(words) = words(given, data_dir)? else { return Ok(None) };
+    let refuse = |reason| Error::failure(format!("{VARIABLE} and the file together: {reason}"));
+    KeyRing::parse(&words).map(Some).map_err(refuse)
+}
+
+fn words(given: Option<&str>, data_dir: &Path) -> Result<Option<Zeroizing<String>>> {
     let kept = read(data_dir)?;
     let mut all = Zeroizing::new(String::new());
     if let Some(given) = given {
@@ -67,11 +81,7 @@ fn combine(given: Option<&str>, data_dir: &Path) -> Result<Option<KeyRing>> {
         }
         all.push_str(kept);
     }
-    if all.is_empty() {
-        return Ok(None);
-    }
-    let refuse = |reason| Error::failure(format!("{VARIABLE} and the file together: {reason}"));
-    KeyRing::parse(&all).map(Some).map_err(refuse)
+    Ok(Some(all).filter(|all| !all.is_empty()))
 }
 
 const MAKING: &str = "`openssl rand -base64 32` makes one.";

@@ -4,6 +4,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use carillon_service::error::{Error, ErrorCode};
 use futures_util::FutureExt as _;
 
 /// Panics that tasks of this process outlived.
@@ -12,6 +13,11 @@ static PANICS: AtomicU64 = AtomicU64::new(0);
 /// How many panics tasks of this process outlived.
 pub(crate) fn panics() -> u64 {
     PANICS.load(Ordering::Relaxed)
+}
+
+/// Whether what a round failed of is news. That the store is away it has said itself, once.
+pub(crate) fn is_news(error: &Error) -> bool {
+    error.code != ErrorCode::ServiceUnavailable
 }
 
 /// Does one round of a task's work; nothing where it panicked, which is said and counted, and the next round begins as

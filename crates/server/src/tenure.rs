@@ -1,4 +1,4 @@
-//! Who serves a store: one server, until there is a bus between several.
+//! Who serves a store: one server, or the nodes of a cluster, which a bus connects.
 //!
 //! A server that serves a store holds a lease there and renews it each second. One that comes and finds another's
 //! watches for a while: where the lease moves, the other lives, and the newcomer is refused; where it does not, the
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::clock;
-use crate::config::StoreAddress;
+use crate::config::{BusAddress, Settings, StoreAddress};
 use crate::error::{Error, Result};
 
 /// The lease's name.
@@ -35,43 +35,43 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 pub(crate) struct Tenure {
     store: Arc<Store>,
     node: Key,
-    /// Ends when another server has the store.
-    renewing: JoinHandle<Error>,
+    /// Ends when another server has the store; nothing where several share it.
+    renewing: Option<JoinHandle<Error>>,
+}
+
+/// What shows that another server lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Signs {
+    lease: Option<Held>,
+    /// Of the nodes of a cluster.
+    beats: Vec<(Key, i64)>,
 }
 
 impl Tenure {
-    /// Begins, where no other server lives that serves the store.
-    pub(crate) async fn begin(store: Arc<Store>, node: Key, address: &StoreAddress) -> Result<Self> {
-        let unusable = |error: store::Error| {
-            Error::failure(format!("the store {address} cannot be used: {error}"))
-                .hint("Is --store right, does it run, and may this user write to it?")
-        };
-        let first = find(&store).await.map_err(unusable)?;
-        let mut seen = first;
-        if first.is_some_and(|held| held.owner != node) {
-            tracing::info!("another server has served this store; is it still there?");
-            for _ in 0..WATCH_FOR.as_millis() / LOOK_EVERY.as_millis() {
-                sleep(LOOK_EVERY).await;
-                seen = find(&store).await.map_err(unusable)?;
-                if seen != first {
-                    break;
-                }
-            }
+    /// Begins: as the only one, where no other server lives that serves the store; as one of several, where none lives
+    /// that takes itself for the only one.
+    pub(crate) async fn begin(store: Arc<Store>, node: Key, settings: &Settings) -> Result<Self> {
+        if settings.bus == BusAddress::Local {
+            return Self::alone(store, node, &settings.store).await;
         }
-        let is_free = seen.is_none() || seen == first;
-        if !is_free || !take(&store, seen, node).await.map_err(unusable)? {
-            return Err(Error::failure(format!("the store {address} is served by another server")).hint(
-                "Stop that one, or give this one a store of its own: two servers on one store would not tell each \
-                 other's sockets anything.",
-            ));
+        alone(&store, node, &settings.store, false).await?;
+        Ok(Self { store, node, renewing: None })
+    }
+
+    /// Begins as the only one: a server, or a command that works on a store which no server may serve meanwhile.
+    pub(crate) async fn alone(store: Arc<Store>, node: Key, address: &StoreAddress) -> Result<Self> {
+        let seen = alone(&store, node, address, true).await?;
+        if !take(&store, seen.lease, node).await.map_err(|error| unusable(address, &error))? {
+            return Err(served(address));
         }
-        let renewing = tokio::spawn(renew(store.clone(), node, address.to_string()));
+        let renewing = Some(tokio::spawn(renew(store.clone(), node, address.to_string())));
         Ok(Self { store, node, renewing })
     }
 
     /// Waits until another server has the store, and says so.
     pub(crate) async fn lost(&mut self) -> Error {
-        let lost = (&mut self.renewing).await;
+        let Some(renewing) = &mut self.renewing else { return std::future::pending().await };
+        let lost = renewing.await;
         lost.unwrap_or_else(|error| {
             Error::failure(format!("the lease of the store is kept no more: {error}"))
         })
@@ -79,13 +79,48 @@ impl Tenure {
 
     /// Gives the store to whoever comes next.
     pub(crate) async fn end(self) {
-        self.renewing.abort();
+        let Some(renewing) = self.renewing else { return };
+        renewing.abort();
         let node = self.node;
         let release = self.store.write(Lane::Account, move |tx| lease::release(tx, NAME, node));
         if !matches!(tokio::time::timeout(END_TIMEOUT, release).await, Ok(Ok(()))) {
             tracing::warn!("the lease of the store was not given back; the next server waits for it");
         }
     }
+}
+
+fn unusable(address: &StoreAddress, error: &store::Error) -> Error {
+    Error::failure(format!("the store {address} cannot be used: {error}"))
+        .hint("Is --store right, does it run, and may this user write to it?")
+}
+
+fn served(address: &StoreAddress) -> Error {
+    Error::failure(format!("the store {address} is served by another server")).hint(
+        "Stop that one, or give this one a store of its own, or give both the same --bus: without one, two servers \
+         on one store would not tell each other's sockets anything.",
+    )
+}
+
+/// Waits until it is sure that no other server lives that has a lease, or, where `all` are asked for, that is a node of
+/// a cluster.
+async fn alone(store: &Store, node: Key, address: &StoreAddress, all: bool) -> Result<Signs> {
+    let look = async || {
+        let lease = find(store).await?;
+        let beats = if all { store.read(store::beat::list_nodes).await? } else { Vec::new() };
+        Ok::<_, store::Error>(Signs { lease, beats })
+    };
+    let first = look().await.map_err(|error| unusable(address, &error))?;
+    if first.beats.is_empty() && first.lease.is_none_or(|held| held.owner == node) {
+        return Ok(first);
+    }
+    tracing::info!("another server has served this store; is it still there?");
+    for _ in 0..WATCH_FOR.as_millis() / LOOK_EVERY.as_millis() {
+        sleep(LOOK_EVERY).await;
+        if look().await.map_err(|error| unusable(address, &error))? != first {
+            return Err(served(address));
+        }
+    }
+    Ok(first)
 }
 
 async fn find(store: &Store) -> store::Result<Option<Held>> {

@@ -1,20 +1,22 @@
-//! TLS: a certificate from files, or from a development CA that is made once.
+//! TLS: a certificate from files, by ACME, or from a development CA that is made once.
 //!
 //! Only HTTP/1.1 is offered. Who is connected, and whether they may be, is not decided here.
 
+pub(crate) mod acme;
 mod development;
+pub(crate) mod files;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use carillon_model::Timestamp;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::certificate::{PROOF_PROTOCOL, Pair, Shown, provider};
 use crate::config::{Certificate, PublicHost};
 use crate::error::{Error, Result};
 pub use development::Development;
+use files::Files;
 
 /// What a listener needs, and what its clients must trust.
 pub struct Tls {
@@ -22,10 +24,15 @@ pub struct Tls {
     pub(crate) config: Arc<ServerConfig>,
     /// The CA to trust, where it is our own.
     pub(crate) ca: Option<PathBuf>,
+    /// What it shows, which may be replaced.
+    pub(crate) shown: Arc<Shown>,
+    /// The files that are looked at, where it comes from files.
+    pub(crate) files: Option<Arc<Files>>,
 }
 
 impl Tls {
-    /// Reads the certificate, or makes one.
+    /// Reads the certificate, or makes one. By ACME there is none yet: until it comes from the store, the development
+    /// CA stands in.
     pub fn open(
         certificate: &Certificate,
         data_dir: &Path,
@@ -34,41 +41,35 @@ impl Tls {
     ) -> Result<Self> {
         match certificate {
             Certificate::Files { cert, key } => {
-                let config = config(cert, key).map_err(|reason| {
+                let pair = Pair::read(cert, key).map_err(|reason| {
                     Error::failure(format!("the certificate {} cannot be used: {reason}", cert.display()))
                         .hint(
                             "--tls-cert is a chain in PEM, its own certificate first; --tls-key is its key.",
                         )
                 })?;
-                Ok(Self { config, ca: None })
+                let shown = Shown::new(pair.config, Some(pair.validity));
+                let files = Some(Arc::new(Files::new(cert, key, shown.clone())));
+                Ok(Self { config: showing(&shown, false)?, ca: None, shown, files })
             }
-            Certificate::Development => {
+            Certificate::Development | Certificate::Acme(_) => {
                 let development = Development::in_folder(data_dir);
-                let config = development.open(public_host.name(), now)?;
-                Ok(Self { config, ca: Some(development.ca()) })
+                let shown = Shown::new(development.open(public_host.name(), now)?, None);
+                let is_by_acme = matches!(certificate, Certificate::Acme(_));
+                let config = showing(&shown, is_by_acme)?;
+                Ok(Self { config, ca: (!is_by_acme).then(|| development.ca()), shown, files: None })
             }
         }
     }
 }
 
-/// The listener's side of a chain and its key.
-fn config(cert: &Path, key: &Path) -> std::result::Result<Arc<ServerConfig>, String> {
-    let chain = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect::<std::result::Result<_, _>>);
-    let chain: Vec<_> = chain.map_err(|error| error.to_string())?;
-    if chain.is_empty() {
-        return Err("it has no certificate".to_owned());
-    }
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| format!("its key {} cannot be read: {error}", key.display()))?;
-    let builder = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let mut config =
-        builder.with_no_client_auth().with_single_cert(chain, key).map_err(|error| error.to_string())?;
+/// The listener's side of what is shown; whether it also proves names to a certificate authority.
+fn showing(shown: &Arc<Shown>, proves: bool) -> Result<Arc<ServerConfig>> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| Error::failure(format!("TLS cannot be spoken: {error}")))?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(shown.clone());
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if proves {
+        config.alpn_protocols.push(PROOF_PROTOCOL.to_vec());
+    }
     Ok(Arc::new(config))
-}
-
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -16,21 +16,25 @@ use carillon_model::arn::IdentityKind;
 use carillon_model::channel::Channel;
 use carillon_model::identity::Identity;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
-use carillon_model::{AppInstanceArn, ChannelArn, IdentityArn, Key, Timestamp};
-use carillon_store::channel::{Place, Standing};
+use carillon_model::{AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, Timestamp};
+use carillon_store::app_instance::Retention;
+use carillon_store::claim::Claim;
 use carillon_store::identity::Found;
 use carillon_store::membership::Candidate;
-use carillon_store::{self as store, Tx};
+use carillon_store::standing::{Place, Standing};
+use carillon_store::{self as store, Look, Tx};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
-use rule::Rule;
+use rule::{Grant, Rule};
 
 pub(crate) const INVALID_BEARER: &str =
     "An invalid app instance user ARN was supplied for the x-amz-chime-bearer header";
+/// Whom a sub-channel is for.
+pub(crate) const OWN_SUB_CHANNEL: &str = "it is for members of the sub-channel and, to read, whoever moderates the \
+                                          channel; or the sub-channel does not exist";
 const INVALID_PARAMETER: &str = "An invalid app instance user ARN was supplied for the input parameter";
-const NO_CHANNEL: &str = "The bearer may not do this, or the channel does not exist";
 
 /// One call.
 pub struct Call {
@@ -48,14 +52,19 @@ pub struct Call {
     bound_to: Option<Key>,
     /// What it costs, where there are rates.
     due: Option<Box<dyn Due>>,
+    /// What it went by as it arrived.
+    went_by: Option<Key>,
 }
 
-/// What a call costs, for whoever counts calls. A transaction may run again; its call counts once.
+/// Whoever wants to know how far a call comes: it is charged by that, or explained. A transaction may run again; its
+/// call counts once.
 pub(crate) trait Due: Send {
     /// Charges a caller whom policy admitted.
     fn admit(&self) -> Result<()>;
-    /// Charges the channel, for a caller whom its rule admitted.
-    fn pay_channel(&self, view: &View) -> Result<()>;
+    /// Charges the channel, for a caller whom its rule admitted, by this grant.
+    fn pay_channel(&self, view: &View, grant: Grant) -> Result<()>;
+    /// The message that it sends or edits enters this flow.
+    fn enter_flow(&self, _flow: &ChannelFlowArn) {}
 }
 
 /// A channel, seen by someone whom a rule admitted.
@@ -73,6 +82,8 @@ pub struct View {
     pub channel: Channel,
     /// The key of the flow that its messages pass.
     pub flow: Option<Key>,
+    /// How long its messages are kept, where not for ever.
+    pub retention: Option<Retention>,
 }
 
 impl View {
@@ -111,7 +122,12 @@ impl View {
     }
 
     /// The sub-channel that a request wants to read: the caller's own, or for who moderates, any of the channel.
-    pub fn readable_sub_channel(&self, tx: &mut Tx, named: Option<&SubChannelId>) -> Result<Key> {
+    pub fn readable_sub_channel(
+        &self,
+        tx: &mut Tx,
+        call: &Call,
+        named: Option<&SubChannelId>,
+    ) -> Result<Key> {
         let key = self.sub_channel(named)?;
         if self.channel.elastic.is_none() || self.belongs_to(key) {
             return Ok(key);
@@ -119,7 +135,7 @@ impl View {
         if self.is_moderating() && store::sub_channel::exists(tx, self.channel.key, key)? {
             return Ok(key);
         }
-        Err(Error::forbidden("The bearer does not belong to the sub-channel, or it does not exist"))
+        Err(Error::not_admitted(call.operation, OWN_SUB_CHANNEL))
     }
 }
 
@@ -133,12 +149,23 @@ impl Call {
     ) -> Self {
         let now = surroundings.clock.now();
         let random = RefCell::new(StdRng::from_seed(seed));
-        Self { now, principal, bearer, operation, surroundings, random, bound_to: None, due: None }
+        let (bound_to, due, went_by) = (None, None, None);
+        Self { now, principal, bearer, operation, surroundings, random, bound_to, due, went_by }
     }
 
     /// The call, which is still to be charged.
     pub(crate) fn owing(self, due: Option<Box<dyn Due>>) -> Self {
         Self { due, ..self }
+    }
+
+    /// The call, which found this as it arrived.
+    pub(crate) fn going_by(self, found: Option<Key>) -> Self {
+        Self { went_by: found, ..self }
+    }
+
+    /// What it went by as it arrived ([`crate::operation::Write::GOES_BY`]).
+    pub fn went_by(&self) -> Option<Key> {
+        self.went_by
     }
 
     /// The call, with credentials that may be this user only.
@@ -161,6 +188,13 @@ impl Call {
     /// Charges the call: policy has admitted its caller.
     pub(crate) fn admit(&self) -> Result<()> {
         self.due.as_ref().map_or(Ok(()), |due| due.admit())
+    }
+
+    /// The message enters a flow.
+    pub(crate) fn enter_flow(&self, flow: &ChannelFlowArn) {
+        if let Some(due) = &self.due {
+            due.enter_flow(flow);
+        }
     }
 
     /// A new key.
@@ -201,7 +235,7 @@ impl Call {
     pub fn bearer_of(&self, tx: &mut Tx, instance: &AppInstanceArn) -> Result<Found> {
         let found = self.bearer(tx)?;
         if found.identity.arn.app_instance() != *instance {
-            return Err(Error::forbidden("The bearer belongs to another app instance"));
+            return Err(Error::not_admitted(self.operation, "the bearer belongs to another app instance"));
         }
         Ok(found)
     }
@@ -271,66 +305,56 @@ impl Call {
         Ok(found)
     }
 
-    /// The channel, for a caller whom the rule admits.
-    pub fn view_channel(&self, tx: &mut Tx, arn: &ChannelArn, rule: Rule) -> Result<View> {
-        self.view_channel_as(tx, arn, |view| rule.admits(view))
+    /// What [`Self::view_channel`] will look at, for whoever looks ahead.
+    pub fn look(&self, arn: &ChannelArn) -> Option<Look> {
+        self.owned_bearer().ok().map(|bearer| Look::standing(bearer, arn))
     }
 
-    /// The channel, for a caller whom the test admits: for rules that depend on the request.
-    pub fn view_channel_as(
-        &self,
-        tx: &mut Tx,
-        arn: &ChannelArn,
-        admits: impl Fn(&View) -> bool,
-    ) -> Result<View> {
-        let standing = store::channel::find_standing(tx, self.owned_bearer()?, arn)?;
-        let Some(Standing { identity: caller, is_admin, is_moderator, memberships, channel, flow }) =
-            standing
+    /// The channel, for a caller whom the rule admits.
+    pub fn view_channel(&self, tx: &mut Tx, arn: &ChannelArn, rule: Rule) -> Result<View> {
+        let standing = store::standing::find(tx, self.owned_bearer()?, arn)?;
+        let Some(Standing {
+            identity: caller,
+            is_admin,
+            is_moderator,
+            memberships,
+            channel,
+            flow,
+            retention,
+        }) = standing
         else {
             return Err(Error::unauthorized(INVALID_BEARER));
         };
         self.check_bearer(&caller)?;
         let foreign = caller.arn.app_instance() != arn.app_instance();
         let Some(channel) = channel.filter(|_| !foreign) else {
-            return Err(Error::forbidden(NO_CHANNEL));
+            return Err(self.not_admitted(rule));
         };
-        let view = View { caller, is_admin, is_moderator, memberships, channel, flow };
-        if !admits(&view) {
-            return Err(Error::forbidden(NO_CHANNEL));
-        }
-        self.due.as_ref().map_or(Ok(()), |due| due.pay_channel(&view))?;
+        let view = View { caller, is_admin, is_moderator, memberships, channel, flow, retention };
+        let Some(grant) = rule.admitting(&view) else {
+            return Err(self.not_admitted(rule));
+        };
+        self.due.as_ref().map_or(Ok(()), |due| due.pay_channel(&view, grant))?;
         Ok(view)
+    }
+
+    /// A channel that is not there is refused as one that the bearer may not see.
+    fn not_admitted(&self, rule: Rule) -> Error {
+        Error::not_admitted(self.operation, format_args!("it is for {rule}; or the channel does not exist"))
     }
 
     /// The channel, claimed for as many events as the operation is about to emit.
     pub fn claim_channel(&self, tx: &mut Tx, arn: &ChannelArn, events: i64, rule: Rule) -> Result<View> {
-        self.claim_channel_as(tx, arn, events, |view| rule.admits(view))
-    }
-
-    /// The channel, claimed, for a caller whom the test admits.
-    pub fn claim_channel_as(
-        &self,
-        tx: &mut Tx,
-        arn: &ChannelArn,
-        events: i64,
-        admits: impl Fn(&View) -> bool,
-    ) -> Result<View> {
-        let view = self.view_channel_as(tx, arn, &admits)?;
-        self.claim(tx, view, Claim { events, last_message: false }, admits)
+        let view = self.view_channel(tx, arn, rule)?;
+        self.claim(tx, view, Claim::of(events), rule)
     }
 
     /// Claims a channel that was looked at. A refused caller never holds the channel up; where something
     /// happened in between, it is looked at again, now holding the claim.
-    pub fn claim(
-        &self,
-        tx: &mut Tx,
-        mut view: View,
-        claim: Claim,
-        admits: impl Fn(&View) -> bool,
-    ) -> Result<View> {
-        if !store::channel::claim(tx, &mut view.channel, claim.events, self.now, claim.last_message)? {
+    pub fn claim(&self, tx: &mut Tx, mut view: View, claim: Claim, rule: Rule) -> Result<View> {
+        if !store::claim::take(tx, &mut view.channel, claim, self.now)? {
             let arn = view.channel.arn;
-            view = self.view_channel_as(tx, &arn, admits)?;
+            view = self.view_channel(tx, &arn, rule)?;
         }
         Ok(view)
     }
@@ -339,15 +363,6 @@ impl Call {
 /// The user that credentials were exchanged for is no more, whoever has its ARN now.
 pub(crate) fn gone() -> Error {
     Error::unauthorized("The user whom the credentials are of was deleted")
-}
-
-/// What a channel is claimed for.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim {
-    /// How many events are about to be emitted.
-    pub events: i64,
-    /// Whether a message that everyone in the channel sees is among them.
-    pub last_message: bool,
 }
 
 /// Refuses the ARN of a bot where a user's is meant.

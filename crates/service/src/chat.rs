@@ -5,11 +5,14 @@
 //! rule of who may do what.
 
 pub mod balancing;
+pub mod bots;
 pub(crate) mod channel;
 pub(crate) mod content;
 pub mod flow;
 pub(crate) mod message;
+pub mod operator;
 pub(crate) mod person;
 pub(crate) mod placement;
+pub(crate) mod push;
 pub mod retention;
 pub(crate) mod seen;

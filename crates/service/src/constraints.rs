@@ -282,21 +282,7 @@ fn parts(route: &Route, value_of: impl Fn(&Member) -> Option<Value>) -> Sent {
 
 /// A valid value.
 pub(crate) fn sample(name: &str, shape: &Shape) -> Value {
-    match shape {
-        Shape::Text { min, pattern, .. } => text(name, min.unwrap_or(0), *pattern),
-        Shape::Choice(values) => json!(values[0]),
-        Shape::Integer { min, .. } => json!(min.unwrap_or(0)),
-        Shape::Boolean => json!(true),
-        Shape::Timestamp => json!("2026-01-15T12:00:00.000Z"),
-        Shape::List { of, min, .. } => {
-            json!(vec![sample(name, of); usize::try_from(min.unwrap_or(1)).unwrap()])
-        }
-        Shape::Map(key, value) => {
-            let key = sample("key", key).as_str().unwrap().to_owned();
-            Value::Object(Map::from_iter([(key, sample("value", value))]))
-        }
-        Shape::Structure(members) => structure(members),
-    }
+    crate::front::why::sample(name, shape, &text)
 }
 
 fn structure(members: &[Member]) -> Value {

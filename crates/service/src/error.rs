@@ -90,6 +90,21 @@ impl ErrorCode {
     }
 }
 
+/// What refuses a caller. The message says it in words: a sentence of each of these forms, and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusedBy {
+    /// A policy, or that none allows it: the action and the resource.
+    Policy,
+    /// The role that the bearer has in the chat: the operation, and whom it is for.
+    Role,
+    /// A quota, by its name, which is full.
+    Quota(&'static str),
+    /// A rate, which is exhausted.
+    Rate,
+    /// What it is about: it is not there, or not as it would have to be.
+    State,
+}
+
 /// An error of the service. The message is for the client, the source for the log only.
 #[derive(Debug)]
 pub struct Error {
@@ -101,17 +116,29 @@ pub struct Error {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// After how many milliseconds it may be tried again, where that is known.
     pub retry_after_ms: Option<u64>,
+    /// What refuses the caller, where something does.
+    pub refused_by: Option<RefusedBy>,
 }
 
 impl Error {
     /// `AccessDenied`.
     pub fn access_denied(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorCode::AccessDenied, message)
+        Self::new(ErrorCode::AccessDenied, message).by(RefusedBy::Policy)
+    }
+
+    /// `Forbidden`, because the bearer's role does not allow the operation: `why` says whom it is for.
+    pub fn not_admitted(operation: &str, why: impl fmt::Display) -> Self {
+        let message = format!("The role of the bearer does not allow chime:{operation} here: {why}");
+        Self::new(ErrorCode::Forbidden, message).by(RefusedBy::Role)
+    }
+
+    fn by(self, refused_by: RefusedBy) -> Self {
+        Self { refused_by: Some(refused_by), ..self }
     }
 
     /// An error with a message for the client.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), source: None, retry_after_ms: None }
+        Self { code, message: message.into(), source: None, retry_after_ms: None, refused_by: None }
     }
 
     /// `BadRequest`.
@@ -124,9 +151,9 @@ impl Error {
         Self::new(ErrorCode::Conflict, message)
     }
 
-    /// `Forbidden`.
+    /// `Forbidden`, because of what it is about, which `message` names.
     pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(ErrorCode::Forbidden, message)
+        Self::new(ErrorCode::Forbidden, message).by(RefusedBy::State)
     }
 
     /// `NotFound`.
@@ -135,13 +162,14 @@ impl Error {
     }
 
     /// `ResourceLimitExceeded`, of the quota named.
-    pub fn limit_exceeded(quota: &str, limit: i64) -> Self {
+    pub fn limit_exceeded(quota: &'static str, limit: i64) -> Self {
         Self::new(ErrorCode::ResourceLimitExceeded, format!("The quota is full: {quota}, {limit}"))
+            .by(RefusedBy::Quota(quota))
     }
 
     /// `Throttled`, by the rate named, for so many milliseconds.
     pub fn throttled(message: impl Into<Cow<'static, str>>, wait_ms: u64) -> Self {
-        Self { retry_after_ms: Some(wait_ms), ..Self::new(ErrorCode::Throttled, message) }
+        Self { retry_after_ms: Some(wait_ms), ..Self::new(ErrorCode::Throttled, message) }.by(RefusedBy::Rate)
     }
 
     /// `Unauthorized`, of the bearer.
@@ -159,6 +187,12 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+impl From<carillon_access::Denied> for Error {
+    fn from(denied: carillon_access::Denied) -> Self {
+        Self::access_denied(denied.0)
     }
 }
 

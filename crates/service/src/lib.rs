@@ -5,7 +5,6 @@
 //! `operations/` with its declaration and its tests, and a line in `operations.rs`; the conformance test
 //! compares the declaration with `spec/api.json`.
 
-mod access;
 pub mod call;
 pub mod chat;
 pub mod clock;
@@ -34,8 +33,10 @@ pub mod shapes;
 mod tags;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod two_nodes;
 
-pub use access::{Resealed, RootCredentials};
+pub use carillon_access::{Resealed, RootCredentials};
 pub use clock::Clock;
 pub use front::query::Declined;
 pub use front::service::{Service, Settings};

@@ -39,7 +39,7 @@ pub fn once<O: Operation, T>(
     }
     let result = effect(tx)?;
     let kept = Earlier { input, result: keep(&result) };
-    store::request_token::insert(tx, scope, kept, call.now, since)?;
+    store::request_token::insert(tx, scope, kept, call.now, TOKEN_WINDOW_MS)?;
     Ok(Once::First(result))
 }
 

@@ -4,10 +4,10 @@
 //! else (routing, signature, policy, transaction, encoding) happens around it, in `front`.
 
 use bytes::Bytes;
-use carillon_model::IdentityArn;
 use carillon_model::shape::{Described, Member};
 use carillon_model::text::{MaxResults, NextToken, Violation};
-use carillon_store::{Lane, Tx};
+use carillon_model::{IdentityArn, Key};
+use carillon_store::{Lane, Look, Tx};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
@@ -74,24 +74,35 @@ impl<T: Serialize + DeserializeOwned + Described + Send + 'static> Response for 
 
 /// An operation that changes nothing.
 pub trait Read: Operation {
+    /// What it looks at first, where that is worth a round trip less. It is no part of the snapshot.
+    fn look(&self, _call: &Call) -> Option<Look> {
+        None
+    }
     /// Answers, from one snapshot.
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
 }
 
 /// An operation that changes something. Its function may run more than once; only what it did last stands.
 pub trait Write: Operation {
+    /// What it goes by as it arrives, where that matters. Where it is another by the time it acts, on whatever node,
+    /// whoever made it so was at it at the same moment, which is a conflict: [`Call::went_by`].
+    const GOES_BY: Option<GoesBy<Self>> = None;
+
     /// The lane that it writes in: that of the first that its path names, where it does not say otherwise.
     fn lane(&self) -> Lane {
         let named = self.labels().first().and_then(|label| label.parse().ok());
         named.map_or(Lane::Account, |arn| Lane::of(&arn))
     }
-    /// What only one call at a time may do, by name; another one at the same time is a conflict.
-    fn exclusive(&self) -> Option<&str> {
-        None
+    /// What it looks at first: how its bearer stands to the channel that its path names, if it does.
+    fn look(&self, call: &Call) -> Option<Look> {
+        call.look(&self.labels().first()?.parse().ok()?)
     }
     /// Changes and answers, or refuses and leaves no trace.
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Self::Response>;
 }
+
+/// Finds what an operation goes by.
+pub type GoesBy<O> = fn(&O, &mut Tx) -> Result<Option<Key>>;
 
 /// Whether an operation changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

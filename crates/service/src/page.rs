@@ -56,6 +56,11 @@ impl<'a> Page<'a> {
         cursor.ok_or_else(|| Error::bad_request("NextToken: is not of this list and this caller"))
     }
 
+    /// How many rows it holds.
+    pub fn size(&self) -> usize {
+        self.limit
+    }
+
     /// How many rows to read: one more than the page holds, to learn whether another follows.
     pub fn reach(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or_default() + 1

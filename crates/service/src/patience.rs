@@ -51,9 +51,18 @@ impl Patience {
     }
 }
 
+/// The longest of these waits.
+const BACKOFF_MS_MAX: i64 = 64_000;
+
 fn backoff_ms(tries: i64, random: [u8; 2]) -> i64 {
-    let base = BACKOFF_MS << tries.clamp(1, 8).saturating_sub(1);
-    base + base * i64::from(u16::from_be_bytes(random)) / i64::from(u16::MAX)
+    wait_ms((BACKOFF_MS, BACKOFF_MS_MAX), tries, random)
+}
+
+/// How long to wait after so many tries: at first `first`, then twice that, and a random part of up to as much is
+/// added, up to `longest`.
+pub fn wait_ms((first, longest): (i64, i64), tries: i64, random: [u8; 2]) -> i64 {
+    let base = first << tries.clamp(1, 16).saturating_sub(1);
+    (base + base * i64::from(u16::from_be_bytes(random)) / i64::from(u16::MAX)).min(longest)
 }
 
 #[cfg(test)]

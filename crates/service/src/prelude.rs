@@ -11,4 +11,5 @@ pub use carillon_model::text::*;
 pub use carillon_model::{
     AppInstanceArn, ChannelArn, ChannelFlowArn, IdentityArn, Key, MessageKey, ResourceArn, Timestamp,
 };
-pub use carillon_store::{self as store, Lane, Tx};
+pub use carillon_store::claim::Claim;
+pub use carillon_store::{self as store, Lane, Look, Tx};

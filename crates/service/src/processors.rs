@@ -18,6 +18,8 @@ use crate::error::Result;
 const PATTERN_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The most messages that a rate may allow: what is counted for each message.
 pub const RATE_MESSAGES_MAX: i64 = 1_000;
+/// The longest that a rehearsal may let a message wait.
+const REHEARSAL_SECONDS_MAX: i64 = 3_600;
 
 /// The built-in processors, by the ARNs that the operator gave them.
 #[derive(Debug, Default)]
@@ -41,6 +43,11 @@ pub enum BuiltIn {
         messages_max: i64,
         /// within this time.
         window_ms: i64,
+    },
+    /// Does what a message says, so that one can try out what clients show: `deny`, `fail`, or `wait`.
+    Rehearsal {
+        /// How long a message waits that says so.
+        wait_ms: i64,
     },
 }
 
@@ -72,12 +79,25 @@ pub(crate) enum Verdict {
     Pass,
     Change(Box<Revision>),
     Deny,
+    /// The message is to fail; what the processor did.
+    Fail(&'static str),
+    /// It is asked again then, and not before.
+    Wait(Timestamp),
 }
 
 impl Processors {
     /// Adds a processor; false where the ARN has one.
     pub fn add(&mut self, function: &LambdaFunctionArn, processor: BuiltIn) -> bool {
         self.0.insert(function.as_str().to_owned(), processor).is_none()
+    }
+
+    /// The functions that are built in.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(crate) fn has(&self, function: &str) -> bool {
+        self.0.contains_key(function)
     }
 
     pub(crate) fn find(&self, function: &LambdaFunctionArn) -> Option<&BuiltIn> {
@@ -126,6 +146,14 @@ impl BuiltIn {
         Ok(Self::Rate { messages_max, window_ms: seconds * 1000 })
     }
 
+    /// Does what messages say.
+    pub fn rehearsal(wait_seconds: i64) -> std::result::Result<Self, String> {
+        if !(1..=REHEARSAL_SECONDS_MAX).contains(&wait_seconds) {
+            return Err(format!("must wait 1 to {REHEARSAL_SECONDS_MAX} seconds"));
+        }
+        Ok(Self::Rehearsal { wait_ms: wait_seconds * 1000 })
+    }
+
     pub(crate) fn judge(&self, tx: &mut Tx, one: &InFlight, now: Timestamp) -> Result<Verdict> {
         let revision = one.current();
         let content = revision.content.as_ref().map_or("", Content::as_str);
@@ -139,7 +167,24 @@ impl BuiltIn {
                 let before = store::in_flight::count_since(tx, place, sender, least, *messages_max)?;
                 if *messages_max <= before { Verdict::Deny } else { Verdict::Pass }
             }
+            Self::Rehearsal { wait_ms } => rehearse(content, one.accepted_at.plus_ms(*wait_ms), now),
         })
+    }
+}
+
+/// What a message says that is to become of it; one that waits passes afterwards.
+fn rehearse(content: &str, until: Timestamp, now: Timestamp) -> Verdict {
+    let says = |word: &str| {
+        content.split(|c: char| !c.is_alphanumeric()).any(|said| said.eq_ignore_ascii_case(word))
+    };
+    if says("deny") {
+        Verdict::Deny
+    } else if says("fail") {
+        Verdict::Fail("failed, as the message asked it to")
+    } else if says("wait") && now < until {
+        Verdict::Wait(until)
+    } else {
+        Verdict::Pass
     }
 }
 
@@ -216,6 +261,7 @@ mod tests {
             Verdict::Pass => Some(content.to_owned()),
             Verdict::Change(revision) => revision.content.map(Content::into_string),
             Verdict::Deny => None,
+            Verdict::Fail(_) | Verdict::Wait(_) => unreachable!("finders decide at once"),
         }
     }
 

@@ -30,6 +30,16 @@ pub(crate) fn set(tx: &mut Tx, resource: &str, tags: Option<&[Tag]>) -> Result<(
     Ok(())
 }
 
+/// Refuses the ARN of a resource that does not exist, and otherwise keeps others from its tags. All but channels have
+/// their lane for that.
+pub(crate) fn enter(tx: &mut Tx, call: &Call, arn: &ResourceArn) -> Result<()> {
+    must_exist(tx, call, arn)?;
+    match arn.resource() {
+        Resource::Channel(arn) => Ok(store::claim::hold_by_arn(tx, &arn)?),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses the ARN of a resource that does not exist.
 pub(crate) fn must_exist(tx: &mut Tx, call: &Call, arn: &ResourceArn) -> Result<()> {
     let exists = call.surroundings.home.owns(arn.as_str())

@@ -5,9 +5,11 @@ use carillon_model::identity::AppInstance;
 use carillon_model::text::{Metadata, NonEmptyResourceName, RetentionDays};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{Row, values};
+use crate::engine::values;
+use crate::outlets::Alteration;
+use crate::row::{FromRow, Written, read, row, sql};
 use crate::settlement::Shared;
-use crate::{Result, Tx};
+use crate::{Result, Row, Tx};
 
 /// What an app instance holds, counted as it changes so that a quota costs no scan.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,13 @@ pub struct Counts {
     pub elastic_channels: i64,
 }
 
+row! { ($) count_columns:
+    fn counts(row) -> Counts {
+        users: (user_count), bots: (bot_count), admins: (admin_count), channels: (channel_count),
+        elastic_channels: (elastic_channel_count)
+    }
+}
+
 impl Counts {
     /// More than there ever are: no quota.
     pub const MAX: Self = Self {
@@ -35,24 +44,27 @@ impl Counts {
     };
 }
 
+row! { ($) app_instance_columns:
+    fn app_instance(row, home: &Home) -> AppInstance {
+        key, name, metadata, created_at, updated_at;
+        arn: home.app_instance(key)
+    }
+}
+
 /// Adds an app instance.
 pub fn insert(tx: &mut Tx, instance: &AppInstance) -> Result<()> {
     tx.defer(
-        "INSERT INTO app_instance (key, name, metadata, created_at, updated_at, user_count, admin_count,
-           channel_count, elastic_channel_count)
-         VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0)",
-        values![instance.key, instance.name, instance.metadata, instance.created_at, instance.updated_at],
+        app_instance_columns!(INSERT INTO app_instance
+            (user_count, admin_count, channel_count, elastic_channel_count, ..)),
+        &instance.values(values![0_i64, 0_i64, 0_i64, 0_i64]),
     )
 }
 
 /// The app instance with this key.
 pub fn find(tx: &mut Tx, home: &Home, key: Key) -> Result<Option<AppInstance>> {
-    tx.row(
-        "SELECT key, name, metadata, created_at, updated_at FROM app_instance
-         WHERE key = $1 AND deleted_at IS NULL",
-        values![key],
-        |row| app_instance(row, home),
-    )
+    let sql = sql!("SELECT " app_instance_columns!()
+                   " FROM app_instance WHERE key = $1 AND deleted_at IS NULL");
+    tx.row(sql, values![key], |row| app_instance(row, home))
 }
 
 /// Whether it exists.
@@ -63,19 +75,16 @@ pub fn exists(tx: &mut Tx, key: Key) -> Result<bool> {
 
 /// Up to `limit` app instances after `after`, in the order of their keys.
 pub fn list(tx: &mut Tx, home: &Home, after: Option<Key>, limit: i64) -> Result<Vec<AppInstance>> {
-    tx.rows(
-        "SELECT key, name, metadata, created_at, updated_at FROM app_instance
-         WHERE key > $1 AND deleted_at IS NULL ORDER BY key LIMIT $2",
-        values![after.unwrap_or(Key([0; 16])), limit],
-        |row| app_instance(row, home),
-    )
+    let sql = sql!("SELECT " app_instance_columns!()
+                   " FROM app_instance WHERE key > $1 AND deleted_at IS NULL ORDER BY key LIMIT $2");
+    tx.rows(sql, values![after.unwrap_or(Key([0; 16])), limit], |row| app_instance(row, home))
 }
 
 /// How many there are, counting no further than `most`.
 pub fn count(tx: &mut Tx, most: i64) -> Result<i64> {
     let sql =
         "SELECT COUNT(*) FROM (SELECT 1 FROM app_instance WHERE deleted_at IS NULL LIMIT $1) AS counted";
-    Ok(tx.row(sql, values![most], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row(sql, values![most], read)?.unwrap_or_default())
 }
 
 /// Replaces its name and metadata.
@@ -103,11 +112,14 @@ pub struct Retention {
 /// How long an app instance keeps messages; nothing where it keeps them for ever.
 pub fn find_retention(tx: &mut Tx, key: Key) -> Result<Option<Retention>> {
     let sql = "SELECT retention_days, retention_destroys_at FROM app_instance WHERE key = $1";
-    let found = tx.row(sql, values![key], |row| {
-        let columns = row.get::<Option<_>>(0)?.zip(row.get(1)?);
+    Ok(tx.row(sql, values![key], read)?.flatten())
+}
+
+impl FromRow for Option<Retention> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let columns: Option<(_, _)> = row.read()?;
         Ok(columns.map(|(days, destroys_at)| Retention { days, destroys_at }))
-    })?;
-    Ok(found.flatten())
+    }
 }
 
 /// Sets how long an app instance keeps messages, which was `former` so far.
@@ -128,37 +140,31 @@ pub fn set_retention(
     )
 }
 
-/// Up to `limit` app instances after `after`, in the order of their keys, whose hidden messages are to be destroyed at
-/// `now`; each with the days that messages are kept.
-pub fn list_destroying(
-    tx: &mut Tx,
-    after: Key,
-    now: Timestamp,
-    limit: i64,
-) -> Result<Vec<(Key, RetentionDays)>> {
-    tx.rows(
+/// The first app instance after `after` whose hidden messages are to be destroyed at `now`, and for how many days its
+/// messages are kept.
+pub fn find_destroying(tx: &mut Tx, after: Key, now: Timestamp) -> Result<Option<(Key, RetentionDays)>> {
+    tx.row(
         "SELECT key, retention_days FROM app_instance
-         WHERE retention_days IS NOT NULL AND key > $1 AND retention_destroys_at <= $2 ORDER BY key LIMIT $3",
-        values![after, now, limit],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+         WHERE retention_days IS NOT NULL AND $1 < key AND retention_destroys_at <= $2 ORDER BY key LIMIT 1",
+        values![after, now],
+        read,
     )
 }
 
 /// What it holds, of one that exists.
 pub fn find_counts(tx: &mut Tx, key: Key) -> Result<Option<Counts>> {
     tx.row(
-        "SELECT user_count, bot_count, admin_count, channel_count, elastic_channel_count FROM app_instance
-         WHERE key = $1 AND deleted_at IS NULL",
+        sql!("SELECT " count_columns!() " FROM app_instance WHERE key = $1 AND deleted_at IS NULL"),
         values![key],
-        |row| {
-            let (users, bots, admins) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Counts { users, bots, admins, channels: row.get(3)?, elastic_channels: row.get(4)? })
-        },
+        counts,
     )
 }
 
 /// Counts what comes into being in an app instance that exists. It was looked at before: there was room for this.
 pub fn grow(tx: &mut Tx, key: Key, by: Counts, most: Counts) -> Result<()> {
+    if 0 < by.bots {
+        tx.alter_outlet(key, Alteration::Bot);
+    }
     tx.settle(
         Shared::Instance(key),
         "UPDATE app_instance SET user_count = user_count + $2, bot_count = bot_count + $3,
@@ -166,19 +172,7 @@ pub fn grow(tx: &mut Tx, key: Key, by: Counts, most: Counts) -> Result<()> {
            elastic_channel_count = elastic_channel_count + $6
          WHERE key = $1 AND deleted_at IS NULL AND user_count + $2 <= $7 AND bot_count + $3 <= $8
            AND admin_count + $4 <= $9 AND channel_count + $5 <= $10 AND elastic_channel_count + $6 <= $11",
-        values![
-            key,
-            by.users,
-            by.bots,
-            by.admins,
-            by.channels,
-            by.elastic_channels,
-            most.users,
-            most.bots,
-            most.admins,
-            most.channels,
-            most.elastic_channels,
-        ],
+        &[&by.values(values![key])[..], &most.values(&[])].concat(),
     )
 }
 
@@ -189,7 +183,7 @@ pub fn shrink(tx: &mut Tx, key: Key, by: Counts) -> Result<()> {
         "UPDATE app_instance SET user_count = user_count - $2, bot_count = bot_count - $3,
            admin_count = admin_count - $4, channel_count = channel_count - $5,
            elastic_channel_count = elastic_channel_count - $6 WHERE key = $1",
-        values![key, by.users, by.bots, by.admins, by.channels, by.elastic_channels],
+        &by.values(values![key]),
     )
 }
 
@@ -205,21 +199,15 @@ pub fn set_deleted(tx: &mut Tx, key: Key, now: Timestamp) -> Result<()> {
     tx.settle(Shared::Instance(key), sql, values![key, now])
 }
 
-/// Up to `limit` deleted app instances whose rows are still there.
-pub fn list_deleted(tx: &mut Tx, limit: i64) -> Result<Vec<Key>> {
-    let sql = "SELECT key FROM app_instance WHERE deleted_at IS NOT NULL ORDER BY key LIMIT $1";
-    tx.rows(sql, values![limit], |row| row.get(0))
+/// Up to `limit` deleted app instances after `after`, in the order of their keys, whose rows are still there.
+pub fn list_deleted(tx: &mut Tx, after: Key, limit: i64) -> Result<Vec<Key>> {
+    let sql = "SELECT key FROM app_instance WHERE deleted_at IS NOT NULL AND $1 < key ORDER BY key LIMIT $2";
+    tx.rows(sql, values![after, limit], read)
 }
 
 /// Deletes the last row of a deleted app instance.
 pub fn delete(tx: &mut Tx, key: Key) -> Result<()> {
+    tx.defer("DELETE FROM lane WHERE key = $1", values![key])?;
     let sql = "DELETE FROM app_instance WHERE key = $1 AND deleted_at IS NOT NULL";
     tx.settle_if_there(Shared::Instance(key), sql, values![key])
-}
-
-fn app_instance(row: &Row<'_>, home: &Home) -> Result<AppInstance> {
-    let key: Key = row.get(0)?;
-    let (created_at, updated_at): (Timestamp, Timestamp) = (row.get(3)?, row.get(4)?);
-    let (arn, name, metadata) = (home.app_instance(key), row.get(1)?, row.get(2)?);
-    Ok(AppInstance { key, arn, name, metadata, created_at, updated_at })
 }

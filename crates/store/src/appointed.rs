@@ -3,6 +3,22 @@
 /// Makes the functions of a table of appointments: `channel`, `member`, `created_by`, `created_at`.
 macro_rules! appointed {
     ($table:literal) => {
+        /// Adds an identity; false when it is in it.
+        pub fn insert(tx: &mut Tx, channel: Key, member: Key, by: Key, now: Timestamp) -> Result<bool> {
+            let sql = concat!(
+                "INSERT INTO ",
+                $table,
+                " (channel, member, created_by, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+            );
+            Ok(tx.execute(sql, values![channel, member, by, now])? == 1)
+        }
+
+        /// Whether an identity is in it.
+        pub fn exists(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
+            let sql = concat!("SELECT 1 FROM ", $table, " WHERE channel = $1 AND member = $2");
+            Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
+        }
+
         /// Since when and by whom an identity is in this table of a channel, if it is.
         pub fn find(
             tx: &mut Tx,
@@ -11,12 +27,14 @@ macro_rules! appointed {
             member: &Identity,
         ) -> Result<Option<Appointment>> {
             let sql = concat!(
-                "SELECT o.created_at, i.key, i.kind, i.id, i.name FROM ",
+                "SELECT o.created_at, ",
+                identity_columns!(i),
+                " FROM ",
                 $table,
                 " o JOIN identity i ON i.key = o.created_by WHERE o.channel = $1 AND o.member = $2"
             );
             tx.row(sql, values![channel, member.key], |row| {
-                let (created_at, created_by) = (row.get(0)?, identity::identity(row, instance, 1)?);
+                let (created_at, created_by) = (row.read()?, identity(row, instance)?);
                 Ok(Appointment { member: member.clone(), created_by, created_at })
             })
         }
@@ -30,13 +48,15 @@ macro_rules! appointed {
             limit: i64,
         ) -> Result<Vec<Identity>> {
             let sql = concat!(
-                "SELECT i.key, i.kind, i.id, i.name FROM ",
+                "SELECT ",
+                identity_columns!(i),
+                " FROM ",
                 $table,
                 " o JOIN identity i ON i.key = o.member
                  WHERE o.channel = $1 AND $2 < o.member ORDER BY o.member LIMIT $3"
             );
             tx.rows(sql, values![channel, after.unwrap_or(Key([0; 16])), limit], |row| {
-                identity::identity(row, instance, 0)
+                identity(row, instance)
             })
         }
 
@@ -47,7 +67,7 @@ macro_rules! appointed {
                 $table,
                 " WHERE channel = $1 LIMIT $2) AS counted"
             );
-            Ok(tx.row(sql, values![channel, most], |row| row.get(0))?.unwrap_or_default())
+            Ok(tx.row(sql, values![channel, most], read)?.unwrap_or_default())
         }
 
         /// Takes someone out, where they are in it.

@@ -1,115 +1,47 @@
-//! Channels, their moderators, and how someone stands to a channel.
+//! Channels.
 
-use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn};
+use carillon_model::arn::{AppInstanceArn, ChannelArn, Home};
 use carillon_model::channel::{Channel, ElasticChannelConfiguration};
-use carillon_model::identity::Identity;
-use carillon_model::text::{ChannelMembershipType, ChannelPrivacy};
+use carillon_model::text::ChannelPrivacy;
 use carillon_model::{Key, MessageKey, Timestamp};
 
-use crate::engine::{Row, values};
-use crate::{Error, Result, Tx};
+use crate::engine::{ToValue, Value, values};
+use crate::row::{FromRow, ToColumns, Written, read, read_of, row, sql};
+use crate::{Result, Row, Tx, claim};
 
-/// How a user or bot stands to a channel: everything that the rules ask, in one read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Standing {
-    /// Who it is.
-    pub identity: Identity,
-    /// Whether it administers the app instance.
-    pub is_admin: bool,
-    /// Whether it moderates the channel.
-    pub is_moderator: bool,
-    /// Where and how it belongs; one place at most, but for the moderators of an elastic channel.
-    pub memberships: Vec<Place>,
-    /// The channel, where it exists.
-    pub channel: Option<Channel>,
-    /// The key of the flow that its messages pass.
-    pub flow: Option<Key>,
+row! { ($) channel_columns:
+    /// Reads a channel, whose ARN is known.
+    pub(crate) fn channel(row, arn: &ChannelArn) -> Channel {
+        key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence, clock,
+        member_count,
+        elastic: (maximum_sub_channels, target_memberships_per_sub_channel, minimum_membership_percentage),
+        expiration: (expiration_days, expiration_criterion);
+        arn: arn.clone()
+    }
 }
+pub(crate) use channel_columns;
 
-/// One place of a member.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// The sub-channel; of an ordinary channel, the channel itself.
-    pub sub_channel: Key,
-    /// How it belongs.
-    pub kind: ChannelMembershipType,
-    /// The last message that only it, or it and the sender, could see.
-    pub last_target_at: Option<Timestamp>,
+/// Reads a channel of an app instance behind its id.
+pub(crate) fn named(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<Channel> {
+    let id: String = row.read()?;
+    channel(row, &instance.channel(&id))
 }
 
 /// Adds a channel; false when its id is taken.
 pub fn insert(tx: &mut Tx, instance: Key, channel: &Channel) -> Result<bool> {
-    let (days, criterion) = channel.expiration.unzip();
-    let elastic = channel.elastic;
-    let count = tx.execute(
-        "INSERT INTO channel (key, app_instance, id, name, mode, privacy, metadata, created_by, created_at,
-           updated_at, last_message_at, sequence, clock, member_count, maximum_sub_channels,
-           target_memberships_per_sub_channel, minimum_membership_percentage, expiration_days,
-           expiration_criterion)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-         ON CONFLICT DO NOTHING",
-        values![
-            channel.key,
-            instance,
-            channel.arn.id(),
-            channel.name,
-            channel.mode,
-            channel.privacy,
-            channel.metadata,
-            channel.created_by,
-            channel.created_at,
-            channel.updated_at,
-            channel.last_message_at,
-            channel.sequence,
-            channel.clock,
-            channel.member_count,
-            elastic.map(|elastic| elastic.maximum_sub_channels),
-            elastic.map(|elastic| elastic.target_memberships_per_sub_channel),
-            elastic.map(|elastic| elastic.minimum_membership_percentage),
-            days,
-            criterion,
-        ],
-    )?;
-    Ok(count == 1)
-}
-
-/// How `who` stands to the channel that `arn` names; nothing when `who` does not exist.
-pub fn find_standing(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result<Option<Standing>> {
-    let Some(home) = who.app_instance_key() else { return Ok(None) };
-    // No channel is in an app instance whose id no server makes, and whoever asks exists nevertheless.
-    let instance = arn.app_instance_key();
-    let rows = tx.rows(
-        "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
-           c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
-           c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
-           c.expiration_criterion, i.key, i.name, i.admin_since, o.created_at, m.sub_channel, m.kind,
-           m.last_target_at, c.flow
-         FROM identity i
-         JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
-         LEFT JOIN channel c ON c.app_instance = $4 AND c.id = $5 AND c.deleted_at IS NULL
-         LEFT JOIN moderator o ON o.channel = c.key AND o.member = i.key
-         LEFT JOIN membership m ON m.channel = c.key AND m.member = i.key
-         WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL",
-        values![home, who.kind(), who.id(), instance, arn.id()],
-        |row| standing(row, who, arn),
-    )?;
-    Ok(rows.into_iter().reduce(|mut all, next| {
-        all.memberships.extend(next.memberships);
-        all
-    }))
+    let sql = sql!(channel_columns!(INSERT INTO channel (app_instance, id, ..)) " ON CONFLICT DO NOTHING");
+    Ok(tx.execute(sql, &channel.values(values![instance, channel.arn.id()]))? == 1)
 }
 
 /// The channel that an ARN names, where it exists.
 pub fn find_by_arn(tx: &mut Tx, arn: &ChannelArn) -> Result<Option<Channel>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
-           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
-           minimum_membership_percentage, expiration_days, expiration_criterion
-         FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL
-           AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
+        sql!("SELECT " channel_columns!()
+             " FROM channel WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL
+               AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)"),
         values![instance, arn.id()],
-        |row| channel(row, arn, 0),
+        |row| channel(row, arn),
     )
 }
 
@@ -121,28 +53,9 @@ pub fn exists(tx: &mut Tx, arn: &ChannelArn) -> Result<bool> {
     Ok(tx.row(sql, values![instance, arn.id()], |_| Ok(()))?.is_some())
 }
 
-/// Claims a channel for `events` events at `now`: it waits for whoever else claimed it, takes their numbers,
-/// and moves the channel's clock, which never runs backwards. `message` says that the channel's last message
-/// is of this instant. False when something happened in the channel since it was read: read it again.
-pub fn claim(tx: &mut Tx, channel: &mut Channel, events: i64, now: Timestamp, message: bool) -> Result<bool> {
-    let seen = channel.sequence;
-    let now = tx.instant(now);
-    let claimed = tx.change(
-        "UPDATE channel SET sequence = sequence + $2, clock = CASE WHEN clock < $3 THEN $3 ELSE clock END,
-           last_message_at = CASE WHEN CAST($4 AS BIGINT) = 0 THEN last_message_at
-             WHEN clock < $3 THEN $3 ELSE clock END
-         WHERE key = $1 AND deleted_at IS NULL RETURNING sequence, clock, last_message_at, member_count",
-        values![channel.key, events, now, message],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-    )?;
-    let Some((sequence, clock, last_message_at, member_count)) = claimed else { return Ok(false) };
-    (channel.sequence, channel.clock) = (sequence, clock);
-    (channel.last_message_at, channel.member_count) = (last_message_at, member_count);
-    Ok(sequence == seen + events)
-}
-
 /// Sets the number of memberships of a claimed channel.
 pub fn set_member_count(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    claim::note_member_count(tx, channel);
     let sql = "UPDATE channel SET member_count = $2 WHERE key = $1";
     tx.defer(sql, values![channel.key, channel.member_count])
 }
@@ -165,8 +78,9 @@ pub fn update(tx: &mut Tx, channel: &Channel) -> Result<()> {
     )
 }
 
-/// Makes a claimed channel inaccessible; its id is free again. Its rows wait for [`find_deleted`].
+/// Makes a claimed channel inaccessible; its id is free again. Its rows wait for [`list_deleted`].
 pub fn set_deleted(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    claim::note_deleted(tx, channel);
     tx.defer("UPDATE channel SET deleted_at = $2 WHERE key = $1", values![channel.key, channel.clock])
 }
 
@@ -180,10 +94,10 @@ pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Resul
     )
 }
 
-/// The first deleted channel after `after` whose rows are still there.
-pub fn find_deleted(tx: &mut Tx, after: Key) -> Result<Option<Key>> {
-    let sql = "SELECT key FROM channel WHERE deleted_at IS NOT NULL AND $1 < key ORDER BY key LIMIT 1";
-    tx.row(sql, values![after], |row| row.get(0))
+/// Up to `limit` deleted channels after `after`, in the order of their keys, whose rows are still there.
+pub fn list_deleted(tx: &mut Tx, after: Key, limit: i64) -> Result<Vec<Key>> {
+    let sql = "SELECT key FROM channel WHERE deleted_at IS NOT NULL AND $1 < key ORDER BY key LIMIT $2";
+    tx.rows(sql, values![after, limit], read)
 }
 
 /// Deletes the last row of a deleted channel.
@@ -193,17 +107,8 @@ pub fn delete(tx: &mut Tx, channel: Key) -> Result<()> {
 
 /// The channel with this key, where it exists.
 pub fn find(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<Channel>> {
-    tx.row(
-        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
-           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
-           minimum_membership_percentage, expiration_days, expiration_criterion, id
-         FROM channel WHERE key = $1 AND deleted_at IS NULL",
-        values![key],
-        |row| {
-            let id: String = row.get(17)?;
-            channel(row, &instance.channel(&id), 0)
-        },
-    )
+    let sql = sql!("SELECT id, " channel_columns!() " FROM channel WHERE key = $1 AND deleted_at IS NULL");
+    tx.row(sql, values![key], |row| named(row, instance))
 }
 
 /// Up to `limit` channels after `after` that will expire some day, in the order of their keys; of a row that cannot be
@@ -215,19 +120,11 @@ pub fn list_expiring(
     limit: i64,
 ) -> Result<Vec<(Key, Result<Channel>)>> {
     tx.rows(
-        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
-           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
-           minimum_membership_percentage, expiration_days, expiration_criterion, id, app_instance
-         FROM channel WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
-         ORDER BY key LIMIT $2",
+        sql!("SELECT key, app_instance, id, " channel_columns!()
+             " FROM channel WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
+             ORDER BY key LIMIT $2"),
         values![after, limit],
-        |row| {
-            let read = || {
-                let id: String = row.get(17)?;
-                channel(row, &home.app_instance(row.get(18)?).channel(&id), 0)
-            };
-            Ok((row.get(0)?, read()))
-        },
+        |row| Ok((row.read()?, read_of(row, home, named))),
     )
 }
 
@@ -261,7 +158,7 @@ pub fn list_with_old(
              THEN 1 ELSE 0 END AS BIGINT)
          FROM channel c WHERE c.app_instance = $1 AND $3 < c.id AND c.deleted_at IS NULL ORDER BY c.id LIMIT $4",
         values![instance, bound, after, limit],
-        |row| Ok(LookedAt { id: row.get(0)?, key: row.get(1)?, has_old: row.get::<i64>(2)? != 0 }),
+        |row| Ok(LookedAt { id: row.read()?, key: row.read()?, has_old: row.read()? }),
     )
 }
 
@@ -276,71 +173,36 @@ pub fn list(
 ) -> Result<Vec<(Channel, Option<Timestamp>)>> {
     let Some(key) = instance.key() else { return Ok(Vec::new()) };
     tx.rows(
-        "SELECT key, name, mode, privacy, metadata, created_by, created_at, updated_at, last_message_at, sequence,
-           clock, member_count, maximum_sub_channels, target_memberships_per_sub_channel,
-           minimum_membership_percentage, expiration_days, expiration_criterion, id,
-           (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = channel.key AND m.member = $5)
-         FROM channel WHERE app_instance = $1 AND privacy = $2 AND $3 < id AND deleted_at IS NULL
-         ORDER BY id LIMIT $4",
+        sql!("SELECT id, " channel_columns!()
+             ", (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = channel.key AND m.member = $5)
+             FROM channel WHERE app_instance = $1 AND privacy = $2 AND $3 < id AND deleted_at IS NULL
+             ORDER BY id LIMIT $4"),
         values![key, privacy, after, limit, viewer],
-        |row| {
-            let id: String = row.get(17)?;
-            Ok((channel(row, &instance.channel(&id), 0)?, row.get(18)?))
-        },
+        |row| Ok((named(row, instance)?, row.read()?)),
     )
 }
 
-/// Makes an identity a moderator; false when it is one.
-pub fn insert_moderator(tx: &mut Tx, channel: Key, member: Key, by: Key, now: Timestamp) -> Result<bool> {
-    let sql = "INSERT INTO moderator (channel, member, created_by, created_at) VALUES ($1, $2, $3, $4)
-               ON CONFLICT DO NOTHING";
-    Ok(tx.execute(sql, values![channel, member, by, now])? == 1)
+/// An ordinary channel has none.
+impl FromRow for Option<ElasticChannelConfiguration> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let (sizes, minimum): (Option<_>, Option<_>) = row.read()?;
+        Ok(sizes.zip(minimum).map(|((maximum, target), minimum)| ElasticChannelConfiguration {
+            maximum_sub_channels: maximum,
+            target_memberships_per_sub_channel: target,
+            minimum_membership_percentage: minimum,
+        }))
+    }
 }
 
-/// Whether an identity moderates a channel.
-pub fn is_moderator(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
-    let sql = "SELECT 1 FROM moderator WHERE channel = $1 AND member = $2";
-    Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
-}
-
-fn standing(row: &Row<'_>, who: &IdentityArn, arn: &ChannelArn) -> Result<Standing> {
-    let place =
-        |sub_channel| Ok::<_, Error>(Place { sub_channel, kind: row.get(22)?, last_target_at: row.get(23)? });
-    Ok(Standing {
-        identity: Identity { key: row.get(17)?, arn: who.clone(), name: row.get(18)? },
-        is_admin: row.get::<Option<i64>>(19)?.is_some(),
-        is_moderator: row.get::<Option<i64>>(20)?.is_some(),
-        memberships: row.get::<Option<Key>>(21)?.map(place).transpose()?.into_iter().collect(),
-        channel: row.get::<Option<Key>>(0)?.map(|_| channel(row, arn, 0)).transpose()?,
-        flow: row.get(24)?,
-    })
-}
-
-/// Reads a channel from seventeen columns.
-pub(crate) fn channel(row: &Row<'_>, arn: &ChannelArn, at: usize) -> Result<Channel> {
-    let elastic = match row.get::<Option<_>>(at + 12)? {
-        None => None,
-        Some(maximum_sub_channels) => Some(ElasticChannelConfiguration {
-            maximum_sub_channels,
-            target_memberships_per_sub_channel: row.get(at + 13)?,
-            minimum_membership_percentage: row.get(at + 14)?,
-        }),
-    };
-    Ok(Channel {
-        key: row.get(at)?,
-        arn: arn.clone(),
-        name: row.get(at + 1)?,
-        mode: row.get(at + 2)?,
-        privacy: row.get(at + 3)?,
-        metadata: row.get(at + 4)?,
-        created_by: row.get(at + 5)?,
-        created_at: row.get(at + 6)?,
-        updated_at: row.get(at + 7)?,
-        last_message_at: row.get(at + 8)?,
-        sequence: row.get(at + 9)?,
-        clock: row.get(at + 10)?,
-        member_count: row.get(at + 11)?,
-        elastic,
-        expiration: row.get::<Option<_>>(at + 15)?.zip(row.get(at + 16)?),
-    })
+impl ToColumns for Option<ElasticChannelConfiguration> {
+    fn add_to<'a>(&'a self, values: &mut Vec<Value<'a>>) {
+        let numbers = self.as_ref().map(|elastic| {
+            [
+                elastic.maximum_sub_channels.to_value(),
+                elastic.target_memberships_per_sub_channel.to_value(),
+                elastic.minimum_membership_percentage.to_value(),
+            ]
+        });
+        values.extend(numbers.unwrap_or([Value::Null, Value::Null, Value::Null]));
+    }
 }

@@ -5,26 +5,31 @@ use carillon_model::channel_flow::{ChannelFlow, Processor};
 use carillon_model::text::{ChannelMode, ChannelPrivacy, Metadata, NonEmptyResourceName};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{Row, values};
+use crate::engine::values;
+use crate::row::{Written, read, row, sql};
 use crate::settlement::Shared;
-use crate::{Error, Result, Tx};
+use crate::{Result, Tx};
+
+row! { ($) flow_columns:
+    fn flow(row, instance: &AppInstanceArn) -> ChannelFlow {
+        key, name, processors, created_at, updated_at;
+        arn: instance.channel_flow(&key.uuid())
+    }
+}
 
 /// Adds a flow.
 pub fn insert(tx: &mut Tx, instance: Key, flow: &ChannelFlow) -> Result<()> {
-    tx.defer(
-        "INSERT INTO channel_flow (app_instance, key, name, processors, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-        values![instance, flow.key, flow.name, json(&flow.processors), flow.created_at, flow.updated_at],
-    )
+    let sql = flow_columns!(INSERT INTO channel_flow (app_instance, ..));
+    tx.defer(sql, &flow.values(values![instance]))
 }
 
 /// The flow that an ARN names.
 pub fn find(tx: &mut Tx, arn: &ChannelFlowArn) -> Result<Option<ChannelFlow>> {
     let Some((instance, key)) = keys(arn) else { return Ok(None) };
     tx.row(
-        "SELECT f.key, f.name, f.processors, f.created_at, f.updated_at
-         FROM channel_flow f JOIN app_instance a ON a.key = f.app_instance AND a.deleted_at IS NULL
-         WHERE f.app_instance = $1 AND f.key = $2",
+        sql!("SELECT " flow_columns!(f)
+             " FROM channel_flow f JOIN app_instance a ON a.key = f.app_instance AND a.deleted_at IS NULL
+             WHERE f.app_instance = $1 AND f.key = $2"),
         values![instance, key],
         |row| flow(row, &arn.app_instance()),
     )
@@ -44,7 +49,7 @@ pub fn hold(tx: &mut Tx, arn: &ChannelFlowArn, flow: Key) -> Result<()> {
 /// How many flows an app instance has, counting no further than `most`.
 pub fn count(tx: &mut Tx, instance: Key, most: i64) -> Result<i64> {
     let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM channel_flow WHERE app_instance = $1 LIMIT $2) AS counted";
-    Ok(tx.row(sql, values![instance, most], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row(sql, values![instance, most], read)?.unwrap_or_default())
 }
 
 /// Up to `limit` flows of an app instance after `after`, in the order of their keys.
@@ -56,8 +61,8 @@ pub fn list(
 ) -> Result<Vec<ChannelFlow>> {
     let Some(key) = instance.key() else { return Ok(Vec::new()) };
     tx.rows(
-        "SELECT key, name, processors, created_at, updated_at FROM channel_flow
-         WHERE app_instance = $1 AND $2 < key ORDER BY key LIMIT $3",
+        sql!("SELECT " flow_columns!()
+             " FROM channel_flow WHERE app_instance = $1 AND $2 < key ORDER BY key LIMIT $3"),
         values![key, after.unwrap_or(Key([0; 16])), limit],
         |row| flow(row, instance),
     )
@@ -76,7 +81,7 @@ pub fn update(
         "UPDATE channel_flow SET name = $3, processors = $4, updated_at = $5
          WHERE app_instance = $1 AND key = $2
            AND EXISTS (SELECT 1 FROM app_instance a WHERE a.key = $1 AND a.deleted_at IS NULL)",
-        values![arn.app_instance_key(), key, name, json(processors), now],
+        values![arn.app_instance_key(), key, name, processors.to_vec(), now],
     )
 }
 
@@ -104,7 +109,14 @@ pub fn delete_some(tx: &mut Tx, instance: Key, limit: i64) -> Result<u64> {
 /// The key of the flow that a channel has.
 pub fn find_key_of(tx: &mut Tx, channel: Key) -> Result<Option<Key>> {
     let sql = "SELECT flow FROM channel WHERE key = $1 AND flow IS NOT NULL";
-    tx.row(sql, values![channel], |row| row.get(0))
+    tx.row(sql, values![channel], read)
+}
+
+/// The key of the flow that the channel has which an ARN names.
+pub fn find_key_by_arn(tx: &mut Tx, arn: &ChannelArn) -> Result<Option<Key>> {
+    let sql = "SELECT flow FROM channel
+               WHERE app_instance = $1 AND id = $2 AND deleted_at IS NULL AND flow IS NOT NULL";
+    tx.row(sql, values![arn.app_instance_key(), arn.id()], read)
 }
 
 /// Gives a claimed channel a flow, or takes it away.
@@ -146,11 +158,11 @@ pub fn list_associated(
         values![flow, after, limit],
         |row| {
             Ok(Associated {
-                arn: instance.channel(&row.get::<String>(0)?),
-                name: row.get(1)?,
-                mode: row.get(2)?,
-                privacy: row.get(3)?,
-                metadata: row.get(4)?,
+                arn: instance.channel(&row.read::<String>()?),
+                name: row.read()?,
+                mode: row.read()?,
+                privacy: row.read()?,
+                metadata: row.read()?,
             })
         },
     )
@@ -158,22 +170,4 @@ pub fn list_associated(
 
 fn keys(arn: &ChannelFlowArn) -> Option<(Key, Key)> {
     arn.app_instance_key().zip(Key::from_uuid(arn.id()))
-}
-
-fn json(processors: &[Processor]) -> String {
-    serde_json::to_string(processors).expect("texts and numbers always serialize")
-}
-
-fn flow(row: &Row<'_>, instance: &AppInstanceArn) -> Result<ChannelFlow> {
-    let (key, processors): (Key, String) = (row.get(0)?, row.get(2)?);
-    let processors = serde_json::from_str(&processors)
-        .map_err(|error| Error::broken(format!("stored processors are not JSON: {error}")))?;
-    Ok(ChannelFlow {
-        key,
-        arn: instance.channel_flow(&key.uuid()),
-        name: row.get(1)?,
-        processors,
-        created_at: row.get(3)?,
-        updated_at: row.get(4)?,
-    })
 }

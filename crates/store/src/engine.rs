@@ -8,10 +8,11 @@
 mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
+mod value;
 
-use carillon_model::{Key, MessageKey, Timestamp};
+pub(crate) use value::{Column, FromColumn, ToValue, Value, values};
 
-use crate::Result;
+use crate::{Result, Row};
 
 /// One connection to an engine.
 pub(crate) trait Driver {
@@ -19,12 +20,44 @@ pub(crate) trait Driver {
     fn query(&mut self, sql: &'static str, values: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()>;
     /// Runs a statement and counts the rows that it changed.
     fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64>;
+    /// Asks several things, all in one go where the engine is across a network, and shows each row with the place of
+    /// its question. It may stand outside a transaction.
+    fn query_all(
+        &mut self,
+        queries: &[Query],
+        each: &mut dyn FnMut(usize, &mut Row<'_>) -> Result<()>,
+    ) -> Result<()>;
     /// Runs a statement whose count nobody asks for. An engine across a network sends it together with the
     /// next statement; its failure then shows there, and at the latest at the commit.
-    fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
-    /// Runs statements in this order, all in one go where the engine is across a network; answers with the number of
-    /// rows that each changed.
-    fn execute_all(&mut self, changes: &[Change]) -> Result<Vec<u64>>;
+    fn defer(&mut self, sql: &'static str, values: &[Value<'_>], effect: Effect) -> Result<()>;
+    /// The same for an `INSERT … VALUES ($1, …)` of a row whose key nobody used before; parameters beyond its values
+    /// are alike for all rows of the statement. An engine across a network adds what was appended since its last
+    /// question in one statement, and before whatever was deferred since that supposes something of other rows.
+    fn append(&mut self, sql: &'static str, values: &[Value<'_>], effect: Effect) -> Result<()> {
+        self.defer(sql, values, effect)
+    }
+    /// The same for a statement on one row, which must be as its condition says. Of an `UPDATE … WHERE key = $1 AND …`
+    /// an engine across a network locks and changes all rows in one statement, in the order in which they were said.
+    fn suppose(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.defer(sql, values, Effect::Must)
+    }
+    /// The same for an `UPDATE` of the row whose key is the first value, which this transaction has locked. One that
+    /// follows leaves nothing of it, so an engine across a network sends the last of those that wait.
+    fn overwrite(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        self.defer(sql, values, Effect::Any)
+    }
+    /// The same for a statement that only locks; where there is one writer, nothing is to be locked.
+    fn lock(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()>;
+    /// The time by a clock of the engine's own, in milliseconds; nothing where it has only that of this machine.
+    fn time(&mut self) -> Result<Option<i64>> {
+        Ok(None)
+    }
+    /// The columns of a table, in their order; none where there is no such table.
+    fn columns(&mut self, table: &str) -> Result<Vec<Declared>>;
+    /// Lets all that this transaction does from here on take its time.
+    fn take_time(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Begins a transaction.
     fn begin(&mut self, kind: Kind) -> Result<()>;
     /// Makes everything since `begin` durable; after an error nothing of it is.
@@ -39,6 +72,11 @@ pub(crate) trait Driver {
     fn unmark(&mut self) -> Result<()>;
     /// Runs the statements of a migration, rewriting the column types.
     fn define(&mut self, ddl: &str) -> Result<()>;
+    /// Makes the indexes of a migration while others write. An engine that lets many write does so beside the
+    /// transaction, which holds the lock meanwhile; what was cut off is begun anew.
+    fn define_beside(&mut self, ddl: &str) -> Result<()> {
+        self.define(ddl)
+    }
 }
 
 /// What became of a commit.
@@ -50,8 +88,15 @@ pub(crate) enum Commit {
     Unknown,
 }
 
+/// A column of a table.
+#[derive(Debug, Clone)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) is_bytes: bool,
+}
+
 /// What is shown each row.
-pub(crate) type EachRow<'a> = dyn FnMut(&Row<'_>) -> Result<()> + 'a;
+pub(crate) type EachRow<'a> = dyn FnMut(&mut Row<'_>) -> Result<()> + 'a;
 
 /// What a transaction may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,71 +109,38 @@ pub(crate) enum Kind {
     Job,
 }
 
-/// A value on its way into a statement.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Value<'a> {
-    Null,
-    Int(i64),
-    Text(&'a str),
-    Bytes(&'a [u8]),
-}
-
-/// A value that outlives the call, for a statement that waits.
-#[derive(Debug, Clone)]
-pub(crate) enum Owned {
-    Null,
-    Int(i64),
-    Text(String),
-    Bytes(Vec<u8>),
-}
-
-impl From<&Value<'_>> for Owned {
-    fn from(value: &Value<'_>) -> Self {
-        match *value {
-            Value::Null => Self::Null,
-            Value::Int(number) => Self::Int(number),
-            Value::Text(text) => Self::Text(text.to_owned()),
-            Value::Bytes(bytes) => Self::Bytes(bytes.to_vec()),
-        }
-    }
-}
-
-impl Owned {
-    pub(crate) fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Int(number) => Value::Int(*number),
-            Self::Text(text) => Value::Text(text),
-            Self::Bytes(bytes) => Value::Bytes(bytes),
-        }
-    }
+/// What a statement that changes something supposes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing: there may be no such row.
+    Any,
+    /// That it changes a row. Where it does not, the transaction fails with [`crate::Error::Retry`].
+    Must,
 }
 
 /// A statement that is made later, on a row that lanes share.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) sql: &'static str,
-    pub(crate) values: Vec<Owned>,
-    /// Whether it must find its row as it supposes.
-    pub(crate) must: bool,
+    pub(crate) values: Vec<Value<'static>>,
+    pub(crate) effect: Effect,
+    /// Whether it adds a row, as [`Driver::append`] does.
+    pub(crate) is_append: bool,
 }
 
-/// A value on its way out of a row.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Column<'a> {
-    Null,
-    Int(i64),
-    Text(&'a str),
-    Bytes(&'a [u8]),
+/// A question among several.
+pub(crate) struct Query {
+    pub(crate) sql: &'static str,
+    pub(crate) values: Vec<Value<'static>>,
 }
 
-/// One row of an answer.
-pub(crate) enum Row<'a> {
+/// One row of an engine's answer.
+pub(crate) enum Answer<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     Postgres(&'a tokio_postgres::Row),
 }
 
-impl Row<'_> {
+impl Answer<'_> {
     /// The column at this place, counted from zero.
     pub(crate) fn get<T: FromColumn>(&self, at: usize) -> Result<T> {
         match self {
@@ -138,242 +150,6 @@ impl Row<'_> {
         .map_err(|error| error.context(format!("column {at}")))
     }
 }
-
-/// A type that a column can be read as.
-pub(crate) trait FromColumn: Sized {
-    fn from_column(column: Column<'_>) -> Option<Self>;
-}
-
-impl FromColumn for i64 {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Int(number) = column { Some(number) } else { None }
-    }
-}
-
-impl FromColumn for String {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Text(text) = column { Some(text.to_owned()) } else { None }
-    }
-}
-
-impl FromColumn for Vec<u8> {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Bytes(bytes) = column { Some(bytes.to_vec()) } else { None }
-    }
-}
-
-impl FromColumn for Key {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Bytes(bytes) = column { Some(Self(bytes.try_into().ok()?)) } else { None }
-    }
-}
-
-impl FromColumn for MessageKey {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Bytes(bytes) = column { Some(Self(bytes.try_into().ok()?)) } else { None }
-    }
-}
-
-impl FromColumn for Timestamp {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        i64::from_column(column).map(Self::from_ms)
-    }
-}
-
-impl<T: FromColumn> FromColumn for Option<T> {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if matches!(column, Column::Null) { Some(None) } else { T::from_column(column).map(Some) }
-    }
-}
-
-/// A type that a statement can be given.
-pub(crate) trait ToValue {
-    fn to_value(&self) -> Value<'_>;
-}
-
-impl ToValue for i64 {
-    fn to_value(&self) -> Value<'_> {
-        Value::Int(*self)
-    }
-}
-
-impl ToValue for bool {
-    fn to_value(&self) -> Value<'_> {
-        Value::Int(i64::from(*self))
-    }
-}
-
-impl ToValue for Timestamp {
-    fn to_value(&self) -> Value<'_> {
-        Value::Int(self.ms())
-    }
-}
-
-impl ToValue for Key {
-    fn to_value(&self) -> Value<'_> {
-        Value::Bytes(&self.0)
-    }
-}
-
-impl ToValue for MessageKey {
-    fn to_value(&self) -> Value<'_> {
-        Value::Bytes(&self.0)
-    }
-}
-
-/// A digest.
-impl ToValue for [u8; 32] {
-    fn to_value(&self) -> Value<'_> {
-        Value::Bytes(self)
-    }
-}
-
-impl FromColumn for [u8; 32] {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Bytes(bytes) = column { bytes.try_into().ok() } else { None }
-    }
-}
-
-impl ToValue for str {
-    fn to_value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl ToValue for String {
-    fn to_value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl ToValue for [u8] {
-    fn to_value(&self) -> Value<'_> {
-        Value::Bytes(self)
-    }
-}
-
-impl<T: ToValue + ?Sized> ToValue for &T {
-    fn to_value(&self) -> Value<'_> {
-        (**self).to_value()
-    }
-}
-
-impl<T: ToValue> ToValue for Option<T> {
-    fn to_value(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::Null, ToValue::to_value)
-    }
-}
-
-/// Texts, choices and numbers of the model go in and out as their wire forms.
-macro_rules! stored_as_text {
-    ($($name:ident),* $(,)?) => {$(
-        impl ToValue for carillon_model::text::$name {
-            fn to_value(&self) -> Value<'_> {
-                Value::Text(self.as_str())
-            }
-        }
-        impl FromColumn for carillon_model::text::$name {
-            fn from_column(column: Column<'_>) -> Option<Self> {
-                String::from_column(column).map(Self::stored)
-            }
-        }
-    )*};
-}
-
-macro_rules! stored_as_choice {
-    ($($($path:ident)::+),* $(,)?) => {$(
-        impl ToValue for carillon_model::$($path)::+ {
-            fn to_value(&self) -> Value<'_> {
-                Value::Text(self.as_str())
-            }
-        }
-        impl FromColumn for carillon_model::$($path)::+ {
-            fn from_column(column: Column<'_>) -> Option<Self> {
-                if let Column::Text(text) = column { text.parse().ok() } else { None }
-            }
-        }
-    )*};
-}
-
-macro_rules! stored_as_number {
-    ($($name:ident),* $(,)?) => {$(
-        impl ToValue for carillon_model::text::$name {
-            fn to_value(&self) -> Value<'_> {
-                Value::Int(self.get())
-            }
-        }
-        impl FromColumn for carillon_model::text::$name {
-            fn from_column(column: Column<'_>) -> Option<Self> {
-                i64::from_column(column).and_then(|number| Self::try_from(number).ok())
-            }
-        }
-    )*};
-}
-
-stored_as_text!(
-    Content,
-    ContentType,
-    DeviceToken,
-    EndpointName,
-    FilterRule,
-    Metadata,
-    NonEmptyResourceName,
-    ResourceName,
-    StatusDetail,
-    TagKey,
-    TagValue,
-    UserName,
-    ClientRequestToken,
-    AnyArn,
-);
-stored_as_choice!(
-    text::AllowMessages,
-    text::AllowNotifications,
-    text::ChannelMode,
-    text::ChannelPrivacy,
-    text::ChannelMembershipType,
-    text::ChannelMessageType,
-    text::ChannelMessagePersistenceType,
-    text::ChannelMessageStatus,
-    text::EndpointStatus,
-    text::EndpointStatusReason,
-    text::EndpointType,
-    text::ExpirationCriterion,
-    text::UserExpirationCriterion,
-    text::MessagingDataType,
-    channel_flow::FlowOperation,
-    channel_flow::FlowPhase,
-    event::EventType,
-    event::EventMessageType,
-    event::EventReason,
-);
-stored_as_number!(
-    ExpirationDays,
-    RetentionDays,
-    MaximumSubChannels,
-    TargetMembershipsPerSubChannel,
-    MinimumMembershipPercentage,
-);
-
-impl ToValue for carillon_model::arn::IdentityKind {
-    fn to_value(&self) -> Value<'_> {
-        Value::Text(self.segment())
-    }
-}
-
-impl FromColumn for carillon_model::arn::IdentityKind {
-    fn from_column(column: Column<'_>) -> Option<Self> {
-        if let Column::Text(text) = column { Self::from_segment(text) } else { None }
-    }
-}
-
-/// The values of a statement, in the order of its parameters.
-macro_rules! values {
-    ($($value:expr),* $(,)?) => {
-        &[$($crate::engine::ToValue::to_value(&$value)),*]
-    };
-}
-pub(crate) use values;
 
 /// The most values of a list in a statement. A statement's text is one of two: for one value, and for this many,
 /// where a shorter list repeats its last.
@@ -398,7 +174,7 @@ pub(crate) fn several<'a>(
     if count == 1 {
         return one;
     }
-    let filler = values[values.len() - 1];
+    let filler = values[values.len() - 1].clone();
     values.extend(std::iter::repeat_n(filler, MANY.saturating_sub(count)));
     all
 }

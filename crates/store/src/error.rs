@@ -8,7 +8,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An error of the store. A uniqueness conflict is not one: `insert` returns `false`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// The queue of the lane is full: come back later.
+    /// The queue of the lane is full, or nothing came of it in time: come back later.
     Busy,
     /// The engine asks to run the transaction again; handled inside the store, seen outside only when it
     /// asked too often.
@@ -45,7 +45,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy => f.write_str("the store's queue is full"),
+            Self::Busy => f.write_str("the store has too much to do"),
             Self::Retry => f.write_str("the transaction met too many others"),
             Self::Unreachable(words) | Self::Newer(words) | Self::Broken(words) => f.write_str(words),
         }

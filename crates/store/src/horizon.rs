@@ -6,11 +6,10 @@
 //! batch holds its floor until all of it is told. Nothing before the lowest floor that is held can still come. A
 //! channel's own clock may be ahead of all that: its events are then later than they need to be, and no other's.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carillon_model::Timestamp;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 /// How far the latest event may be ahead of the clock of a process that begins. Up to here time stands still for all
@@ -32,8 +31,8 @@ struct State {
     next: u64,
     /// The floors of batches that are not told yet. A later batch has none that is lower.
     held: BTreeMap<u64, Timestamp>,
-    /// Those who wait until the batches before this one are told; a later one waits for no fewer.
-    waiting: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// Up to when all is told that other nodes committed; nothing, where there are no others.
+    others: Option<Timestamp>,
     /// Until then, times may say less than they should: events of an earlier process bear later ones.
     doubtful_until: Timestamp,
 }
@@ -53,7 +52,7 @@ impl Horizon {
             latest,
             next: 0,
             held: BTreeMap::new(),
-            waiting: VecDeque::new(),
+            others: None,
             doubtful_until: Timestamp::from_ms(0),
         };
         Arc::new(Self { state: Mutex::new(state), given_up: CancellationToken::new() })
@@ -69,23 +68,22 @@ impl Horizon {
         self.given_up.cancelled().await;
     }
 
-    /// Everything before this has been told to whoever listened.
+    /// Everything before this has been told to whoever listened, whoever committed it.
     pub(crate) fn told(&self) -> Timestamp {
         let state = self.state();
-        state.held.first_key_value().map_or(state.latest, |(_, floor)| *floor)
+        state.others.map_or(state.told(), |others| others.min(state.told()))
     }
 
-    /// Waits until everything that is committed now has been told to whoever listened.
-    pub(crate) async fn caught_up(&self) {
-        let (bell, rung) = oneshot::channel();
-        {
-            let mut state = self.state();
-            let next = state.next;
-            state.waiting.push_back((next, bell));
-            state.wake();
-        }
-        // It fails only where the horizon is gone, and nothing is told any more.
-        let _ = rung.await;
+    /// Moves on to `now`, as if something were done; answers up to when all is told that this process committed.
+    pub(crate) fn advance(&self, now: Timestamp) -> Timestamp {
+        let mut state = self.state();
+        state.latest = state.latest.max(now);
+        state.told()
+    }
+
+    /// Everything that others committed before this has been told.
+    pub(crate) fn others_told(&self, until: Timestamp) {
+        self.state().others = Some(until);
     }
 
     /// Goes back to `now`, before anything is told, where the clock was set back since the latest event.
@@ -118,12 +116,9 @@ impl Horizon {
 }
 
 impl State {
-    /// Rings for those who need not wait any more.
-    fn wake(&mut self) {
-        let first_held = self.held.first_key_value().map_or(self.next, |(number, _)| *number);
-        while let Some((_, bell)) = self.waiting.pop_front_if(|(until, _)| *until <= first_held) {
-            let _ = bell.send(()); // Whoever waited may have gone.
-        }
+    /// Up to when all is told that this process committed.
+    fn told(&self) -> Timestamp {
+        self.held.first_key_value().map_or(self.latest, |(_, floor)| *floor)
     }
 }
 
@@ -149,17 +144,12 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut state = self.horizon.state();
-        state.held.remove(&self.number);
-        state.wake();
+        self.horizon.state().held.remove(&self.number);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
-    use std::task::{Context, Waker};
-
     use super::*;
 
     fn at(ms: i64) -> Timestamp {
@@ -176,18 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_is_rung_once_all_before_is_told() {
-        let horizon = Horizon::new(at(0));
-        let mut context = Context::from_waker(Waker::noop());
-        assert!(pin!(horizon.caught_up()).poll(&mut context).is_ready());
-        let (slow, fast) = (horizon.begin(), horizon.begin());
-        let mut waiting = pin!(horizon.caught_up());
-        assert!(waiting.as_mut().poll(&mut context).is_pending());
-        let _later = horizon.begin();
-        drop(fast);
-        assert!(waiting.as_mut().poll(&mut context).is_pending());
-        drop(slow);
-        assert!(waiting.as_mut().poll(&mut context).is_ready());
+    fn what_others_committed_counts_too() {
+        let horizon = Horizon::new(at(10));
+        horizon.others_told(at(5));
+        assert_eq!((horizon.told(), horizon.advance(at(20))), (at(5), at(20)));
+        horizon.others_told(at(30));
+        assert_eq!(horizon.told(), at(20));
+        assert_eq!(horizon.begin().instant(at(7)), at(20));
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod oidc_provider;
 pub mod policy;
 pub mod principal;
 
-use crate::{Error, Result, Tx, setting};
+use crate::{Result, Tx, setting};
 
 pub use access_key::AccessKey;
 pub use inline_policy::InlinePolicy;
@@ -47,12 +47,4 @@ pub struct Rows<'a> {
 /// Names are compared without regard to case.
 pub fn fold(name: &str) -> String {
     name.to_lowercase()
-}
-
-fn to_json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string(value).expect("texts always serialize")
-}
-
-fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::broken(format!("stored texts are not JSON: {error}")))
 }

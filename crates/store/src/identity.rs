@@ -1,13 +1,16 @@
 //! Users and bots.
 
+use std::sync::LazyLock;
+
 use carillon_model::arn::{AppInstanceArn, ChannelArn, Home, IdentityArn, IdentityKind};
 use carillon_model::identity::{AppInstanceUser, Identity};
 use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, UserName};
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{Row, values};
+use crate::engine::{MANY, Value, parameters, several, values};
+use crate::row::{Written, read, read_of, row, sql};
 use crate::settlement::Shared;
-use crate::{Result, Tx};
+use crate::{Result, Row, Tx};
 
 /// An identity with what the rules ask of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,27 +23,43 @@ pub struct Found {
     pub membership_count: i64,
 }
 
+/// The columns that [`identity`] reads.
+macro_rules! identity_columns {
+    ($($alias:ident)?) => { $crate::row::columns!([$($alias)?] key kind id name) };
+}
+pub(crate) use identity_columns;
+
+/// Reads an identity of an app instance.
+pub(crate) fn identity(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<Identity> {
+    let (key, kind, id) = row.read::<(Key, IdentityKind, String)>()?;
+    Ok(Identity { key, arn: instance.identity(kind, &id), name: row.read()? })
+}
+
+/// Reads an identity where there is one.
+pub(crate) fn any_identity(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<Option<Identity>> {
+    let (key, kind, id) = row.read::<(Option<Key>, Option<IdentityKind>, Option<String>)>()?;
+    let named = key.zip(kind.zip(id)).zip(row.read()?);
+    Ok(named.map(|((key, (kind, id)), name)| Identity { key, arn: instance.identity(kind, &id), name }))
+}
+
+row! { ($) user_columns:
+    fn user_with(row, arn: IdentityArn) -> AppInstanceUser {
+        key, name, metadata, created_at, updated_at, expiration: (expiration_days, expiration_criterion);
+        arn: arn
+    }
+}
+
+/// Reads a user of an app instance behind their id.
+fn user(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<AppInstanceUser> {
+    let id: String = row.read()?;
+    user_with(row, instance.user(&id))
+}
+
 /// Adds a user; false when its id is taken.
 pub fn insert_user(tx: &mut Tx, instance: Key, user: &AppInstanceUser) -> Result<bool> {
-    let (days, criterion) = user.expiration.unzip();
-    let count = tx.execute(
-        "INSERT INTO identity (key, app_instance, kind, id, name, metadata, created_at, updated_at,
-           expiration_days, expiration_criterion, membership_count)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT DO NOTHING",
-        values![
-            user.key,
-            instance,
-            user.arn.kind(),
-            user.arn.id(),
-            user.name,
-            user.metadata,
-            user.created_at,
-            user.updated_at,
-            days,
-            criterion,
-        ],
-    )?;
-    Ok(count == 1)
+    let sql = sql!(user_columns!(INSERT INTO identity (app_instance, kind, id, membership_count, ..))
+                   " ON CONFLICT DO NOTHING");
+    Ok(tx.execute(sql, &user.values(values![instance, user.arn.kind(), user.arn.id(), 0_i64]))? == 1)
 }
 
 /// The user or bot that an ARN names.
@@ -52,29 +71,53 @@ pub fn find(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<Found>> {
          WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL",
         values![instance, arn.kind(), arn.id()],
         |row| {
-            let identity = Identity { key: row.get(0)?, arn: arn.clone(), name: row.get(1)? };
-            let is_admin = row.get::<Option<i64>>(2)?.is_some();
-            Ok(Found { identity, is_admin, membership_count: row.get(3)? })
+            let identity = Identity { key: row.read()?, arn: arn.clone(), name: row.read()? };
+            let is_admin = row.read::<Option<Timestamp>>()?.is_some();
+            Ok(Found { identity, is_admin, membership_count: row.read()? })
         },
+    )
+}
+
+/// Those of up to [`crate::LIST_LEN_MAX`] users, or bots, of one app instance who exist. One read, however many.
+pub fn find_all(tx: &mut Tx, arns: &[&IdentityArn]) -> Result<Vec<Found>> {
+    static ONE: LazyLock<String> = LazyLock::new(|| find_all_sql(1));
+    static ALL: LazyLock<String> = LazyLock::new(|| find_all_sql(MANY));
+    let Some(first) = arns.first() else { return Ok(Vec::new()) };
+    let (instance, key, kind) = (first.app_instance(), first.app_instance_key(), first.kind());
+    let mut values = values![key, kind].to_vec();
+    let sql = several(&ONE, &ALL, &mut values, arns.iter().map(|arn| Value::Text(arn.id().into())));
+    tx.rows(sql, &values, |row| {
+        let identity = identity(row, &instance)?;
+        let is_admin = row.read::<Option<Timestamp>>()?.is_some();
+        Ok(Found { identity, is_admin, membership_count: row.read()? })
+    })
+}
+
+fn find_all_sql(count: usize) -> String {
+    format!(
+        "SELECT {}, i.admin_since, i.membership_count
+         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+         WHERE i.app_instance = $1 AND i.kind = $2 AND i.deleted_at IS NULL AND i.id IN ({})",
+        identity_columns!(i),
+        parameters(3, count)
     )
 }
 
 /// The user or bot with this key, deleted or not: what old messages and old channels name.
 pub fn get(tx: &mut Tx, instance: &AppInstanceArn, key: Key) -> Result<Option<Identity>> {
-    let sql = "SELECT key, kind, id, name FROM identity WHERE key = $1";
-    tx.row(sql, values![key], |row| identity(row, instance, 0))
+    let sql = sql!("SELECT " identity_columns!() " FROM identity WHERE key = $1");
+    tx.row(sql, values![key], |row| identity(row, instance))
 }
 
 /// The user that an ARN names, whole.
 pub fn find_user(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<AppInstanceUser>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT i.key, i.id, i.name, i.metadata, i.created_at, i.updated_at, i.expiration_days,
-           i.expiration_criterion
-         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
-         WHERE i.app_instance = $1 AND i.kind = 'user' AND i.id = $2 AND i.deleted_at IS NULL",
+        sql!("SELECT " user_columns!(i)
+             " FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+             WHERE i.app_instance = $1 AND i.kind = 'user' AND i.id = $2 AND i.deleted_at IS NULL"),
         values![instance, arn.id()],
-        |row| user(row, &arn.app_instance()),
+        |row| user_with(row, arn.clone()),
     )
 }
 
@@ -87,9 +130,9 @@ pub fn list_users(
 ) -> Result<Vec<AppInstanceUser>> {
     let Some(key) = instance.key() else { return Ok(Vec::new()) };
     tx.rows(
-        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion
-         FROM identity WHERE app_instance = $1 AND kind = 'user' AND $2 < id AND deleted_at IS NULL
-         ORDER BY id LIMIT $3",
+        sql!("SELECT id, " user_columns!()
+             " FROM identity WHERE app_instance = $1 AND kind = 'user' AND $2 < id AND deleted_at IS NULL
+             ORDER BY id LIMIT $3"),
         values![key, after, limit],
         |row| user(row, instance),
     )
@@ -112,12 +155,12 @@ pub fn demote(tx: &mut Tx, key: Key) -> Result<()> {
 pub fn find_admin(tx: &mut Tx, arn: &IdentityArn) -> Result<Option<(Identity, Timestamp)>> {
     let Some(instance) = arn.app_instance_key() else { return Ok(None) };
     tx.row(
-        "SELECT i.key, i.kind, i.id, i.name, i.admin_since
-         FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
-         WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL
-           AND i.admin_since IS NOT NULL",
+        sql!("SELECT " identity_columns!(i) ", i.admin_since
+             FROM identity i JOIN app_instance a ON a.key = i.app_instance AND a.deleted_at IS NULL
+             WHERE i.app_instance = $1 AND i.kind = $2 AND i.id = $3 AND i.deleted_at IS NULL
+               AND i.admin_since IS NOT NULL"),
         values![instance, arn.kind(), arn.id()],
-        |row| Ok((identity(row, &arn.app_instance(), 0)?, row.get(4)?)),
+        |row| Ok((identity(row, &arn.app_instance())?, row.read()?)),
     )
 }
 
@@ -130,11 +173,11 @@ pub fn list_admins(
 ) -> Result<Vec<Identity>> {
     let Some(key) = instance.key() else { return Ok(Vec::new()) };
     tx.rows(
-        "SELECT key, kind, id, name FROM identity
-         WHERE app_instance = $1 AND key > $2 AND admin_since IS NOT NULL AND deleted_at IS NULL
-         ORDER BY key LIMIT $3",
+        sql!("SELECT " identity_columns!() " FROM identity
+             WHERE app_instance = $1 AND key > $2 AND admin_since IS NOT NULL AND deleted_at IS NULL
+             ORDER BY key LIMIT $3"),
         values![key, after.unwrap_or(Key([0; 16])), limit],
-        |row| identity(row, instance, 0),
+        |row| identity(row, instance),
     )
 }
 
@@ -192,7 +235,7 @@ pub(crate) fn bereave(tx: &mut Tx, key: Key, channel: Key) -> Result<()> {
 /// When a channel of someone's was last deleted of those that are destroyed.
 pub fn find_bereft(tx: &mut Tx, key: Key) -> Result<Option<Timestamp>> {
     let sql = "SELECT bereft_at FROM identity WHERE key = $1";
-    Ok(tx.row(sql, values![key], |row| row.get(0))?.flatten())
+    Ok(tx.row(sql, values![key], read)?.flatten())
 }
 
 /// Holds an identity that something is about to be given to, so that nobody deletes it meanwhile.
@@ -220,37 +263,35 @@ pub fn set_deleted(tx: &mut Tx, key: Key, is_admin: bool, now: Timestamp) -> Res
 /// The first deleted identity after `after` that has still to leave its channels; where its row cannot be read, why.
 pub fn find_leaving(tx: &mut Tx, home: &Home, after: Key) -> Result<Option<(Key, Result<Identity>)>> {
     tx.row(
-        "SELECT key, kind, id, name, app_instance FROM identity WHERE leaving IS NOT NULL AND $1 < key
-         ORDER BY key LIMIT 1",
+        sql!("SELECT key, app_instance, " identity_columns!()
+             " FROM identity WHERE leaving IS NOT NULL AND $1 < key ORDER BY key LIMIT 1"),
         values![after],
-        |row| {
-            let read = || identity(row, &home.app_instance(row.get(4)?), 0);
-            Ok((row.get(0)?, read()))
-        },
+        |row| Ok((row.read()?, read_of(row, home, identity))),
     )
 }
 
-/// Up to `limit` channels that an identity is something to, as a member, as a moderator or by a ban.
+/// Up to `limit` channels after `after`, in the order of their keys, that an identity is something to, as a member, as
+/// a moderator or by a ban.
 pub fn list_involved(
     tx: &mut Tx,
     instance: &AppInstanceArn,
     key: Key,
-    limit: i64,
+    (after, limit): (Key, i64),
 ) -> Result<Vec<(Key, ChannelArn)>> {
     tx.rows(
         "SELECT key, id FROM (
            SELECT key, id FROM (
              SELECT DISTINCT c.key AS key, c.id AS id FROM membership m JOIN channel c ON c.key = m.channel
-             WHERE m.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS joined
+             WHERE m.member = $1 AND $2 < m.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS joined
            UNION SELECT key, id FROM (
              SELECT c.key AS key, c.id AS id FROM moderator m JOIN channel c ON c.key = m.channel
-             WHERE m.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS moderated
+             WHERE m.member = $1 AND $2 < m.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS moderated
            UNION SELECT key, id FROM (
              SELECT c.key AS key, c.id AS id FROM ban b JOIN channel c ON c.key = b.channel
-             WHERE b.member = $1 AND c.deleted_at IS NULL ORDER BY c.key LIMIT $2) AS banned
-         ) AS involved ORDER BY key LIMIT $2",
-        values![key, limit],
-        |row| Ok((row.get(0)?, instance.channel(&row.get::<String>(1)?))),
+             WHERE b.member = $1 AND $2 < b.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS banned
+         ) AS involved ORDER BY key LIMIT $3",
+        values![key, after, limit],
+        |row| Ok((row.read()?, instance.channel(&row.read::<String>()?))),
     )
 }
 
@@ -269,14 +310,11 @@ pub fn list_expiring(
     limit: i64,
 ) -> Result<Vec<(Key, Result<AppInstanceUser>)>> {
     tx.rows(
-        "SELECT key, id, name, metadata, created_at, updated_at, expiration_days, expiration_criterion, app_instance
-         FROM identity WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
-         ORDER BY key LIMIT $2",
+        sql!("SELECT key, app_instance, id, " user_columns!()
+             " FROM identity WHERE expiration_days IS NOT NULL AND deleted_at IS NULL AND $1 < key
+             ORDER BY key LIMIT $2"),
         values![after, limit],
-        |row| {
-            let read = || user(row, &home.app_instance(row.get(8)?));
-            Ok((row.get(0)?, read()))
-        },
+        |row| Ok((row.read()?, read_of(row, home, user))),
     )
 }
 
@@ -284,7 +322,7 @@ pub fn list_expiring(
 /// not leave its channels, which end with it.
 pub fn end_some(tx: &mut Tx, instance: Key, now: Timestamp, limit: i64) -> Result<Vec<Key>> {
     let sql = "SELECT key FROM identity WHERE app_instance = $1 AND deleted_at IS NULL LIMIT $2";
-    let keys = tx.rows(sql, values![instance, limit], |row| row.get(0))?;
+    let keys = tx.rows(sql, values![instance, limit], read)?;
     for key in &keys {
         let sql = "UPDATE identity SET deleted_at = $2 WHERE key = $1";
         tx.settle_if_there(Shared::Person(*key), sql, values![key, now])?;
@@ -299,23 +337,4 @@ pub fn delete_some(tx: &mut Tx, instance: Key, limit: i64) -> Result<u64> {
            (SELECT key FROM identity WHERE app_instance = $1 AND deleted_at IS NOT NULL ORDER BY key LIMIT $2)",
         values![instance, limit],
     )
-}
-
-/// Reads an identity from four columns: key, kind, id, name.
-pub(crate) fn identity(row: &Row<'_>, instance: &AppInstanceArn, at: usize) -> Result<Identity> {
-    let (kind, id): (IdentityKind, String) = (row.get(at + 1)?, row.get(at + 2)?);
-    Ok(Identity { key: row.get(at)?, arn: instance.identity(kind, &id), name: row.get(at + 3)? })
-}
-
-fn user(row: &Row<'_>, instance: &AppInstanceArn) -> Result<AppInstanceUser> {
-    let id: String = row.get(1)?;
-    Ok(AppInstanceUser {
-        key: row.get(0)?,
-        arn: instance.user(&id),
-        name: row.get(2)?,
-        metadata: row.get(3)?,
-        created_at: row.get(4)?,
-        updated_at: row.get(5)?,
-        expiration: row.get::<Option<_>>(6)?.zip(row.get(7)?),
-    })
 }

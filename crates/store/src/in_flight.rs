@@ -6,28 +6,31 @@
 //! that nobody may call at present is not asked for: its backlog rests.
 
 use carillon_model::arn::{AppInstanceArn, ChannelArn, Home};
-use carillon_model::channel_flow::{FlowPhase, InFlight, Revision};
+use carillon_model::channel_flow::{FlowPhase, InFlight};
 use carillon_model::text::{ChannelMessagePersistenceType, ChannelMessageStatus, StatusDetail};
 use carillon_model::{Key, MessageKey, Timestamp};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
-use crate::engine::{Row, values};
-use crate::{Error, Result, Tx, identity};
+use crate::engine::{Value, values};
+use crate::identity::{any_identity, identity, identity_columns};
+use crate::row::{Written, read, read_of, row, sql};
+use crate::{Result, Row, Tx};
 
-/// The columns of a row as `in_flight` reads it, and where they come from; the rest of the statement follows.
+row! { ($) in_flight_columns:
+    fn in_flight(row, instance: &AppInstanceArn) -> InFlight {
+        channel, run, sub_channel, message, operation, persistence, said, revised, processors, stage, secret, answered,
+        phase, status, detail, accepted_at, updated_at, attempts, tried_since, due_at;
+        sender: identity(row, instance)?,
+        target: any_identity(row, instance)?
+    }
+}
+
+/// Rows as [`with_channel`] reads them; the rest of the statement follows.
 macro_rules! select {
     ($rest:literal) => {
-        concat!(
-            "SELECT f.channel, f.run, f.sub_channel, f.message, f.operation, f.persistence, f.said, f.revised, ",
-            "f.processors, f.stage, f.secret, f.answered, f.phase, f.status, f.detail, f.accepted_at, ",
-            "f.updated_at, f.attempts, f.tried_since, f.due_at, s.key, s.kind, s.id, s.name, ",
-            "t.key, t.kind, t.id, t.name, c.id, c.app_instance ",
-            "FROM in_flight f JOIN identity s ON s.key = f.sender LEFT JOIN identity t ON t.key = f.target ",
-            "JOIN channel c ON c.key = f.channel ",
-            "JOIN app_instance a ON a.key = c.app_instance AND a.deleted_at IS NULL ",
-            $rest
-        )
+        sql!("SELECT c.app_instance, c.id, " in_flight_columns!(f) ", " identity_columns!(s) ", " identity_columns!(t)
+             " FROM in_flight f JOIN identity s ON s.key = f.sender LEFT JOIN identity t ON t.key = f.target
+             JOIN channel c ON c.key = f.channel
+             JOIN app_instance a ON a.key = c.app_instance AND a.deleted_at IS NULL " $rest)
     };
 }
 
@@ -36,89 +39,87 @@ pub const UNNAMED: &str = "?";
 
 /// Adds a message to those in flight. What an earlier edit of it left must be gone.
 pub fn insert(tx: &mut Tx, one: &InFlight) -> Result<()> {
+    let target = one.target.as_ref().map(|target| target.key);
     tx.defer(
-        "INSERT INTO in_flight (channel, run, sub_channel, message, operation, persistence, sender, target, said,
-           revised, processors, stage, secret, answered, phase, status, detail, accepted_at, updated_at, attempts,
-           tried_since, due_at, function)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-           $22, $23)",
-        values![
-            one.channel,
-            one.run,
-            one.sub_channel,
-            one.message,
-            one.operation,
-            one.persistence,
-            one.sender.key,
-            one.target.as_ref().map(|target| target.key),
-            json(&one.said),
-            one.revised.as_ref().map(json),
-            json(&one.processors),
-            stage(one),
-            one.secret,
-            json(&one.answered),
-            one.phase,
-            one.status,
-            one.detail,
-            one.accepted_at,
-            one.updated_at,
-            one.attempts,
-            one.tried_since,
-            one.due_at,
-            to_call(one),
-        ],
+        in_flight_columns!(INSERT INTO in_flight (sender, target, function, ..)),
+        &one.values(values![one.sender.key, target, to_call(one)]),
     )
 }
 
-/// What a change of a message in flight supposes: that nobody else moved it on.
+/// What a change of a message in flight supposes: that nobody else moved it on, nor leased it.
 #[derive(Debug, Clone, Copy)]
 pub struct Supposed {
     secret: Key,
     phase: FlowPhase,
+    lease: Option<Key>,
 }
 
 impl Supposed {
-    /// That it is as it was read.
+    /// That it is as it was read, whoever has leased it.
     pub fn of(one: &InFlight) -> Self {
-        Self { secret: one.secret, phase: one.phase }
+        Self { secret: one.secret, phase: one.phase, lease: None }
     }
+
+    /// The same, and that its lease is still this one.
+    pub fn leased(one: &InFlight, lease: Key) -> Self {
+        Self { lease: Some(lease), ..Self::of(one) }
+    }
+}
+
+/// A change of a message in flight; what it supposes beside the rest follows.
+macro_rules! keep {
+    ($rest:literal) => {
+        concat!(
+            "UPDATE in_flight SET said = $3, revised = $4, stage = $5, secret = $6, answered = $7, phase = $8,
+               status = $9, detail = $10, updated_at = $11, attempts = $12, tried_since = $13, due_at = $14,
+               lease = NULL, function = $17
+             WHERE channel = $1 AND run = $2 AND secret = $15 AND phase = $16",
+            $rest
+        )
+    };
 }
 
 /// Writes what changed of a message in flight, and gives its lease back. False when somebody else was faster: what
 /// else the transaction did must be undone.
 pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
-    let count = tx.execute(
-        "UPDATE in_flight SET said = $3, revised = $4, stage = $5, secret = $6, answered = $7, phase = $8,
-           status = $9, detail = $10, updated_at = $11, attempts = $12, tried_since = $13, due_at = $14,
-           lease = NULL, function = $17
-         WHERE channel = $1 AND run = $2 AND secret = $15 AND phase = $16",
-        values![
-            one.channel,
-            one.run,
-            json(&one.said),
-            one.revised.as_ref().map(json),
-            stage(one),
-            one.secret,
-            json(&one.answered),
-            one.phase,
-            one.status,
-            one.detail,
-            one.updated_at,
-            one.attempts,
-            one.tried_since,
-            one.due_at,
-            supposed.secret,
-            supposed.phase,
-            to_call(one),
-        ],
-    )?;
+    let function = to_call(one);
+    let values: &[Value<'_>] = values![
+        one.channel,
+        one.run,
+        one.said,
+        one.revised,
+        one.stage,
+        one.secret,
+        one.answered,
+        one.phase,
+        one.status,
+        one.detail,
+        one.updated_at,
+        one.attempts,
+        one.tried_since,
+        one.due_at,
+        supposed.secret,
+        supposed.phase,
+        function,
+    ];
+    let count = match supposed.lease {
+        None => tx.execute(keep!(""), values)?,
+        Some(lease) => tx.execute(keep!(" AND lease = $18"), &[values, &values![lease][..]].concat())?,
+    };
     Ok(count == 1)
 }
 
 /// The message in flight under this name.
 pub fn find(tx: &mut Tx, instance: &AppInstanceArn, channel: Key, run: Key) -> Result<Option<InFlight>> {
     let sql = select!("WHERE f.channel = $1 AND f.run = $2");
-    tx.row(sql, values![channel, run], |row| in_flight(row, instance))
+    tx.row(sql, values![channel, run], |row| within(row, instance))
+}
+
+/// The secret of a callback that is awaited in a channel, where it is.
+pub fn find_awaited(tx: &mut Tx, channel: &ChannelArn, (run, secret): (Key, Key)) -> Result<Option<Key>> {
+    let sql = "SELECT f.secret FROM channel c JOIN in_flight f ON f.channel = c.key AND f.run = $3
+               WHERE c.app_instance = $1 AND c.id = $2 AND c.deleted_at IS NULL AND f.secret = $4 AND f.phase <> $5";
+    tx.row(sql, values![channel.app_instance_key(), channel.id(), run, secret, FlowPhase::End], read)
 }
 
 /// What is in flight of a message, or was last.
@@ -129,7 +130,7 @@ pub fn find_of_message(
     message: MessageKey,
 ) -> Result<Option<InFlight>> {
     let sql = select!("WHERE f.sub_channel = $1 AND f.message = $2");
-    tx.row(sql, values![sub_channel, message], |row| in_flight(row, instance))
+    tx.row(sql, values![sub_channel, message], |row| within(row, instance))
 }
 
 /// How far a message that is not stored has come in its flow.
@@ -151,12 +152,8 @@ pub fn find_outcome(tx: &mut Tx, sub_channel: Key, message: MessageKey) -> Resul
         "SELECT sender, persistence, status, detail FROM in_flight WHERE sub_channel = $1 AND message = $2",
         values![sub_channel, message],
         |row| {
-            Ok(Outcome {
-                sender: row.get(0)?,
-                persistence: row.get(1)?,
-                status: row.get(2)?,
-                detail: row.get(3)?,
-            })
+            let (sender, persistence) = row.read()?;
+            Ok(Outcome { sender, persistence, status: row.read()?, detail: row.read()? })
         },
     )
 }
@@ -182,7 +179,7 @@ pub struct Waiting {
 
 /// The first function after `after` that messages wait for, in the order of their names.
 pub fn find_waiting(tx: &mut Tx, after: &str) -> Result<Option<Waiting>> {
-    tx.row(FIND_WAITING, values![after], |row| Ok(Waiting { function: row.get(0)?, due_at: row.get(1)? }))
+    tx.row(FIND_WAITING, values![after], |row| Ok(Waiting { function: row.read()?, due_at: row.read()? }))
 }
 
 /// Leases up to `limit` messages that were to be handed to a function at `due` or before, the longest due first, and
@@ -202,7 +199,7 @@ pub fn lease_due(
     let sql = select!(
         "WHERE f.function = $1 AND f.due_at = $2 AND f.lease = $3 AND c.deleted_at IS NULL ORDER BY f.message"
     );
-    let rows = tx.rows(sql, values![function, until, lease], |row| with_channel(row, home))?;
+    let rows = tx.rows(sql, values![function, until, lease], |row| read_of(row, home, with_channel))?;
     if u64::try_from(rows.len()).is_ok_and(|shown| shown < leased) {
         tx.execute(
             "UPDATE in_flight SET function = NULL WHERE function = $1 AND due_at = $2 AND lease = $3
@@ -214,25 +211,49 @@ pub fn lease_due(
     Ok(rows)
 }
 
-/// Up to `limit` messages whose processor did not call back in time, the longest overdue first, but for the first
-/// `skip`; of a row that cannot be read, why.
+/// A wait that is over, where it stands among all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overdue {
+    /// When it was over.
+    pub due_at: Timestamp,
+    /// The channel.
+    pub channel: Key,
+    /// The name of the message in flight.
+    pub run: Key,
+}
+
+impl Overdue {
+    /// Before all of them.
+    pub const FIRST: Self = Self { due_at: Timestamp::from_ms(0), channel: Key([0; 16]), run: Key([0; 16]) };
+}
+
+/// Up to `limit` messages whose processor did not call back in time, the longest overdue first, but for those up to
+/// `after`.
 pub fn list_overdue(
     tx: &mut Tx,
     home: &Home,
     now: Timestamp,
-    (skip, limit): (i64, i64),
-) -> Result<Vec<Result<(ChannelArn, InFlight)>>> {
-    let sql = select!(
-        "WHERE f.phase = 'WAIT' AND f.due_at <= $1 AND c.deleted_at IS NULL
-         ORDER BY f.due_at, f.channel, f.run LIMIT $2 OFFSET $3"
-    );
-    tx.rows(sql, values![now, limit, skip], |row| Ok(with_channel(row, home)))
+    (after, limit): (Overdue, i64),
+) -> Result<Vec<(ChannelArn, Overdue)>> {
+    tx.rows(
+        "SELECT f.due_at, f.channel, f.run, c.id, c.app_instance
+         FROM in_flight f JOIN channel c ON c.key = f.channel AND c.deleted_at IS NULL
+         JOIN app_instance a ON a.key = c.app_instance AND a.deleted_at IS NULL
+         WHERE f.phase = 'WAIT' AND f.due_at <= $1 AND $2 <= f.due_at AND ($2, $3, $4) < (f.due_at, f.channel, f.run)
+         ORDER BY f.due_at, f.channel, f.run LIMIT $5",
+        values![now, after.due_at, after.channel, after.run, limit],
+        |row| {
+            let overdue = Overdue { due_at: row.read()?, channel: row.read()?, run: row.read()? };
+            let id: String = row.read()?;
+            Ok((home.app_instance(row.read()?).channel(&id), overdue))
+        },
+    )
 }
 
 /// How many messages someone sent into the flows of a sub-channel from this key on, those edited since among them,
 /// counting no further than `most`.
 pub fn count_since(tx: &mut Tx, sub_channel: Key, sender: Key, least: MessageKey, most: i64) -> Result<i64> {
-    let counted = tx.row(COUNT_SINCE, values![sub_channel, sender, least, most], |row| row.get(0))?;
+    let counted = tx.row(COUNT_SINCE, values![sub_channel, sender, least, most], read)?;
     Ok(counted.unwrap_or_default())
 }
 
@@ -282,55 +303,19 @@ pub fn delete_before(tx: &mut Tx, channel: Key, bound: MessageKey, limit: i64) -
     )
 }
 
-fn with_channel(row: &Row<'_>, home: &Home) -> Result<(ChannelArn, InFlight)> {
-    let (id, instance): (String, Key) = (row.get(28)?, row.get(29)?);
-    let instance = home.app_instance(instance);
-    Ok((instance.channel(&id), in_flight(row, &instance)?))
+/// Reads what is in flight in a channel that is known.
+fn within(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<InFlight> {
+    let (_, _): (Key, String) = row.read()?;
+    in_flight(row, instance)
 }
 
-fn in_flight(row: &Row<'_>, instance: &AppInstanceArn) -> Result<InFlight> {
-    let stage: i64 = row.get(9)?;
-    Ok(InFlight {
-        channel: row.get(0)?,
-        run: row.get(1)?,
-        sub_channel: row.get(2)?,
-        message: row.get(3)?,
-        operation: row.get(4)?,
-        persistence: row.get(5)?,
-        said: read(&row.get::<String>(6)?)?,
-        revised: row.get::<Option<String>>(7)?.map(|text| read::<Revision>(&text)).transpose()?,
-        processors: read(&row.get::<String>(8)?)?,
-        stage: usize::try_from(stage).map_err(|_| Error::broken("a stored stage is negative"))?,
-        secret: row.get(10)?,
-        answered: read(&row.get::<String>(11)?)?,
-        phase: row.get(12)?,
-        status: row.get(13)?,
-        detail: row.get(14)?,
-        accepted_at: row.get(15)?,
-        updated_at: row.get(16)?,
-        attempts: row.get(17)?,
-        tried_since: row.get(18)?,
-        due_at: row.get(19)?,
-        sender: identity::identity(row, instance, 20)?,
-        target: row.get::<Option<Key>>(24)?.map(|_| identity::identity(row, instance, 24)).transpose()?,
-    })
-}
-
-fn stage(one: &InFlight) -> i64 {
-    i64::try_from(one.stage).expect("a flow has at most three processors")
+fn with_channel(row: &mut Row<'_>, instance: &AppInstanceArn) -> Result<(ChannelArn, InFlight)> {
+    let id: String = row.read()?;
+    Ok((instance.channel(&id), in_flight(row, instance)?))
 }
 
 /// The function that is to be called with a message now.
 fn to_call(one: &InFlight) -> Option<&str> {
     let waits = one.phase == FlowPhase::HandOver;
     one.processor().filter(|_| waits).map(|processor| processor.function.as_str())
-}
-
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts, keys and lists always serialize")
-}
-
-fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::broken(format!("what is stored of a message in flight is not JSON: {error}")))
 }

@@ -1,25 +1,15 @@
-//! Leases: what only one node may do at a time. An owner that dies is replaced when its time is over.
+//! Leases: what only one node may do at a time.
+//!
+//! An owner changes its lease again and again, and whoever wants it watches by its own clock: a lease that does not
+//! move for long enough has lost its owner. So no clocks of two nodes are compared. What an owner does under its lease
+//! it does in a transaction that replaces what it knows of it: one that was stopped, and whose lease another took
+//! meanwhile, can commit nothing more.
 
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::values;
 use crate::settlement::Shared;
 use crate::{Result, Tx};
-
-/// Takes a lease, or keeps it, until then; false while another owner has it.
-pub fn hold(tx: &mut Tx, name: &str, owner: Key, now: Timestamp, until: Timestamp) -> Result<bool> {
-    if find(tx, name)?.is_some_and(|held| held.owner != owner && now < held.until) {
-        return Ok(false);
-    }
-    tx.settle(
-        Shared::Lease(name.to_owned()),
-        "INSERT INTO lease (name, owner, until) VALUES ($1, $2, $3)
-         ON CONFLICT (name) DO UPDATE SET owner = EXCLUDED.owner, until = EXCLUDED.until
-           WHERE lease.owner = EXCLUDED.owner OR lease.until <= $4",
-        values![name, owner, until, now],
-    )?;
-    Ok(true)
-}
 
 /// Gives a lease back, where this owner has it.
 pub fn release(tx: &mut Tx, name: &str, owner: Key) -> Result<()> {
@@ -37,10 +27,16 @@ pub struct Held {
     pub until: Timestamp,
 }
 
+/// All leases that somebody has, by their names.
+pub fn list(tx: &mut Tx) -> Result<Vec<(String, Held)>> {
+    let sql = "SELECT name, owner, until FROM lease ORDER BY name";
+    tx.rows(sql, &[], |row| Ok((row.read()?, Held { owner: row.read()?, until: row.read()? })))
+}
+
 /// Who has a lease, if anybody.
 pub fn find(tx: &mut Tx, name: &str) -> Result<Option<Held>> {
     let sql = "SELECT owner, until FROM lease WHERE name = $1";
-    tx.row(sql, values![name], |row| Ok(Held { owner: row.get(0)?, until: row.get(1)? }))
+    tx.row(sql, values![name], |row| Ok(Held { owner: row.read()?, until: row.read()? }))
 }
 
 /// Puts a lease in the place of what was seen of it; false when that has changed.
@@ -48,13 +44,41 @@ pub fn replace(tx: &mut Tx, name: &str, seen: Option<Held>, by: Held) -> Result<
     if find(tx, name)? != seen {
         return Ok(false);
     }
-    let (owner, until) = seen.map(|seen| (seen.owner, seen.until)).unzip();
-    tx.settle(
-        Shared::Lease(name.to_owned()),
-        "INSERT INTO lease (name, owner, until) VALUES ($1, $2, $3)
-         ON CONFLICT (name) DO UPDATE SET owner = EXCLUDED.owner, until = EXCLUDED.until
-           WHERE lease.owner = $4 AND lease.until = $5",
-        values![name, by.owner, by.until, owner, until],
-    )?;
+    let row = Shared::Lease(name.to_owned());
+    match seen {
+        None => tx.settle(
+            row,
+            "INSERT INTO lease (name, owner, until) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+            values![name, by.owner, by.until],
+        )?,
+        Some(seen) => tx.settle(
+            row,
+            "UPDATE lease SET owner = $2, until = $3 WHERE name = $1 AND owner = $4 AND until = $5",
+            values![name, by.owner, by.until, seen.owner, seen.until],
+        )?,
+    }
     Ok(true)
+}
+
+/// Takes a lease that nobody else has, or one of which just this is `known`: what its owner wrote last, or what was
+/// seen of an owner who is gone. Nothing where it is another's by now, or was.
+pub fn keep(
+    tx: &mut Tx,
+    name: &str,
+    owner: Key,
+    known: Option<Held>,
+    now: Timestamp,
+) -> Result<Option<Held>> {
+    let seen = find(tx, name)?;
+    let is_free = match known {
+        Some(known) => seen == Some(known),
+        None => seen.is_none_or(|seen| seen.owner == owner),
+    };
+    if !is_free {
+        return Ok(None);
+    }
+    // Another instant than what was seen, whatever the clocks say.
+    let until = seen.map_or(now, |seen| now.max(seen.until.plus_ms(1)));
+    let by = Held { owner, until };
+    Ok(replace(tx, name, seen, by)?.then_some(by))
 }

@@ -11,9 +11,12 @@
 pub mod app_instance;
 mod appointed;
 pub mod ban;
+mod batch;
+pub mod beat;
 pub mod bot;
 pub mod channel;
 pub mod channel_flow;
+pub mod claim;
 pub mod endpoint;
 mod engine;
 mod error;
@@ -23,16 +26,28 @@ pub mod identity;
 pub mod in_flight;
 mod lane;
 pub mod lease;
+mod look;
+mod measured;
 pub mod membership;
 pub mod message;
 mod migration;
 pub mod moderator;
+pub mod moving;
 pub mod outbox;
+pub mod outgoing;
+mod outlets;
+pub mod preferences;
+mod queue;
+mod reach;
 pub mod request_token;
+mod row;
+pub mod search;
 pub mod setting;
 mod settlement;
+pub mod standing;
 pub mod streaming;
 pub mod sub_channel;
+pub mod survey;
 pub mod tag;
 #[doc(hidden)]
 pub mod testing;
@@ -45,42 +60,47 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+pub use engine::postgres::Address as PostgresAddress;
+pub use engine::sqlite::copy::copy;
 pub use error::{Error, Result};
 pub use horizon::Ticket;
 pub use lane::Lane;
-pub use tx::Tx;
+pub use measured::{Measured, OfKind, Transactions};
+pub use migration::Schema;
+pub use outlets::{Outlets, Skips, Streaming};
+pub use standing::Look;
+pub use tx::{Tx, engine_time};
+pub use worker::as_one_request;
 
-use carillon_model::Timestamp;
+use batch::Shared;
 use carillon_model::event::Event;
+use carillon_model::{Key, Timestamp};
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 use engine::{Driver, Kind};
 use horizon::Horizon;
-use worker::Worker;
+use outlets::Known;
+use reach::Reach;
+use row::Row;
+use worker::{Wait, Workers};
 
 /// The most values that a function of this crate takes in a list.
 pub const LIST_LEN_MAX: usize = engine::MANY;
-/// Workers that read, on either engine.
-const READERS: usize = 4;
-/// Workers that write on PostgreSQL, beside that for jobs; SQLite has one writer.
-const POSTGRES_WRITERS: usize = 4;
-/// Workers on PostgreSQL for what locks across lanes: one for [`Lane::Calls`], one for [`Lane::Job`].
-const POSTGRES_JOB_WRITERS: usize = 2;
-
+/// How often a node looks whether it can still serve the schema.
+const SCHEMA_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long until the moving of SQLite's log, which could not go on, is begun anew.
 const CHECKPOINT_RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// Where the data lives.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Location {
     /// A SQLite file.
     Sqlite(PathBuf),
     /// A PostgreSQL database.
-    Postgres(Box<tokio_postgres::Config>),
+    Postgres(Arc<PostgresAddress>),
 }
 
 impl Location {
@@ -92,16 +112,29 @@ impl Location {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(Error::broken("a store is sqlite:<path> or postgres://<user>@<host>/<database>"));
         }
-        let config =
-            text.parse().map_err(|error| Error::broken(format!("not a PostgreSQL address: {error}")))?;
-        Ok(Self::Postgres(Box::new(config)))
+        Ok(Self::Postgres(Arc::new(PostgresAddress::parse(text)?)))
     }
 
     fn open(&self, kind: Kind) -> Result<Box<dyn Driver>> {
         Ok(match self {
             Self::Sqlite(path) => Box::new(Sqlite::open(path)?),
-            Self::Postgres(config) => Box::new(Postgres::open(config, kind)?),
+            Self::Postgres(address) => Box::new(Postgres::open(address, kind)?),
         })
+    }
+}
+
+/// How many workers there are, each a connection. PostgreSQL has two more, for what locks across lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    /// Those that write; SQLite has one, whatever this says.
+    pub write: usize,
+    /// Those that read.
+    pub read: usize,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { write: 4, read: 4 }
     }
 }
 
@@ -113,6 +146,8 @@ pub enum Work {
     Flow,
     /// The members of an elastic channel are to be moved.
     Balance,
+    /// Something is to leave the server.
+    Outgoing,
     /// What somebody deleted is to be destroyed.
     Destroy,
     /// A user or a bot that is no more is to leave its channels.
@@ -124,6 +159,8 @@ pub enum Work {
 pub struct Committed {
     /// What happened, in order.
     pub events: Vec<Event>,
+    /// Numbers of channels that were taken, and that no event has.
+    pub blanks: Vec<(Key, i64)>,
     /// What is to be done soon.
     pub work: BTreeSet<Work>,
     /// To be kept until all events are told.
@@ -137,13 +174,16 @@ pub type Sink = Arc<dyn Fn(Committed) + Send + Sync>;
 
 /// The store. Dropping it waits for what was queued.
 pub struct Store {
-    reads: Vec<Worker>,
-    writes: Vec<Worker>,
-    /// None where the engine has one writer.
-    jobs: Vec<Worker>,
-    next_read: AtomicUsize,
+    reads: Workers,
+    writes: Vec<Workers>,
+    /// For [`Lane::Calls`] and for [`Lane::Job`], which lock across lanes; none where the engine has one writer.
+    jobs: Option<(Workers, Workers)>,
     checkpoints: Option<Checkpoints>,
     horizon: Arc<Horizon>,
+    outlets: Arc<Known>,
+    reach: Arc<Reach>,
+    measured: Arc<Measured>,
+    location: Location,
 }
 
 struct Checkpoints {
@@ -154,40 +194,54 @@ struct Checkpoints {
 impl Store {
     /// Opens the store, bringing its schema up to date; `now_ms` is the time that a migration is noted under.
     pub fn open(location: &Location, now_ms: i64, sink: &Sink) -> Result<Self> {
-        let mut driver = location.open(Kind::Write)?;
-        migration::run(driver.as_mut(), now_ms)?;
-        let horizon = Horizon::new(latest_event(driver.as_mut())?);
-        drop(driver);
-        let (lane_writers, job_writers) = match location {
-            Location::Sqlite(_) => (1, 0),
-            Location::Postgres(_) => (POSTGRES_WRITERS, POSTGRES_JOB_WRITERS),
-        };
-        let workers = |count: usize, kind: Kind| -> Result<Vec<Worker>> {
-            (0..count)
-                .map(|number| {
-                    let location = location.clone();
-                    Worker::start(kind, number, move || location.open(kind), (sink.clone(), horizon.clone()))
-                })
-                .collect()
-        };
-        let writes = workers(lane_writers, Kind::Write)?;
-        let jobs = workers(job_writers, Kind::Job)?;
-        let reads = workers(READERS, Kind::Read)?;
-        let checkpoints = match location {
-            Location::Sqlite(path) => Some(Checkpoints::start(path.clone())?),
-            Location::Postgres(_) => None,
-        };
-        Ok(Self { reads, writes, jobs, next_read: AtomicUsize::new(0), checkpoints, horizon })
+        Self::open_with(location, Lanes::default(), now_ms, sink)
     }
 
-    /// Waits until everything that is committed now has been told to whoever listened.
-    pub async fn caught_up(&self) {
-        self.horizon.caught_up().await;
+    /// The same, with as many connections.
+    pub fn open_with(location: &Location, lanes: Lanes, now_ms: i64, sink: &Sink) -> Result<Self> {
+        let mut driver = location.open(Kind::Write)?;
+        migration::run(driver.as_mut(), now_ms)?;
+        let (latest, read) = look_around(driver.as_mut())?;
+        let (horizon, outlets) = (Horizon::new(latest), Arc::new(Known::default()));
+        outlets.take(read, 0);
+        drop(driver);
+        let shared = Shared {
+            sink: sink.clone(),
+            horizon: horizon.clone(),
+            reach: Arc::new(Reach::default()),
+            outlets: outlets.clone(),
+            measured: Arc::default(),
+        };
+        let (reach, measured) = (shared.reach.clone(), shared.measured.clone());
+        let workers = |kind: Kind, names: Vec<String>| {
+            let location = location.clone();
+            Workers::start(kind, names, move || location.open(kind), &shared)
+        };
+        let write_lane = |number| workers(Kind::Write, vec![format!("write-{number}")]);
+        let job = |name: &str| workers(Kind::Job, vec![name.to_owned()]);
+        let (lane_count, jobs, checkpoints) = match location {
+            Location::Sqlite(path) => (1, None, Some(Checkpoints::start(path.clone())?)),
+            Location::Postgres(_) => (lanes.write, Some((job("calls")?, job("job")?)), None),
+        };
+        let writes = (0..lane_count).map(write_lane).collect::<Result<_>>()?;
+        let reads = workers(Kind::Read, (0..lanes.read).map(|number| format!("read-{number}")).collect())?;
+        let location = location.clone();
+        Ok(Self { reads, writes, jobs, checkpoints, horizon, outlets, reach, measured, location })
     }
 
     /// Waits until a worker panicked: nothing more can be done but to start anew.
     pub async fn given_up(&self) {
         self.horizon.given_up().await;
+    }
+
+    /// Waits until another node has brought the schema to where this one cannot serve it, and says so.
+    pub async fn outgrown(&self) -> Error {
+        loop {
+            tokio::time::sleep(SCHEMA_LOOK_EVERY).await;
+            if let Err(error @ Error::Newer(_)) = self.read(migration::check).await {
+                return error;
+            }
+        }
     }
 
     /// Says what time it is, before anything is written: where the store holds events of a much later one, a clock was
@@ -201,9 +255,20 @@ impl Store {
         self.horizon.doubtful_until()
     }
 
-    /// Everything that this process committed before this has been told to whoever listened.
+    /// Everything before this has been told to whoever listens here: what this process committed, and what others did.
     pub fn told(&self) -> Timestamp {
         self.horizon.told()
+    }
+
+    /// Everything that this process committed before this has been told, and nothing that it commits from here on is
+    /// before `now`.
+    pub fn advance(&self, now: Timestamp) -> Timestamp {
+        self.horizon.advance(now)
+    }
+
+    /// Says that everything that others committed before this has been told to whoever listens here.
+    pub fn others_told(&self, until: Timestamp) {
+        self.horizon.others_told(until);
     }
 
     /// Runs `work` in a transaction that reads one snapshot.
@@ -215,8 +280,20 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let next = self.next_read.fetch_add(1, Ordering::Relaxed);
-        self.reads[next % self.reads.len()].run(0, work).await
+        self.read_looking(None, work).await
+    }
+
+    /// The same, for work that looks at something first. Where it asks nothing else, that is one round trip.
+    pub async fn read_looking<T, E>(
+        &self,
+        look: Option<Look>,
+        work: impl Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        measured::traced("read", self.reads.run(None, Wait::Bounded, look, work)).await
     }
 
     /// Runs `work` in a transaction that writes, in its lane: writes of one lane come one after the other and share
@@ -232,28 +309,43 @@ impl Store {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let place = lane.place();
-        let worker = match (lane, &self.jobs[..]) {
-            (Lane::Calls, [calls, _]) => calls,
-            (Lane::Job, [_, jobs]) => jobs,
-            _ => &self.writes[usize::try_from(place % self.writes.len() as u64).unwrap_or_default()],
+        self.write_looking(lane, None, work).await
+    }
+
+    /// The same, for work that looks at something first: that is asked for all the transactions of a batch in one go.
+    pub async fn write_looking<T, E>(
+        &self,
+        lane: Lane,
+        look: Option<Look>,
+        work: impl Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let wait = if matches!(lane, Lane::Calls | Lane::Job) { Wait::Patient } else { Wait::Bounded };
+        let workers = match (&lane, &self.jobs) {
+            (Lane::Calls, Some((calls, _))) => calls,
+            (Lane::Job, Some((_, jobs))) => jobs,
+            _ => &self.writes[lane.worker(self.writes.len())],
         };
-        worker.run(place, work).await
+        measured::traced("write", workers.run(Some(lane), wait, look, work)).await
     }
 }
 
-fn latest_event(driver: &mut dyn Driver) -> Result<Timestamp> {
+/// What a store must know before it can be written to: when the latest event was, and what leaves the server.
+fn look_around(driver: &mut dyn Driver) -> Result<(Timestamp, Outlets)> {
     driver.begin(Kind::Read)?;
-    let latest = outbox::find_latest(&mut Tx::new(driver, None));
+    let mut tx = Tx::new(driver, None);
+    let looked = outbox::find_latest(&mut tx).and_then(|latest| Ok((latest, Outlets::read(&mut tx)?)));
     driver.rollback();
-    latest
+    looked
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         self.writes.clear();
-        self.jobs.clear();
-        self.reads.clear();
+        self.jobs = None;
         if let Some(Checkpoints { stop, thread }) = self.checkpoints.take() {
             drop(stop);
             // A thread that panicked has said so already.

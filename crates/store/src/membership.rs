@@ -3,29 +3,31 @@
 use std::sync::LazyLock;
 
 use carillon_model::arn::{AppInstanceArn, ChannelArn, IdentityArn};
-use carillon_model::channel::{Channel, Membership, Preferences};
+use carillon_model::channel::{Channel, Membership};
 use carillon_model::identity::Identity;
+use carillon_model::session::Seat;
 use carillon_model::text::ChannelMembershipType;
 use carillon_model::{Key, Timestamp};
 
-use crate::engine::{MANY, Row, Value, parameters, several, values};
-use crate::identity::Found;
-use crate::{Result, Tx, channel, identity};
+use crate::channel::{self, channel_columns};
+use crate::engine::{MANY, Value, parameters, several, values};
+use crate::identity::{self, Found, identity, identity_columns};
+use crate::row::{Written, read, row, sql};
+use crate::{Result, Row, Tx, claim};
+
+row! { ($) membership_columns:
+    fn membership(row, member: Identity, instance: &AppInstanceArn) -> Membership {
+        channel, sub_channel, kind, created_at, updated_at;
+        invited_by: identity(row, instance)?,
+        member: member
+    }
+}
 
 /// Adds a membership, of a [`Candidate`] who is no member.
 pub fn insert(tx: &mut Tx, membership: &Membership) -> Result<()> {
     tx.defer(
-        "INSERT INTO membership (channel, member, sub_channel, kind, invited_by, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        values![
-            membership.channel,
-            membership.member.key,
-            membership.sub_channel,
-            membership.kind,
-            membership.invited_by.key,
-            membership.created_at,
-            membership.updated_at,
-        ],
+        membership_columns!(INSERT INTO membership (member, invited_by, ..)),
+        &membership.values(values![membership.member.key, membership.invited_by.key]),
     )
 }
 
@@ -56,15 +58,15 @@ pub fn find_candidates(
     let (instance, key, kind) = (first.app_instance(), first.app_instance_key(), first.kind());
     let named = named.unwrap_or(Key([0; 16]));
     let mut values = values![channel, named, key, kind].to_vec();
-    let sql = several(&ONE, &ALL, &mut values, arns.iter().map(|arn| Value::Text(arn.id())));
+    let sql = several(&ONE, &ALL, &mut values, arns.iter().map(|arn| Value::Text(arn.id().into())));
     tx.rows(sql, &values, |row| {
-        let identity = identity::identity(row, &instance, 0)?;
-        let is_admin = row.get::<Option<i64>>(4)?.is_some();
+        let identity = identity(row, &instance)?;
+        let is_admin = row.read::<Option<Timestamp>>()?.is_some();
         Ok(Candidate {
-            found: Found { identity, is_admin, membership_count: row.get(5)? },
-            is_moderator: row.get::<Option<Key>>(6)?.is_some(),
-            is_banned: row.get::<Option<Key>>(7)?.is_some(),
-            is_member: row.get::<Option<Key>>(8)?.is_some(),
+            found: Found { identity, is_admin, membership_count: row.read()? },
+            is_moderator: row.read::<Option<Key>>()?.is_some(),
+            is_banned: row.read::<Option<Key>>()?.is_some(),
+            is_member: row.read::<Option<Key>>()?.is_some(),
         })
     })
 }
@@ -72,7 +74,7 @@ pub fn find_candidates(
 fn candidates_sql(count: usize) -> String {
     format!(
         // Not joined: an engine that knows little of a channel that grows would read all of its members for each call.
-        "SELECT i.key, i.kind, i.id, i.name, i.admin_since, i.membership_count,
+        "SELECT {}, i.admin_since, i.membership_count,
            (SELECT o.member FROM moderator o WHERE o.channel = $1 AND o.member = i.key),
            (SELECT b.member FROM ban b WHERE b.channel = $1 AND b.member = i.key),
            (SELECT m.member FROM membership m WHERE m.channel = $1 AND m.member = i.key
@@ -80,6 +82,7 @@ fn candidates_sql(count: usize) -> String {
                 (SELECT 1 FROM moderator o WHERE o.channel = $1 AND o.member = i.key)) LIMIT 1)
          FROM identity i
          WHERE i.app_instance = $3 AND i.kind = $4 AND i.deleted_at IS NULL AND i.id IN ({})",
+        identity_columns!(i),
         parameters(5, count)
     )
 }
@@ -87,61 +90,42 @@ fn candidates_sql(count: usize) -> String {
 /// All places of a member in a channel: one at most, but for the moderators of an elastic channel.
 pub fn list_places(tx: &mut Tx, arn: &ChannelArn, key: Key, member: &Identity) -> Result<Vec<Membership>> {
     tx.rows(
-        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name
-         FROM membership m JOIN identity i ON i.key = m.invited_by
-         WHERE m.channel = $1 AND m.member = $2 ORDER BY m.sub_channel",
+        sql!("SELECT " membership_columns!(m) ", " identity_columns!(i)
+             " FROM membership m JOIN identity i ON i.key = m.invited_by
+             WHERE m.channel = $1 AND m.member = $2 ORDER BY m.sub_channel"),
         values![key, member.key],
-        |row| {
-            Ok(Membership {
-                channel: key,
-                sub_channel: row.get(0)?,
-                member: member.clone(),
-                invited_by: identity::identity(row, &arn.app_instance(), 4)?,
-                kind: row.get(1)?,
-                created_at: row.get(2)?,
-                updated_at: row.get(3)?,
-            })
-        },
+        |row| membership(row, member.clone(), &arn.app_instance()),
     )
+}
+
+/// Memberships as [`placed`] reads them; the rest of the statement follows.
+macro_rules! select_placed {
+    ($rest:literal) => {
+        sql!("SELECT " identity_columns!(w) ", " membership_columns!(m) ", " identity_columns!(i)
+             " FROM membership m JOIN identity i ON i.key = m.invited_by JOIN identity w ON w.key = m.member
+             WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel " $rest)
+    };
 }
 
 /// Up to `limit` regular members of a sub-channel, for balancing to move them.
 pub fn list_regulars(tx: &mut Tx, channel: &Channel, place: Key, limit: i64) -> Result<Vec<Membership>> {
-    tx.rows(
-        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name,
-           w.key, w.kind, w.id, w.name
-         FROM membership m JOIN identity i ON i.key = m.invited_by JOIN identity w ON w.key = m.member
-         WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel AND NOT EXISTS
-           (SELECT 1 FROM moderator o WHERE o.channel = $1 AND o.member = m.member)
-         ORDER BY m.member LIMIT $3",
-        values![channel.key, place, limit],
-        |row| placed(row, channel),
-    )
+    let sql = select_placed!(
+        "AND NOT EXISTS (SELECT 1 FROM moderator o WHERE o.channel = $1 AND o.member = m.member)
+         ORDER BY m.member LIMIT $3"
+    );
+    tx.rows(sql, values![channel.key, place, limit], |row| placed(row, channel))
 }
 
 /// Up to `limit` members of a sub-channel, the moderators among them.
 pub fn list_placed(tx: &mut Tx, channel: &Channel, place: Key, limit: i64) -> Result<Vec<Membership>> {
-    tx.rows(
-        "SELECT m.sub_channel, m.kind, m.created_at, m.updated_at, i.key, i.kind, i.id, i.name,
-           w.key, w.kind, w.id, w.name
-         FROM membership m JOIN identity i ON i.key = m.invited_by JOIN identity w ON w.key = m.member
-         WHERE m.channel = $1 AND m.sub_channel = $2 AND m.sub_channel <> m.channel ORDER BY m.member LIMIT $3",
-        values![channel.key, place, limit],
-        |row| placed(row, channel),
-    )
+    let sql = select_placed!("ORDER BY m.member LIMIT $3");
+    tx.rows(sql, values![channel.key, place, limit], |row| placed(row, channel))
 }
 
-fn placed(row: &Row<'_>, channel: &Channel) -> Result<Membership> {
+fn placed(row: &mut Row<'_>, channel: &Channel) -> Result<Membership> {
     let instance = channel.arn.app_instance();
-    Ok(Membership {
-        channel: channel.key,
-        sub_channel: row.get(0)?,
-        member: identity::identity(row, &instance, 8)?,
-        invited_by: identity::identity(row, &instance, 4)?,
-        kind: row.get(1)?,
-        created_at: row.get(2)?,
-        updated_at: row.get(3)?,
-    })
+    let member = identity(row, &instance)?;
+    membership(row, member, &instance)
 }
 
 /// Moves a membership to another sub-channel.
@@ -164,6 +148,16 @@ pub fn delete(tx: &mut Tx, membership: &Membership) -> Result<()> {
 /// Where a page of members begins: after this place.
 pub type MemberCursor = (Key, Key);
 
+/// A page of members: those of whom `$which` is true.
+macro_rules! select_page {
+    ($which:literal) => {
+        sql!("SELECT " identity_columns!(i) ", m.sub_channel FROM
+               (SELECT p.member, p.sub_channel FROM membership p
+                WHERE p.channel = $1 AND (p.member, p.sub_channel) > ($3, $4) AND " $which " LIMIT $5) AS m
+             JOIN identity i ON i.key = m.member ORDER BY m.member, m.sub_channel")
+    };
+}
+
 /// Up to `limit` members of one kind after `after`, of one sub-channel or of all.
 pub fn list_members(
     tx: &mut Tx,
@@ -178,35 +172,20 @@ pub fn list_members(
     // is joined: an engine that knows little of its tables reads no more than that.
     let sql = match (sub_channel, kind) {
         (None, ChannelMembershipType::Default) => {
-            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel FROM
-               (SELECT p.member, p.sub_channel FROM membership p
-                WHERE p.channel = $1 AND (p.member, p.sub_channel) > ($3, $4) AND p.kind = 'DEFAULT'
-                  AND CAST($2 AS BYTEA) IS NULL
-                ORDER BY p.member, p.sub_channel LIMIT $5) AS m
-             JOIN identity i ON i.key = m.member ORDER BY m.member, m.sub_channel"
+            select_page!("p.kind = 'DEFAULT' AND CAST($2 AS BYTEA) IS NULL ORDER BY p.member, p.sub_channel")
         }
         (None, ChannelMembershipType::Hidden) => {
-            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel FROM
-               (SELECT p.member, p.sub_channel FROM membership p
-                WHERE p.channel = $1 AND (p.member, p.sub_channel) > ($3, $4) AND p.kind = 'HIDDEN'
-                  AND CAST($2 AS BYTEA) IS NULL
-                ORDER BY p.member, p.sub_channel LIMIT $5) AS m
-             JOIN identity i ON i.key = m.member ORDER BY m.member, m.sub_channel"
+            select_page!("p.kind = 'HIDDEN' AND CAST($2 AS BYTEA) IS NULL ORDER BY p.member, p.sub_channel")
         }
         // Of an elastic channel, which has no hidden members.
         (Some(_), ChannelMembershipType::Hidden) => return Ok(Vec::new()),
         (Some(_), ChannelMembershipType::Default) => {
-            "SELECT i.key, i.kind, i.id, i.name, m.sub_channel FROM
-               (SELECT p.member, p.sub_channel FROM membership p
-                WHERE p.channel = $1 AND p.sub_channel = $2 AND p.sub_channel <> p.channel
-                  AND (p.member, p.sub_channel) > ($3, $4)
-                ORDER BY p.member LIMIT $5) AS m
-             JOIN identity i ON i.key = m.member ORDER BY m.member, m.sub_channel"
+            select_page!("p.sub_channel = $2 AND p.sub_channel <> p.channel ORDER BY p.member")
         }
     };
     tx.rows(sql, values![channel.key, sub_channel, member, place, limit], |row| {
-        let member = identity::identity(row, &channel.arn.app_instance(), 0)?;
-        let cursor = (member.key, row.get(4)?);
+        let member = identity(row, &channel.arn.app_instance())?;
+        let cursor = (member.key, row.read()?);
         Ok((member, cursor))
     })
 }
@@ -248,22 +227,18 @@ pub fn list_channels(
 ) -> Result<Vec<Belonging>> {
     let (after_channel, after_place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
     tx.rows(
-        "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
-           c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
-           c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
-           c.expiration_criterion, c.id, m.sub_channel, m.kind, m.last_target_at, m.read_at
-         FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
-         WHERE m.member = $1 AND (m.channel, m.sub_channel) > ($2, $3)
-         ORDER BY m.channel, m.sub_channel LIMIT $4",
+        sql!("SELECT c.id, " channel_columns!(c) ", m.sub_channel, m.kind, m.last_target_at, m.read_at
+             FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
+             WHERE m.member = $1 AND (m.channel, m.sub_channel) > ($2, $3)
+             ORDER BY m.channel, m.sub_channel LIMIT $4"),
         values![member, after_channel, after_place, limit],
         |row| {
-            let id: String = row.get(17)?;
             Ok(Belonging {
-                channel: channel::channel(row, &instance.channel(&id), 0)?,
-                sub_channel: row.get(18)?,
-                kind: row.get(19)?,
-                last_target_at: row.get(20)?,
-                read_at: row.get(21)?,
+                channel: channel::named(row, instance)?,
+                sub_channel: row.read()?,
+                kind: row.read()?,
+                last_target_at: row.read()?,
+                read_at: row.read()?,
             })
         },
     )
@@ -284,33 +259,27 @@ pub fn list_latest(tx: &mut Tx, member: Key, unread_first: bool, limit: i64) -> 
          ORDER BY CASE WHEN CAST($2 AS BIGINT) = 1 AND read_at < last_at THEN 0 ELSE 1 END, last_at DESC, channel
          LIMIT $3",
         values![member, unread_first, limit],
-        |row| row.get(0),
+        read,
     )
 }
 
-/// A place that someone is told of events in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subscription {
-    /// The sub-channel; of an ordinary channel, the channel itself.
-    pub sub_channel: Key,
-    /// Whether they belong as a hidden member.
-    pub hidden: bool,
+/// Where a member sits, for a session that begins. Their number has a quota.
+pub fn list_seats(tx: &mut Tx, member: Key) -> Result<Vec<Seat>> {
+    let sql = "SELECT m.channel, m.sub_channel, m.kind, c.sequence
+               FROM membership m JOIN channel c ON c.key = m.channel WHERE m.member = $1";
+    tx.rows(sql, values![member], seat)
 }
 
-/// Every place of a member, for a session that begins. Their number has a quota.
-pub fn list_subscriptions(tx: &mut Tx, member: Key) -> Result<Vec<Subscription>> {
-    tx.rows("SELECT sub_channel, kind FROM membership WHERE member = $1", values![member], subscription)
+/// Where a member sits in one channel.
+pub fn list_seats_in(tx: &mut Tx, channel: Key, member: Key) -> Result<Vec<Seat>> {
+    let sql = "SELECT m.channel, m.sub_channel, m.kind, c.sequence
+               FROM membership m JOIN channel c ON c.key = m.channel WHERE m.channel = $1 AND m.member = $2";
+    tx.rows(sql, values![channel, member], seat)
 }
 
-/// The places of a member in one channel.
-pub fn list_subscriptions_in(tx: &mut Tx, channel: Key, member: Key) -> Result<Vec<Subscription>> {
-    let sql = "SELECT sub_channel, kind FROM membership WHERE channel = $1 AND member = $2";
-    tx.rows(sql, values![channel, member], subscription)
-}
-
-fn subscription(row: &Row<'_>) -> Result<Subscription> {
-    let kind: ChannelMembershipType = row.get(1)?;
-    Ok(Subscription { sub_channel: row.get(0)?, hidden: kind == ChannelMembershipType::Hidden })
+fn seat(row: &mut Row<'_>) -> Result<Seat> {
+    let (channel, place, kind): (_, _, ChannelMembershipType) = row.read()?;
+    Ok(Seat { channel, place, hidden: kind == ChannelMembershipType::Hidden, number: row.read()? })
 }
 
 /// The members of a channel who may see hidden members: its moderators, and the administrators.
@@ -322,7 +291,7 @@ pub fn list_moderating(tx: &mut Tx, channel: Key, instance: Key) -> Result<Vec<K
          SELECT m.member FROM identity i JOIN membership m ON m.channel = $1 AND m.member = i.key
          WHERE i.app_instance = $2 AND i.admin_since IS NOT NULL AND i.deleted_at IS NULL",
         values![channel, instance],
-        |row| row.get(0),
+        read,
     )
 }
 
@@ -336,44 +305,10 @@ pub fn note_target(tx: &mut Tx, channel: Key, member: Key, sub_channel: Key, tim
 
 /// Moves a member's read marker forward to `time`, never back; false when there is no such member.
 pub fn set_read(tx: &mut Tx, channel: Key, member: Key, time: Timestamp) -> Result<bool> {
+    claim::hold(tx, channel)?;
     let sql = "UPDATE membership SET read_at = CASE WHEN $3 < read_at THEN read_at ELSE $3 END
                WHERE channel = $1 AND member = $2";
     Ok(tx.execute(sql, values![channel, member, time])? == 1)
-}
-
-/// What a member of an ordinary channel wants to be notified of, if they ever said.
-pub fn find_preferences(tx: &mut Tx, channel: Key, member: Key) -> Result<Option<Preferences>> {
-    let sql = "SELECT allow_notifications, filter_rule FROM membership
-               WHERE channel = $1 AND member = $2 AND allow_notifications IS NOT NULL";
-    tx.row(sql, values![channel, member], |row| {
-        Ok(Preferences { allow_notifications: row.get(0)?, filter_rule: row.get(1)? })
-    })
-}
-
-/// Replaces what a member of an ordinary channel wants to be notified of; false when there is no such member.
-pub fn set_preferences(
-    tx: &mut Tx,
-    channel: Key,
-    member: Key,
-    preferences: Option<&Preferences>,
-) -> Result<bool> {
-    let allow = preferences.map(|preferences| preferences.allow_notifications);
-    let rule = preferences.and_then(|preferences| preferences.filter_rule.as_ref());
-    let sql =
-        "UPDATE membership SET allow_notifications = $3, filter_rule = $4 WHERE channel = $1 AND member = $2";
-    Ok(tx.execute(sql, values![channel, member, allow, rule])? == 1)
-}
-
-/// The first channel not before `from` that someone belongs to: one seek, for those who look for common ones.
-pub fn next_channel(tx: &mut Tx, member: Key, from: Key) -> Result<Option<Key>> {
-    let sql = "SELECT channel FROM membership WHERE member = $1 AND $2 <= channel ORDER BY channel LIMIT 1";
-    tx.row(sql, values![member, from], |row| row.get(0))
-}
-
-/// Whether a member is seen by someone who sees no hidden ones.
-pub fn is_seen(tx: &mut Tx, channel: Key, member: Key) -> Result<bool> {
-    let sql = "SELECT 1 FROM membership WHERE channel = $1 AND member = $2 AND kind = 'DEFAULT' LIMIT 1";
-    Ok(tx.row(sql, values![channel, member], |_| Ok(()))?.is_some())
 }
 
 /// How many members of a channel someone sees, counting no further than `most`: all, or where `viewer` is a
@@ -382,21 +317,21 @@ pub fn count_members(tx: &mut Tx, channel: Key, viewer: Option<Key>, most: i64) 
     let sql = "SELECT COUNT(*) FROM (SELECT DISTINCT member FROM membership
                  WHERE channel = $1 AND (CAST($2 AS BYTEA) IS NULL OR kind = 'DEFAULT' OR member = $2)
                  LIMIT $3) AS counted";
-    Ok(tx.row(sql, values![channel, viewer, most], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row(sql, values![channel, viewer, most], read)?.unwrap_or_default())
 }
 
-/// Takes up to `limit` memberships of a deleted channel away; answers how many.
+/// Takes up to `limit` memberships of a deleted channel away; answers how many. Another node may be at the same rows;
+/// whoever deletes one counts it, once.
 pub fn delete_some(tx: &mut Tx, channel: Key, limit: i64) -> Result<u64> {
-    let sql =
-        "SELECT member, sub_channel FROM membership WHERE channel = $1 ORDER BY member, sub_channel LIMIT $2";
-    let places: Vec<(Key, Key)> =
-        tx.rows(sql, values![channel, limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    for (member, sub_channel) in &places {
-        let sql = "DELETE FROM membership WHERE channel = $1 AND member = $2 AND sub_channel = $3";
-        // Another node may be at the same rows; whoever deletes one counts it, once.
-        if tx.execute(sql, values![channel, member, sub_channel])? == 1 {
-            identity::bereave(tx, *member, channel)?;
-        }
+    let members: Vec<Key> = tx.change_all(
+        "DELETE FROM membership WHERE channel = $1 AND (member, sub_channel) IN
+           (SELECT member, sub_channel FROM membership WHERE channel = $1 ORDER BY member, sub_channel LIMIT $2)
+         RETURNING member",
+        values![channel, limit],
+        read,
+    )?;
+    for member in &members {
+        identity::bereave(tx, *member, channel)?;
     }
-    Ok(places.len() as u64)
+    Ok(members.len() as u64)
 }

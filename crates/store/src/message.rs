@@ -1,27 +1,38 @@
 //! Messages.
 
 use carillon_model::arn::AppInstanceArn;
-use carillon_model::identity::Identity;
-use carillon_model::message::{Attributes, Message};
+use carillon_model::message::Message;
 use carillon_model::text::{ChannelMessageStatus, SortOrder, StatusDetail};
 use carillon_model::{Key, MessageKey, Timestamp};
 
-use crate::engine::{Row, values};
-use crate::{Error, Result, Tx, identity};
+use crate::engine::values;
+use crate::identity::{any_identity, identity, identity_columns};
+use crate::row::{Written, read, row, sql};
+use crate::{Result, Tx};
+
+row! { ($) message_columns:
+    fn message(row, instance: &AppInstanceArn) -> Message {
+        sub_channel, key, channel, kind, persistence, status, status_detail, content, metadata, content_type,
+        attributes, redacted, edited_at, updated_at, released;
+        sender: identity(row, instance)?,
+        target: any_identity(row, instance)?
+    }
+}
+
+/// Messages as [`message`] reads them; the rest of the statement follows.
+macro_rules! select {
+    ($rest:literal) => {
+        sql!("SELECT " message_columns!(m) ", " identity_columns!(s) ", " identity_columns!(t)
+             " FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target " $rest)
+    };
+}
 
 /// Adds a message; `push_notification` is what its push will say, as JSON.
 pub fn insert(tx: &mut Tx, message: &Message, push_notification: Option<&str>) -> Result<()> {
-    let attributes = message.attributes.as_ref().map(attributes_json);
-    tx.defer(
-        "INSERT INTO message (sub_channel, key, channel, sender, target, kind, persistence, status, status_detail,
-           content, metadata, content_type, attributes, push_notification, redacted, edited_at, updated_at, released)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-        values![
-            message.sub_channel, message.key, message.channel, message.sender.key,
-            message.target.as_ref().map(|target| target.key), message.kind, message.persistence, message.status,
-            message.status_detail, message.content, message.metadata, message.content_type, attributes,
-            push_notification, message.redacted, message.edited_at, message.updated_at, message.released,
-        ],
+    let target = message.target.as_ref().map(|target| target.key);
+    tx.append(
+        message_columns!(INSERT INTO message (sender, target, push_notification, ..)),
+        &message.values(values![message.sender.key, target, push_notification]),
     )
 }
 
@@ -32,15 +43,8 @@ pub fn find(
     sub_channel: Key,
     key: MessageKey,
 ) -> Result<Option<Message>> {
-    tx.row(
-        "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
-           m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at, m.released,
-           s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
-         FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
-         WHERE m.sub_channel = $1 AND m.key = $2",
-        values![sub_channel, key],
-        |row| message(row, instance),
-    )
+    let sql = select!("WHERE m.sub_channel = $1 AND m.key = $2");
+    tx.row(sql, values![sub_channel, key], |row| message(row, instance))
 }
 
 /// How far a message has come, and for whom that is to know.
@@ -56,17 +60,20 @@ pub struct Status {
 
 /// How far the message with this key has come: one read by the primary key.
 pub fn find_status(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<Option<Status>> {
+    if let Some(asked) = tx.looked().take_status(sub_channel, key) {
+        return Ok(asked.found);
+    }
     tx.row(
         "SELECT sender, status, status_detail FROM message WHERE sub_channel = $1 AND key = $2",
         values![sub_channel, key],
-        |row| Ok(Status { sender: row.get(0)?, status: row.get(1)?, detail: row.get(2)? }),
+        |row| Ok(Status { sender: row.read()?, status: row.read()?, detail: row.read()? }),
     )
 }
 
 /// What the push notification of a message will say, as JSON.
 pub fn find_push_notification(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<Option<String>> {
     let sql = "SELECT push_notification FROM message WHERE sub_channel = $1 AND key = $2";
-    Ok(tx.row(sql, values![sub_channel, key], |row| row.get(0))?.flatten())
+    Ok(tx.row(sql, values![sub_channel, key], read)?.flatten())
 }
 
 /// Notes how far a message has come. Once the channel was shown it, the time of its last change is that of what
@@ -99,7 +106,7 @@ pub fn release(tx: &mut Tx, message: &Message, push_notification: Option<&str>) 
             message.content,
             message.metadata,
             message.content_type,
-            message.attributes.as_ref().map(attributes_json),
+            message.attributes,
             push_notification,
             message.edited_at,
             message.updated_at,
@@ -154,18 +161,10 @@ pub fn list(
 ) -> Result<Vec<Message>> {
     let sql = match order {
         SortOrder::Ascending => {
-            "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
-               m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at, m.released,
-               s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
-             FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
-             WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key LIMIT $4"
+            select!("WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key LIMIT $4")
         }
         SortOrder::Descending => {
-            "SELECT m.sub_channel, m.key, m.channel, m.kind, m.persistence, m.status, m.status_detail, m.content,
-               m.metadata, m.content_type, m.attributes, m.redacted, m.edited_at, m.updated_at, m.released,
-               s.key, s.kind, s.id, s.name, t.key, t.kind, t.id, t.name
-             FROM message m JOIN identity s ON s.key = m.sender LEFT JOIN identity t ON t.key = m.target
-             WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key DESC LIMIT $4"
+            select!("WHERE m.sub_channel = $1 AND $2 <= m.key AND m.key <= $3 ORDER BY m.key DESC LIMIT $4")
         }
     };
     tx.rows(sql, values![sub_channel, least, greatest, limit], |row| message(row, instance))
@@ -191,39 +190,4 @@ pub fn delete_before(tx: &mut Tx, channel: Key, bound: MessageKey, limit: i64) -
            LIMIT $3)",
         values![channel, bound, limit],
     )
-}
-
-fn message(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Message> {
-    Ok(Message {
-        sub_channel: row.get(0)?,
-        key: row.get(1)?,
-        channel: row.get(2)?,
-        kind: row.get(3)?,
-        persistence: row.get(4)?,
-        status: row.get(5)?,
-        status_detail: row.get(6)?,
-        content: row.get(7)?,
-        metadata: row.get(8)?,
-        content_type: row.get(9)?,
-        attributes: row.get::<Option<String>>(10)?.map(|text| attributes(&text)).transpose()?,
-        redacted: row.get::<i64>(11)? != 0,
-        edited_at: row.get(12)?,
-        updated_at: row.get(13)?,
-        released: row.get::<i64>(14)? != 0,
-        sender: identity::identity(row, instance, 15)?,
-        target: target(row, instance)?,
-    })
-}
-
-fn target(row: &Row<'_>, instance: &AppInstanceArn) -> Result<Option<Identity>> {
-    row.get::<Option<Key>>(19)?.map(|_| identity::identity(row, instance, 19)).transpose()
-}
-
-fn attributes_json(attributes: &Attributes) -> String {
-    serde_json::to_string(attributes).expect("texts and lists always serialize")
-}
-
-fn attributes(text: &str) -> Result<Attributes> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::broken(format!("stored attributes are not JSON: {error}")))
 }

@@ -1,4 +1,4 @@
-//! Who moderates a channel. Their making, and whether someone is one, stand with the channel.
+//! Who moderates a channel.
 
 use carillon_model::arn::AppInstanceArn;
 use carillon_model::channel::{Appointment, Channel};
@@ -6,8 +6,11 @@ use carillon_model::identity::Identity;
 use carillon_model::{Key, Timestamp};
 
 use crate::appointed::appointed;
+use crate::channel::{self, channel_columns};
 use crate::engine::values;
-use crate::{Result, Tx, channel, identity};
+use crate::identity::{identity, identity_columns};
+use crate::row::{read, sql};
+use crate::{Result, Tx};
 
 appointed!("moderator");
 
@@ -21,17 +24,11 @@ pub fn list_channels(
     limit: i64,
 ) -> Result<Vec<(Channel, Option<Timestamp>)>> {
     tx.rows(
-        "SELECT c.key, c.name, c.mode, c.privacy, c.metadata, c.created_by, c.created_at, c.updated_at,
-           c.last_message_at, c.sequence, c.clock, c.member_count, c.maximum_sub_channels,
-           c.target_memberships_per_sub_channel, c.minimum_membership_percentage, c.expiration_days,
-           c.expiration_criterion, c.id,
-           (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = c.key AND m.member = $1)
+        sql!("SELECT c.id, " channel_columns!(c)
+             ", (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = c.key AND m.member = $1)
          FROM moderator o JOIN channel c ON c.key = o.channel AND c.deleted_at IS NULL
-         WHERE o.member = $1 AND $2 < o.channel ORDER BY o.channel LIMIT $3",
+         WHERE o.member = $1 AND $2 < o.channel ORDER BY o.channel LIMIT $3"),
         values![member, after.unwrap_or(Key([0; 16])), limit],
-        |row| {
-            let id: String = row.get(17)?;
-            Ok((channel::channel(row, &instance.channel(&id), 0)?, row.get(18)?))
-        },
+        |row| Ok((channel::named(row, instance)?, row.read()?)),
     )
 }

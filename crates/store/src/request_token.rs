@@ -4,6 +4,7 @@ use carillon_model::text::ClientRequestToken;
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::values;
+use crate::row::read;
 use crate::settlement::{Shared, Token};
 use crate::{Result, Tx};
 
@@ -43,31 +44,36 @@ pub fn find(tx: &mut Tx, scope: Scope<'_>, since: Timestamp) -> Result<Option<Ea
     if let Some((input, result)) = tx.noted_token(&scope.key()) {
         return Ok(Some(Earlier { input, result }));
     }
+    if let Some(asked) = tx.looked().take_token(scope) {
+        return Ok(asked.found.filter(|(_, at)| since < *at).map(|(earlier, _)| earlier));
+    }
     tx.row(
         "SELECT input, result FROM request_token
          WHERE owner = $1 AND operation = $2 AND token = $3 AND $4 < created_at",
         values![scope.owner, scope.operation, scope.token, since],
-        |row| Ok(Earlier { input: row.get(0)?, result: row.get(1)? }),
+        |row| Ok(Earlier { input: row.read()?, result: row.read()? }),
     )
 }
 
-/// Keeps what this request led to. It was looked for before: where a request with the same token came after `since`
-/// meanwhile, on another lane or another node, the transaction runs again and finds it.
-pub fn insert(
-    tx: &mut Tx,
-    scope: Scope<'_>,
-    earlier: Earlier,
-    now: Timestamp,
-    since: Timestamp,
-) -> Result<()> {
-    tx.settle(
+/// Keeps what this request led to. It was looked for before: where a request with the same token came less than
+/// `window_ms` before meanwhile, on another lane or another node, the transaction runs again and finds it.
+pub fn insert(tx: &mut Tx, scope: Scope<'_>, earlier: Earlier, now: Timestamp, window_ms: i64) -> Result<()> {
+    tx.settle_new(
         scope.row(),
         "INSERT INTO request_token (owner, operation, token, input, result, created_at)
          VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (owner, operation, token) DO UPDATE
            SET input = EXCLUDED.input, result = EXCLUDED.result, created_at = EXCLUDED.created_at
-           WHERE request_token.created_at <= $7",
-        values![scope.owner, scope.operation, scope.token, &earlier.input[..], earlier.result, now, since],
+           WHERE request_token.created_at <= EXCLUDED.created_at - $7",
+        values![
+            scope.owner,
+            scope.operation,
+            scope.token,
+            &earlier.input[..],
+            earlier.result,
+            now,
+            window_ms,
+        ],
     )?;
     tx.note_token(scope.key(), (earlier.input, earlier.result));
     Ok(())
@@ -84,11 +90,11 @@ pub fn list_old(
     before: Timestamp,
     limit: i64,
 ) -> Result<(Vec<Position>, Option<Position>)> {
-    let rows = tx.rows(
+    let rows: Vec<(Position, Timestamp)> = tx.rows(
         "SELECT owner, operation, token, created_at FROM request_token
          WHERE (owner, operation, token) > ($1, $2, $3) ORDER BY owner, operation, token LIMIT $4",
         values![from.0, from.1, from.2, limit],
-        |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get::<Timestamp>(3)?)),
+        read,
     )?;
     let is_full = usize::try_from(limit).is_ok_and(|limit| rows.len() == limit);
     let next = rows.last().filter(|_| is_full).map(|(position, _)| position.clone());

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use carillon_model::Key;
 
+use crate::Result;
 use crate::engine::{Change, Driver};
-use crate::{Error, Result};
 
 /// A row that lanes share. The order of the variants, and of the keys in each, is the order in which rows are locked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,24 +63,23 @@ impl Settlement {
     }
 
     /// Does all of it, each row by a statement of its own: in which order an engine goes about several rows is its own
-    /// affair. [`Error::Retry`] where something is not as a change supposes.
+    /// affair. New rows come in the order in which they are said, in however many statements. [`crate::Error::Retry`]
+    /// here, or at the commit, where something is not as a change supposes.
     pub(crate) fn run(self, driver: &mut dyn Driver) -> Result<()> {
-        let changes: Vec<Change> = self.changes.into_values().flatten().collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let counts = driver.execute_all(&changes)?;
-        let is_as_supposed = |(change, count): (&Change, &u64)| !change.must || *count == 1;
-        if changes.iter().zip(&counts).all(is_as_supposed) { Ok(()) } else { Err(Error::Retry) }
+        let mut changes = self.changes.into_values().flatten();
+        changes.try_for_each(|Change { sql, values, effect, is_append }| {
+            if is_append { driver.append(sql, &values, effect) } else { driver.defer(sql, &values, effect) }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Effect;
 
     fn run(sql: &'static str) -> Change {
-        Change { sql, values: Vec::new(), must: false }
+        Change { sql, values: Vec::new(), effect: Effect::Any, is_append: false }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use carillon_model::arn::Home;
 use carillon_model::channel::Channel;
 use carillon_model::{ChannelArn, Key, Timestamp};
 
-use crate::engine::{Column, FromColumn, Row, ToValue, Value, values};
+use crate::engine::{Column, FromColumn, ToValue, Value, values};
+use crate::row::{read, row, sql};
 use crate::{Result, Tx};
 
 /// A sub-channel.
@@ -50,7 +51,7 @@ impl Task {
 
 impl ToValue for Task {
     fn to_value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
+        Value::Text(self.as_str().into())
     }
 }
 
@@ -59,6 +60,17 @@ impl FromColumn for Task {
         let Column::Text(text) = column else { return None };
         [Self::Fill, Self::Drain, Self::Close, Self::Destroy].into_iter().find(|task| task.as_str() == text)
     }
+}
+
+row! { ($) sub_channel_columns:
+    fn sub_channel(row) -> SubChannel { key, regular_count, taken, task, receiver }
+}
+
+/// Sub-channels as [`sub_channel`] reads them; the rest of the statement follows.
+macro_rules! select {
+    ($rest:literal) => {
+        sql!("SELECT " sub_channel_columns!() " FROM sub_channel " $rest)
+    };
 }
 
 /// Adds an empty sub-channel.
@@ -77,7 +89,7 @@ fn add_live(tx: &mut Tx, channel: Key, by: i64) -> Result<()> {
 /// How many sub-channels members can be in.
 pub fn count(tx: &mut Tx, channel: Key) -> Result<i64> {
     let sql = "SELECT sub_channel_count FROM channel WHERE key = $1";
-    Ok(tx.row(sql, values![channel], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row(sql, values![channel], read)?.unwrap_or_default())
 }
 
 /// Whether a channel has this sub-channel.
@@ -95,9 +107,10 @@ pub fn find_fullest(
     except: Option<Key>,
 ) -> Result<Option<SubChannel>> {
     tx.row(
-        "SELECT key, regular_count, taken, task, receiver FROM sub_channel
-         WHERE channel = $1 AND is_open = 1 AND taken < $2 AND key <> $3
-         ORDER BY taken DESC, created_at, key LIMIT 1",
+        select!(
+            "WHERE channel = $1 AND is_open = 1 AND taken < $2 AND key <> $3
+         ORDER BY taken DESC, created_at, key LIMIT 1"
+        ),
         values![channel, below, except.unwrap_or(Key([0; 16]))],
         sub_channel,
     )
@@ -107,9 +120,10 @@ pub fn find_fullest(
 /// youngest of equals.
 pub fn find_emptiest(tx: &mut Tx, channel: Key, below: i64) -> Result<Option<SubChannel>> {
     tx.row(
-        "SELECT key, regular_count, taken, task, receiver FROM sub_channel
-         WHERE channel = $1 AND is_open = 1 AND taken < $2 AND taken = regular_count AND task IS NULL
-         ORDER BY taken, created_at DESC, key DESC LIMIT 1",
+        select!(
+            "WHERE channel = $1 AND is_open = 1 AND taken < $2 AND taken = regular_count AND task IS NULL
+         ORDER BY taken, created_at DESC, key DESC LIMIT 1"
+        ),
         values![channel, below],
         sub_channel,
     )
@@ -118,8 +132,7 @@ pub fn find_emptiest(tx: &mut Tx, channel: Key, below: i64) -> Result<Option<Sub
 /// One that drains.
 pub fn find_draining(tx: &mut Tx, channel: Key) -> Result<Option<SubChannel>> {
     tx.row(
-        "SELECT key, regular_count, taken, task, receiver FROM sub_channel
-         WHERE channel = $1 AND task = 'DRAIN' ORDER BY key LIMIT 1",
+        select!("WHERE channel = $1 AND task = 'DRAIN' ORDER BY key LIMIT 1"),
         values![channel],
         sub_channel,
     )
@@ -128,9 +141,10 @@ pub fn find_draining(tx: &mut Tx, channel: Key) -> Result<Option<SubChannel>> {
 /// One that balancing has something to do with; those whose members move before those that have none.
 pub fn find_busy(tx: &mut Tx, channel: Key) -> Result<Option<SubChannel>> {
     tx.row(
-        "SELECT key, regular_count, taken, task, receiver FROM sub_channel
-         WHERE channel = $1 AND task IS NOT NULL
-         ORDER BY CASE task WHEN 'DESTROY' THEN 1 ELSE 0 END, key LIMIT 1",
+        select!(
+            "WHERE channel = $1 AND task IS NOT NULL
+         ORDER BY CASE task WHEN 'DESTROY' THEN 1 ELSE 0 END, key LIMIT 1"
+        ),
         values![channel],
         sub_channel,
     )
@@ -150,8 +164,8 @@ pub fn list_busy_channels(
          JOIN channel c ON c.key = busy.channel ORDER BY c.key",
         values![after, limit],
         |row| {
-            let id: String = row.get(2)?;
-            Ok((home.app_instance(row.get(1)?).channel(&id), row.get(0)?))
+            let (key, instance, id) = row.read::<(Key, Key, String)>()?;
+            Ok((home.app_instance(instance).channel(&id), key))
         },
     )
 }
@@ -233,7 +247,7 @@ pub fn list_places(tx: &mut Tx, channel: &Channel) -> Result<Vec<Key>> {
         return Ok(vec![channel.key]);
     }
     let sql = "SELECT key FROM sub_channel WHERE channel = $1 AND (task IS NULL OR task <> 'DESTROY')";
-    tx.rows(sql, values![channel.key], |row| row.get(0))
+    tx.rows(sql, values![channel.key], read)
 }
 
 /// Up to `limit` sub-channels after `after`, in the order of their keys, each with the number of its members.
@@ -243,27 +257,17 @@ pub fn list_counted(tx: &mut Tx, channel: Key, after: Option<Key>, limit: i64) -
          WHERE channel = $1 AND $2 < key AND (task IS NULL OR task = 'FILL' OR task = 'DRAIN')
          ORDER BY key LIMIT $3",
         values![channel, after.unwrap_or(Key([0; 16])), limit],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        read,
     )
 }
 
 /// Any sub-channel of a channel that was deleted.
 pub fn find_left(tx: &mut Tx, channel: Key) -> Result<Option<Key>> {
     let sql = "SELECT key FROM sub_channel WHERE channel = $1 ORDER BY key LIMIT 1";
-    tx.row(sql, values![channel], |row| row.get(0))
+    tx.row(sql, values![channel], read)
 }
 
 /// Deletes the last row of a sub-channel that is no more.
 pub fn delete(tx: &mut Tx, channel: Key, key: Key) -> Result<()> {
     tx.defer("DELETE FROM sub_channel WHERE channel = $1 AND key = $2", values![channel, key])
-}
-
-fn sub_channel(row: &Row<'_>) -> Result<SubChannel> {
-    Ok(SubChannel {
-        key: row.get(0)?,
-        regular_count: row.get(1)?,
-        taken: row.get(2)?,
-        task: row.get(3)?,
-        receiver: row.get(4)?,
-    })
 }

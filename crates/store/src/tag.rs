@@ -4,6 +4,7 @@ use carillon_model::AppInstanceArn;
 use carillon_model::text::{TagKey, TagValue};
 
 use crate::engine::values;
+use crate::row::read;
 use crate::{Result, Tx};
 
 /// Sets a tag of the resource with this ARN, over one with the same key.
@@ -16,7 +17,7 @@ pub fn set(tx: &mut Tx, resource: &str, key: &TagKey, value: &TagValue) -> Resul
 /// All tags of the resource with this ARN, in the order of their keys. Their number has a quota.
 pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
     let sql = "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key";
-    tx.rows(sql, values![resource], |row| Ok((row.get(0)?, row.get(1)?)))
+    tx.rows(sql, values![resource], read)
 }
 
 /// Deletes all tags of the resource with this ARN, because another may get the ARN. Their number has a quota.

@@ -1,26 +1,29 @@
 //! A place of its own on PostgreSQL for each test that asks, here and in the crates above.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use carillon_model::Key;
 use tokio_postgres::NoTls;
 
 use crate::engine::values;
 use crate::migration::MIGRATIONS;
-use crate::{Location, Result, Tx, in_flight};
+use crate::row::read;
+use crate::{Location, PostgresAddress, Result, Tx, in_flight};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// How many rows each table has, by name; every table that a migration makes.
 pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
-    let tables = MIGRATIONS.iter().flat_map(|ddl| ddl.split("CREATE TABLE ").skip(1));
+    let tables = MIGRATIONS.iter().flat_map(|migration| migration.ddl.split("CREATE TABLE ").skip(1));
     let mut names: Vec<&str> = tables.filter_map(|rest| rest.split_whitespace().next()).collect();
     names.sort_unstable();
     let mut counts = Vec::new();
     for name in names {
         // A test asks for few tables few times; the text stays.
         let sql = format!("SELECT COUNT(*) FROM {name} -- of a test").leak();
-        counts.push((name.to_owned(), tx.row(sql, &[], |row| row.get(0))?.unwrap_or_default()));
+        counts.push((name.to_owned(), tx.row(sql, &[], read)?.unwrap_or_default()));
     }
     Ok(counts)
 }
@@ -50,6 +53,15 @@ pub fn spoil_expiring(tx: &mut Tx) -> Result<u64> {
     Ok(channels + users)
 }
 
+/// Makes the latest event of a channel unreadable, as one is whose kind this version does not know.
+pub fn spoil_event(tx: &mut Tx, channel: Key) -> Result<u64> {
+    tx.execute(
+        "UPDATE outbox SET kind = 'SPOILT' WHERE channel = $1 AND sequence =
+           (SELECT MAX(sequence) FROM outbox WHERE channel = $1) -- of a test",
+        values![channel],
+    )
+}
+
 /// Makes the row of someone who has still to leave unreadable; answers how many.
 pub fn spoil_leaving(tx: &mut Tx) -> Result<u64> {
     tx.execute(
@@ -72,6 +84,19 @@ pub fn mend(tx: &mut Tx) -> Result<()> {
     }
     tx.execute("UPDATE identity SET kind = 'user' WHERE kind = 'spoilt' -- of a test", &[])?;
     Ok(())
+}
+
+/// Locks an app instance, whose counts nobody changes meanwhile.
+pub fn hold_app_instance(tx: &mut Tx, key: Key) -> Result<()> {
+    tx.execute("UPDATE app_instance SET name = name WHERE key = $1 -- of a test", values![key]).map(drop)
+}
+
+/// How many on PostgreSQL are about to write users here, and wait for somebody.
+pub fn count_waiting(tx: &mut Tx) -> Result<i64> {
+    let sql = "SELECT COUNT(DISTINCT waiting.pid) FROM pg_locks waiting JOIN pg_locks held ON held.pid = waiting.pid
+               WHERE NOT waiting.granted AND held.granted
+                 AND held.relation IN ('lane'::regclass, 'identity'::regclass) -- of a test";
+    Ok(tx.row(sql, &[], read)?.unwrap_or_default())
 }
 
 /// A schema of one test, dropped at its end.
@@ -101,10 +126,9 @@ impl Schema {
 
     /// The schema as a place for a store.
     pub fn location(&self) -> Location {
-        let mut config: tokio_postgres::Config =
-            self.url.parse().expect("CARILLON_TEST_POSTGRES is an address");
-        config.options(format!("-c search_path={}", self.name));
-        Location::Postgres(Box::new(config))
+        let address = PostgresAddress::parse(&self.url).expect("CARILLON_TEST_POSTGRES is an address");
+        let address = address.with_options(&format!("-c search_path={}", self.name));
+        Location::Postgres(Arc::new(address))
     }
 
     /// Runs a statement beside the store, as an operator would.

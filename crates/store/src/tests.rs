@@ -1,23 +1,28 @@
 //! What a transaction promises, on both engines.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};
 use carillon_model::event::{Audience, Event, EventMessageType, EventType};
 use carillon_model::identity::{AppInstance, Identity};
 use carillon_model::text::{
-    ChannelMessagePersistenceType, ChannelMessageStatus, FallbackAction, InvocationType, LambdaFunctionArn,
-    NonEmptyResourceName,
+    AnyArn, ChannelMessagePersistenceType, ChannelMessageStatus, FallbackAction, InvocationType,
+    LambdaFunctionArn, MessagingDataType, NonEmptyResourceName,
 };
 use carillon_model::{Key, MessageKey, Timestamp};
+use tokio::time::Instant;
 
 use crate::engine::Value;
+use crate::row::Row;
 use crate::testing::Schema;
 use crate::{
-    Committed, Error, Lane, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox, request_token,
-    setting,
+    Committed, Error, Lane, Lanes, Location, Sink, Store, Tx, app_instance, in_flight, lease, outbox,
+    outgoing, request_token, setting, streaming, worker,
 };
 
 const NOW: i64 = 1_768_478_400_000;
@@ -121,12 +126,12 @@ fn a_failure_of_what_was_deferred_ends_its_transaction_and_no_other() {
         let store = place.open().unwrap();
         let failed = wait(store.write(Lane::Account, |tx| {
             setting::set(tx, "name", "value")?;
-            tx.defer("SELECT 1 / (LENGTH(repeat('x', 1)) - 1)", &[])?;
+            tx.defer("SELECT CAST(repeat('x', 1) AS BIGINT)", &[])?;
             (0..300).try_for_each(|number| emit(tx, number))?;
             setting::find(tx, "name")
         }));
         assert!(
-            matches!(&failed, Err(Error::Broken(words)) if words.contains("division by zero")),
+            matches!(&failed, Err(Error::Broken(words)) if words.contains("invalid input syntax")),
             "{failed:?}"
         );
         assert_eq!(value(&store, "name"), None);
@@ -152,6 +157,20 @@ fn a_lock_that_is_never_given_back_does_not_hold_a_lane_for_ever() {
         drop(held);
         wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "late"))).unwrap();
         assert_eq!(value(&store, "name").as_deref(), Some("late"));
+    });
+}
+
+/// Of PostgreSQL alone: SQLite prepares again by itself.
+#[test]
+fn a_statement_that_the_server_knows_no_more_is_prepared_again() {
+    on_postgres(|place| {
+        let sink: Sink = Arc::new(|_| {});
+        let lanes = Lanes { write: 1, read: 1 };
+        let store = Arc::new(Store::open_with(&place.location, lanes, NOW, &sink).unwrap());
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "value"))).unwrap();
+        assert_eq!(value(&store, "name").as_deref(), Some("value"));
+        place.run("ALTER TABLE setting ALTER COLUMN value TYPE VARCHAR");
+        assert_eq!(value(&store, "name").as_deref(), Some("value"));
     });
 }
 
@@ -181,16 +200,21 @@ on_both! {
     a_schema_newer_than_the_binary_is_refused
     a_store_opened_twice_at_once_is_migrated_once
     a_read_sees_one_snapshot
+    a_read_waits_for_none_while_a_worker_is_idle
+    what_nobody_waits_for_any_more_is_not_run
+    what_a_request_wants_after_its_time_is_not_run
     old_events_are_deleted_in_steps
+    what_is_to_leave_is_listed_by_line_in_its_order_and_ends_once
+    what_leaves_is_known_at_once_where_it_was_changed_and_soon_elsewhere
     a_token_that_was_used_again_is_not_deleted
-    a_lease_has_one_owner_until_its_time_is_over
+    a_lease_is_whose_it_is_known_to_be
     only_what_was_committed_leaves_work
     a_backlog_is_read_where_it_is_due_and_nowhere_else
     what_lanes_share_is_changed_once_for_each_and_in_vain_for_none
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 /// A transaction of a test.
@@ -210,6 +234,28 @@ fn write_all(store: &Arc<Store>, works: Vec<Work>) -> Vec<Result<(), Error>> {
         }
         results
     })
+}
+
+type Long = Box<dyn Fn(&mut Tx) -> Result<(), Error> + Send>;
+
+/// Begins a transaction that says that it runs, and runs until it is told to end.
+fn begin_long<F>(
+    store: &Arc<Store>,
+    run: F,
+) -> (Receiver<()>, Sender<()>, std::thread::JoinHandle<Result<(), Error>>)
+where
+    F: AsyncFnOnce(&Store, Long) -> Result<(), Error> + Send + 'static,
+{
+    let (says, begun) = channel();
+    let (end, told) = channel();
+    let told = Mutex::new(told);
+    let work: Long = Box::new(move |_| {
+        says.send(()).unwrap();
+        told.lock().unwrap().recv().unwrap();
+        Ok(())
+    });
+    let store = store.clone();
+    (begun, end, std::thread::spawn(move || wait(run(&store, work))))
 }
 
 fn value(store: &Arc<Store>, name: &'static str) -> Option<String> {
@@ -278,14 +324,17 @@ fn message_in_flight(number: u16) -> InFlight {
 }
 
 /// How the engine would run a statement.
-fn plan(place: &Place, store: &Arc<Store>, sql: &'static str, values: &'static [Value<'static>]) -> String {
+fn plan(place: &Place, store: &Arc<Store>, sql: &'static str, values: Vec<Value<'static>>) -> String {
     let (explain, column) = match place.location {
         Location::Sqlite(_) => ("EXPLAIN QUERY PLAN", 3),
         Location::Postgres(_) => ("EXPLAIN", 0),
     };
     let sql: &'static str = format!("{explain} {sql}").leak();
-    let read = move |tx: &mut Tx| tx.rows(sql, values, |row| row.get::<String>(column));
-    wait(store.write(Lane::Account, read)).unwrap().join("\n")
+    let text = move |row: &mut Row<'_>| {
+        (0..column).try_for_each(|_| row.read::<i64>().map(drop))?;
+        row.read::<String>()
+    };
+    wait(store.write(Lane::Account, move |tx| tx.rows(sql, &values, text))).unwrap().join("\n")
 }
 
 /// Emits an event, as late as it must be.
@@ -361,20 +410,27 @@ mod checks {
         assert_eq!(stored, [event(298), event(299)]);
     }
 
-    pub(super) fn a_lease_has_one_owner_until_its_time_is_over(place: &Place) {
+    pub(super) fn a_lease_is_whose_it_is_known_to_be(place: &Place) {
         let store = place.open().unwrap();
-        let hold = |owner: u8, now: i64| {
-            let (now, owner) = (Timestamp::from_ms(now), Key([owner; 16]));
-            wait(store.write(Lane::Job, move |tx| lease::hold(tx, "job", owner, now, now.plus_ms(10))))
-                .unwrap()
+        let keep = |owner: u8, known: Option<lease::Held>| {
+            let (now, owner) = (Timestamp::from_ms(5), Key([owner; 16]));
+            wait(store.write(Lane::Job, move |tx| lease::keep(tx, "job", owner, known, now))).unwrap()
         };
-        assert!(hold(1, 0) && hold(1, 5), "its owner keeps it");
-        assert!(!hold(2, 14), "which moved its end");
-        assert!(hold(2, 15) && !hold(1, 16), "and where it ended another has it");
-        wait(store.write(Lane::Job, |tx| lease::release(tx, "job", Key([1; 16])))).unwrap();
-        assert!(!hold(1, 17), "nobody gives back what another has");
-        wait(store.write(Lane::Job, |tx| lease::release(tx, "job", Key([2; 16])))).unwrap();
-        assert!(hold(1, 18));
+        let release = |owner: u8| {
+            wait(store.write(Lane::Job, move |tx| lease::release(tx, "job", Key([owner; 16])))).unwrap();
+        };
+        let first = keep(1, None);
+        let kept = keep(1, first);
+        assert!(first.is_some() && kept.is_some() && kept != first, "each time it changes");
+        assert_eq!((keep(2, None), keep(2, first)), (None, None), "it is another's, and moved");
+        let taken = keep(2, kept);
+        assert!(taken.is_some(), "its owner is gone");
+        assert_eq!((keep(1, kept), keep(1, None)), (None, None), "which had its time");
+        release(1);
+        assert_eq!(wait(store.read(lease::list)).unwrap(), [("job".to_owned(), taken.unwrap())]);
+        release(2);
+        assert_eq!(keep(1, kept), None, "what was another's in between is not what it was");
+        assert!(keep(1, None).is_some());
     }
 
     pub(super) fn only_what_was_committed_leaves_work(place: &Place) {
@@ -450,6 +506,75 @@ mod checks {
         assert_eq!(value(&place.open().unwrap(), "answered").as_deref(), Some("yes"));
     }
 
+    pub(super) fn a_read_waits_for_none_while_a_worker_is_idle(place: &Place) {
+        let sink: Sink = Arc::new(|_| {});
+        let lanes = Lanes { write: 1, read: 2 };
+        let store = Arc::new(Store::open_with(&place.location, lanes, NOW, &sink).unwrap());
+        let (begun, end, long) = begin_long(&store, async |store, work| store.read(work).await);
+        begun.recv().unwrap();
+        for _ in 0..20 {
+            assert_eq!(value(&store, "name"), None); // Each would wait for ever, if it had to wait for the long one.
+        }
+        end.send(()).unwrap();
+        long.join().unwrap().unwrap();
+    }
+
+    pub(super) fn what_nobody_waits_for_any_more_is_not_run(place: &Place) {
+        let store = place.open().unwrap();
+        let (begun, end, long) =
+            begin_long(&store, async |store, work| store.write(Lane::Account, work).await);
+        begun.recv().unwrap();
+        let ran = Arc::new(AtomicUsize::new(0));
+        wait(async {
+            let counted = ran.clone();
+            let work = move |_: &mut Tx| Ok::<_, Error>(counted.fetch_add(1, Ordering::Relaxed));
+            let mut waiting = std::pin::pin!(store.write(Lane::Account, work));
+            std::future::poll_fn(|context| {
+                assert!(waiting.as_mut().poll(context).is_pending());
+                std::task::Poll::Ready(())
+            })
+            .await;
+        });
+        end.send(()).unwrap();
+        long.join().unwrap().unwrap();
+        wait(store.write(Lane::Account, |tx| setting::set(tx, "name", "after"))).unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+    }
+
+    pub(super) fn what_a_request_wants_after_its_time_is_not_run(place: &Place) {
+        let store = place.open().unwrap();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let write = || {
+            let counted = ran.clone();
+            store.write(Lane::Account, move |_| Ok::<_, Error>(counted.fetch_add(1, Ordering::Relaxed)))
+        };
+        wait(async {
+            assert_eq!(worker::until(Instant::now(), write()).await, Err(Error::Busy));
+            assert_eq!(
+                worker::until(Instant::now(), store.read(|_| Ok::<_, Error>(()))).await,
+                Err(Error::Busy)
+            );
+            // One that is not over yet ends while something else is in the way.
+            let (begun, end, long) =
+                begin_long(&store, async |store, work| store.write(Lane::Account, work).await);
+            begun.recv().unwrap();
+            let both = async {
+                store.read(|_| Ok::<_, Error>(())).await.unwrap();
+                write().await
+            };
+            assert_eq!(
+                worker::until(Instant::now() + Duration::from_millis(500), both).await,
+                Err(Error::Busy)
+            );
+            end.send(()).unwrap();
+            tokio::task::spawn_blocking(|| long.join().unwrap().unwrap()).await.unwrap();
+            // A job has the time that it needs.
+            let job = store.write(Lane::Job, |tx| setting::set(tx, "name", "after"));
+            worker::until(Instant::now(), job).await.unwrap();
+        });
+        assert_eq!(ran.load(Ordering::Relaxed), 0);
+    }
+
     pub(super) fn a_schema_newer_than_the_binary_is_refused(place: &Place) {
         drop(place.open().unwrap());
         place.run("INSERT INTO migration (version, applied_at) VALUES (1000000, 0)");
@@ -461,7 +586,7 @@ mod checks {
         std::thread::scope(|scope| {
             let opened: Vec<_> = (0..4).map(|_| scope.spawn(|| place.open())).collect();
             for one in opened {
-                assert!(one.join().unwrap().is_ok());
+                assert_eq!(one.join().unwrap().unwrap().deadlocks(), 0);
             }
         });
     }
@@ -499,21 +624,22 @@ mod checks {
     }
 
     pub(super) fn a_backlog_is_read_where_it_is_due_and_nowhere_else(place: &Place) {
-        const KEY: Value<'_> = Value::Bytes(&[1; 16]);
-        const FUNCTION: Value<'_> = Value::Text("arn:aws:lambda:us-east-1:000000000000:function:4");
+        const KEY: Value<'_> = Value::Bytes(Cow::Borrowed(&[1; 16]));
+        const FUNCTION: Value<'_> =
+            Value::Text(Cow::Borrowed("arn:aws:lambda:us-east-1:000000000000:function:4"));
         let store = place.open().unwrap();
         let insert =
             |tx: &mut Tx| (0..6_000).try_for_each(|number| in_flight::insert(tx, &message_in_flight(number)));
         wait(store.write(Lane::Account, insert)).unwrap();
         place.run("ANALYZE in_flight");
-        let statements: [(&'static str, &'static [Value<'static>], &str); 3] = [
-            (in_flight::FIND_WAITING, &[FUNCTION], "in_flight_to_call"),
+        let statements: [(&'static str, Vec<Value<'static>>, &str); 3] = [
+            (in_flight::FIND_WAITING, vec![FUNCTION], "in_flight_to_call"),
             (
                 in_flight::LEASE_DUE,
-                &[KEY, Value::Int(NOW + 9_000), FUNCTION, Value::Int(NOW + 3_000), Value::Int(10)],
+                vec![KEY, Value::Int(NOW + 9_000), FUNCTION, Value::Int(NOW + 3_000), Value::Int(10)],
                 "in_flight_to_call",
             ),
-            (in_flight::COUNT_SINCE, &[KEY, KEY, KEY, Value::Int(5)], "in_flight_by_sender"),
+            (in_flight::COUNT_SINCE, vec![KEY, KEY, KEY, Value::Int(5)], "in_flight_by_sender"),
         ];
         for (sql, values, index) in statements {
             let plan = plan(place, &store, sql, values);
@@ -528,16 +654,16 @@ mod checks {
         let store = place.open().unwrap();
         let [token, other]: [ClientRequestToken; 2] = ["once", "other"].map(|text| text.parse().unwrap());
         let (then, now) = (Timestamp::from_ms(NOW), Timestamp::from_ms(NOW + 10));
-        let keep = |token: ClientRequestToken, at: Timestamp, since: Timestamp| {
+        let keep = |token: ClientRequestToken, at: Timestamp| {
             let work = move |tx: &mut Tx| {
                 let scope = request_token::Scope { owner: Key([1; 16]), operation: "Send", token: &token };
                 let earlier = request_token::Earlier { input: vec![], result: at.to_string() };
-                request_token::insert(tx, scope, earlier, at, since)
+                request_token::insert(tx, scope, earlier, at, 10)
             };
             wait(store.write(Lane::Account, work)).unwrap();
         };
-        keep(token.clone(), then, Timestamp::from_ms(0));
-        keep(other, then, Timestamp::from_ms(0));
+        keep(token.clone(), then);
+        keep(other, then);
         let first = (Key([0; 16]), String::new(), String::new());
         let list = |before| {
             let first = first.clone();
@@ -546,7 +672,7 @@ mod checks {
         };
         let seen = list(now);
         assert_eq!(seen.len(), 2);
-        keep(token, now, then);
+        keep(token, now);
         wait(store.write(Lane::Job, move |tx| request_token::delete_old(tx, &seen, now))).unwrap();
         assert_eq!(list(Timestamp::from_ms(i64::MAX)).len(), 1);
     }
@@ -562,4 +688,74 @@ mod checks {
         let left = wait(store.read(|tx| outbox::list(tx, Key([1; 16]), -1, 10))).unwrap();
         assert_eq!(left.iter().map(|event| event.sequence).collect::<Vec<_>>(), [7, 8, 9]);
     }
+
+    pub(super) fn what_is_to_leave_is_listed_by_line_in_its_order_and_ends_once(place: &Place) {
+        let store = place.open().unwrap();
+        let rows = [(2, 1, 0), (1, 7, 1), (1, 7, 0), (1, 5, 0), (17, 9, 0)];
+        let insert = move |tx: &mut Tx| {
+            rows.into_iter().try_for_each(|(channel, sequence, part)| {
+                ["stream b", "stream a"]
+                    .into_iter()
+                    .filter(|queue| channel != 2 || *queue == "stream a")
+                    .try_for_each(|queue| outgoing::insert(tx, queue, &leaving(channel, sequence, part)))
+            })
+        };
+        wait(store.write(Lane::Account, insert)).unwrap();
+        assert_eq!(*place.work.lock().unwrap(), [crate::Work::Outgoing]);
+        let line = |shard, queue: &str| outgoing::Line { shard, queue: queue.to_owned() };
+        let lines = [line(1, "stream a"), line(1, "stream b"), line(2, "stream a")];
+        assert_eq!(wait(store.read(outgoing::list_lines)).unwrap(), lines);
+        let list = |after, limit| {
+            let list = move |tx: &mut Tx| outgoing::list(tx, &line(1, "stream a"), after, limit);
+            let rows = wait(store.read(list)).unwrap();
+            rows.into_iter().map(|row| row.body).collect::<Vec<_>>()
+        };
+        assert_eq!(list(outgoing::Place::FIRST, 9), ["1 5 0", "1 7 0", "1 7 1", "17 9 0"]);
+        assert_eq!(list(outgoing::Place::after(Key([1; 16])), 9), ["17 9 0"]);
+        let done = leaving(1, 7, 0).place;
+        let end = |queue: &'static str| {
+            wait(store.write(Lane::Outgoing(1), move |tx| outgoing::delete(tx, queue, done)))
+        };
+        assert!(end("stream b").is_ok());
+        assert!(end("stream b").is_err(), "somebody has ended it");
+        wait(store.write(Lane::Outgoing(1), move |tx| {
+            outgoing::rewrite(tx, "stream a", leaving(1, 7, 1).place, "other")?;
+            outgoing::delete_done(tx, "stream a", done)?;
+            outgoing::delete_done(tx, "stream a", done)
+        }))
+        .unwrap();
+        // What came before it meanwhile has not been handed over.
+        assert_eq!(list(outgoing::Place::FIRST, 9), ["1 5 0", "other", "17 9 0"]);
+        let measured = wait(store.read(move |tx| outgoing::measure(tx, &line(1, "stream a")))).unwrap();
+        assert_eq!(measured, (3, Some(Timestamp::from_ms(5))));
+    }
+
+    pub(super) fn what_leaves_is_known_at_once_where_it_was_changed_and_soon_elsewhere(place: &Place) {
+        let (one, other) = (place.open().unwrap(), place.open().unwrap());
+        let instance = Key([9; 16]);
+        let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/chime-messaging-all";
+        let has = |store: &Store| store.outlets().has_stream(instance, stream);
+        let configured = vec![(MessagingDataType::Channel, AnyArn::stored(stream.to_owned()))];
+        wait(one.write(Lane::Account, move |tx| streaming::replace(tx, instance, &configured))).unwrap();
+        assert!(has(&one) && !has(&other));
+        wait(other.refresh_outlets()).unwrap();
+        assert!(has(&other));
+        let refused = move |tx: &mut Tx| {
+            streaming::replace(tx, instance, &[])?;
+            Err::<(), _>(Error::broken("no"))
+        };
+        assert!(wait(other.write(Lane::Account, refused)).is_err());
+        assert!(has(&other), "what did not happen changes nothing");
+        wait(other.write(Lane::Account, move |tx| streaming::replace(tx, instance, &[]))).unwrap();
+        assert!(has(&one) && !has(&other));
+        drop((one, other));
+        assert!(!has(&place.open().unwrap()));
+    }
+}
+
+/// Something that is to leave the server.
+fn leaving(channel: u8, sequence: i64, part: i64) -> outgoing::Outgoing {
+    let place = outgoing::Place { channel: Key([channel; 16]), sequence, part };
+    let body = format!("{channel} {sequence} {part}");
+    outgoing::Outgoing { place, at: Timestamp::from_ms(sequence), body }
 }

@@ -1,114 +1,176 @@
-//! A worker: a thread with one connection and a bounded queue of transactions of one lane or of several.
+//! Workers: threads with one connection each, and a bounded queue of transactions that they take from.
 //!
 //! One that writes takes all that waits, up to a bound, runs it, commits once, and answers all: the flush to disk
 //! is what costs, and the whole batch shares it. A transaction that refuses before it wrote costs nothing. One
 //! that refuses after it wrote has the batch run again with a mark before each; one that the engine could not
-//! carry out has each run alone, so that only the faulty one fails.
+//! carry out has each run alone, so that only the faulty one fails. It has its queue for itself, so that writes of one
+//! lane come one after the other; those that read share one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::engine::{Commit, Driver, Kind};
-use crate::horizon::Horizon;
-use crate::tx::Left;
-use crate::{Committed, Error, Result, Sink, Ticket, Tx};
+use crate::batch::{ATTEMPTS_MAX, Caution, Shared, Work, fail_all, unless_unreachable, write};
+use crate::engine::{Driver, Kind};
+use crate::lane::Lane;
+use crate::look;
+use crate::measured::{Measured, OfKind, count};
+use crate::queue::Queue;
+use crate::standing::Look;
+use crate::{Error, Result, Tx};
 
-/// Transactions that wait for a worker; one more is refused with [`Error::Busy`].
+/// Transactions that wait for workers; one more is refused with [`Error::Busy`].
 const QUEUE_LEN_MAX: usize = 8_192;
 /// Transactions that share a commit.
 const BATCH_LEN_MAX: usize = 256;
-/// How often a transaction that the engine wants run again is run.
-const ATTEMPTS_MAX: usize = 8;
+/// How long whoever calls waits, for all the transactions of a request together. One that waits for its turn by then is
+/// not run; of one that runs, nobody learns what became of it. Jobs take what time they need.
+const WAIT_MAX: Duration = Duration::from_millis(9_500);
 
-/// Who is told of commits, and what has been told.
-pub(crate) type Told = (Sink, Arc<Horizon>);
-
-pub(crate) struct Worker {
-    queue: Option<mpsc::Sender<Box<dyn Work>>>,
-    thread: Option<JoinHandle<()>>,
+tokio::task_local! {
+    /// Until when whoever made the request of this task waits.
+    static DEADLINE: Instant;
 }
 
-impl Worker {
-    /// Starts the thread and waits until its connection stands.
+/// Has all the transactions of a request wait for 9.5 seconds together, from now on. One that is wanted outside any
+/// request may wait for so long by itself.
+pub fn as_one_request<F: Future>(request: F) -> impl Future<Output = F::Output> {
+    until(Instant::now() + WAIT_MAX, request)
+}
+
+pub(crate) fn until<F: Future>(deadline: Instant, request: F) -> impl Future<Output = F::Output> {
+    DEADLINE.scope(deadline, request)
+}
+
+type Tasks = Queue<Box<dyn Work>>;
+
+/// How long whoever calls waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// A client is to be answered.
+    Bounded,
+    /// It is a job.
+    Patient,
+}
+
+pub(crate) struct Workers {
+    kind: Kind,
+    queue: Arc<Tasks>,
+    measured: Arc<Measured>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts them, and waits until their connections stand.
     pub(crate) fn start(
         kind: Kind,
-        number: usize,
-        open: impl FnOnce() -> Result<Box<dyn Driver>> + Send + 'static,
-        told: Told,
+        names: impl IntoIterator<Item = String>,
+        open: impl Fn() -> Result<Box<dyn Driver>> + Clone + Send + 'static,
+        shared: &Shared,
     ) -> Result<Self> {
-        let (queue, waiting) = mpsc::channel(QUEUE_LEN_MAX);
-        let (ready, opened) = std::sync::mpsc::channel();
-        let name = match kind {
+        let queue = Arc::new(Queue::new(QUEUE_LEN_MAX));
+        let measured = shared.measured.clone();
+        let mut workers = Self { kind, queue: queue.clone(), measured, threads: Vec::new() };
+        for name in names {
+            workers.threads.push(start(kind, &name, open.clone(), queue.clone(), shared.clone())?);
+        }
+        Ok(workers)
+    }
+
+    /// What is measured of its kind, and how many wait for it.
+    pub(crate) fn measured(&self) -> OfKind<'_> {
+        let kind = match self.kind {
             Kind::Read => "read",
             Kind::Write => "write",
             Kind::Job => "job",
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("store-{name}-{number}"))
-            .spawn(move || match open() {
-                Ok(driver) => {
-                    let _ = ready.send(Ok(()));
-                    let horizon = told.1.clone();
-                    // What it had committed may not have been told: only a new start makes that good.
-                    if catch_unwind(AssertUnwindSafe(move || run(driver, kind, waiting, &told))).is_err() {
-                        tracing::error!("a worker of the store panicked; the server has to stop");
-                        horizon.give_up();
-                    }
-                }
-                Err(error) => {
-                    let _ = ready.send(Err(error));
-                }
-            })
-            .map_err(|error| Error::broken(format!("cannot start a thread: {error}")))?;
-        opened.recv().map_err(|_| Error::broken("a worker ended before it began"))??;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        OfKind { kind, transactions: self.measured.of(self.kind), waiting: self.queue.len() }
     }
 
-    /// Runs a transaction, at `place` among those of its batch.
-    pub(crate) async fn run<T, E, F>(&self, place: u64, work: F) -> std::result::Result<T, E>
+    /// Runs a transaction, among those of its batch in the order of lanes, for somebody who waits so long.
+    pub(crate) async fn run<T, E, F>(
+        &self,
+        lane: Option<Lane>,
+        wait: Wait,
+        look: Option<Look>,
+        work: F,
+    ) -> std::result::Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
         F: Fn(&mut Tx) -> std::result::Result<T, E> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let task = Box::new(Task { place, work, result: None, reply });
-        let queue = self.queue.as_ref().expect("a worker that is being dropped has no callers");
-        match queue.try_send(task) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Busy.into()),
-            Err(mpsc::error::TrySendError::Closed(_)) => {
-                return Err(Error::broken("the worker has ended").into());
-            }
+        let now = Instant::now();
+        let deadline = DEADLINE.try_with(|deadline| *deadline).unwrap_or(now + WAIT_MAX);
+        let measured = self.measured.of(self.kind);
+        if wait == Wait::Bounded && deadline <= now {
+            count(&measured.too_late);
+            return Err(Error::Busy.into());
         }
-        answer.await.unwrap_or_else(|_| Err(Error::broken("the worker ended before it answered").into()))
+        let (reply, answer) = oneshot::channel();
+        if !self.queue.push(Box::new(Task { lane, look, work, result: None, reply })) {
+            count(&measured.too_many);
+            return Err(Error::Busy.into());
+        }
+        let answer = match wait {
+            Wait::Patient => answer.await,
+            Wait::Bounded => {
+                let Ok(answer) = tokio::time::timeout_at(deadline, answer).await else {
+                    count(&measured.too_late);
+                    return Err(Error::Busy.into());
+                };
+                answer
+            }
+        };
+        measured.times.observe(now.elapsed());
+        answer.unwrap_or_else(|_| Err(Error::broken("the worker ended before it answered").into()))
     }
 }
 
-impl Drop for Worker {
+fn start(
+    kind: Kind,
+    name: &str,
+    open: impl FnOnce() -> Result<Box<dyn Driver>> + Send + 'static,
+    queue: Arc<Tasks>,
+    shared: Shared,
+) -> Result<JoinHandle<()>> {
+    let (ready, opened) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("store-{name}"))
+        .spawn(move || match open() {
+            Ok(driver) => {
+                let _ = ready.send(Ok(()));
+                // What it had committed may not have been told: only a new start makes that good.
+                if catch_unwind(AssertUnwindSafe(|| run(driver, kind, &queue, &shared))).is_err() {
+                    tracing::error!("a worker of the store panicked; the server has to stop");
+                    shared.horizon.give_up();
+                }
+            }
+            Err(error) => {
+                let _ = ready.send(Err(error));
+            }
+        })
+        .map_err(|error| Error::broken(format!("cannot start a thread: {error}")))?;
+    opened.recv().map_err(|_| Error::broken("a worker ended before it began"))??;
+    Ok(thread)
+}
+
+impl Drop for Workers {
     fn drop(&mut self) {
-        self.queue = None; // The thread ends once the queue is empty and closed.
-        if let Some(thread) = self.thread.take() {
+        self.queue.close(); // The threads end once it is empty.
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-/// A transaction that waits for its turn.
-trait Work: Send {
-    /// Where it stands in a batch.
-    fn place(&self) -> u64;
-    /// Runs it; false when it refuses, and is to be undone.
-    fn run(&mut self, tx: &mut Tx) -> bool;
-    /// Answers whoever waits: with what it returned, or with the reason why nothing of it stands.
-    fn answer(self: Box<Self>, outcome: Result<()>);
-}
-
 struct Task<T, E, F> {
-    place: u64,
+    lane: Option<Lane>,
+    look: Option<Look>,
     work: F,
     result: Option<std::result::Result<T, E>>,
     reply: oneshot::Sender<std::result::Result<T, E>>,
@@ -120,8 +182,16 @@ where
     E: From<Error> + Send,
     F: Fn(&mut Tx) -> std::result::Result<T, E> + Send,
 {
-    fn place(&self) -> u64 {
-        self.place
+    fn lane(&self) -> Option<&Lane> {
+        self.lane.as_ref()
+    }
+
+    fn look(&self) -> Option<&Look> {
+        self.look.as_ref()
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.reply.is_closed()
     }
 
     fn run(&mut self, tx: &mut Tx) -> bool {
@@ -143,54 +213,39 @@ where
     }
 }
 
-type Queue = mpsc::Receiver<Box<dyn Work>>;
-
-fn run(mut driver: Box<dyn Driver>, kind: Kind, mut queue: Queue, told: &Told) {
-    let mut was_reached = true;
-    while let Some(first) = queue.blocking_recv() {
-        let reached = if kind == Kind::Read {
-            read(driver.as_mut(), first)
-        } else {
-            write(driver.as_mut(), kind, batch(kind, first, &mut queue), told)
+fn run(mut driver: Box<dyn Driver>, kind: Kind, queue: &Tasks, shared: &Shared) {
+    // A job locks many rows, and holds them for itself alone.
+    let most = if kind == Kind::Write { BATCH_LEN_MAX } else { 1 };
+    let mut caution = Caution::default();
+    loop {
+        let mut batch = queue.take(most);
+        if batch.is_empty() {
+            return;
+        }
+        batch.retain(|work| work.is_awaited());
+        // By lane, so that everyone locks the rows of several lanes in one order.
+        batch.sort_by(|one, other| one.lane().cmp(&other.lane()));
+        let begun = shared.reach.begin();
+        let reached = match kind {
+            Kind::Read => batch.into_iter().try_for_each(|work| read(driver.as_mut(), work)),
+            Kind::Write | Kind::Job if batch.is_empty() => Ok(()),
+            Kind::Write | Kind::Job => write(driver.as_mut(), (kind, &mut caution), batch, shared),
         };
-        match &reached {
-            Ok(()) if !was_reached => tracing::info!("the store is back"),
-            Err(error) if was_reached => tracing::error!(%error, "the store cannot be reached"),
-            _ => {}
-        }
-        was_reached = reached.is_ok();
         if let Err(error) = reached {
+            shared.reach.lost(begun, &error);
             // Whoever waits has waited about as long as those who were just refused, and would wait as long again.
-            while let Ok(work) = queue.try_recv() {
-                work.answer(Err(error.clone()));
-            }
+            fail_all(queue.take_all(), &error);
+        } else {
+            shared.reach.reached(begun);
         }
     }
-}
-
-/// What waits, up to a bound, sorted by lane, so that everyone locks the rows of several lanes in one order. A job
-/// locks many rows, and holds them for itself alone.
-fn batch(kind: Kind, first: Box<dyn Work>, queue: &mut Queue) -> Vec<Box<dyn Work>> {
-    let mut batch = vec![first];
-    let most = if kind == Kind::Job { 1 } else { BATCH_LEN_MAX };
-    while batch.len() < most
-        && let Ok(next) = queue.try_recv()
-    {
-        batch.push(next);
-    }
-    batch.sort_by_key(|work| work.place());
-    batch
 }
 
 /// Runs a transaction that reads; fails where the engine could not be reached.
 fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> Result<()> {
     let mut outcome = Err(Error::Retry);
     for _ in 0..ATTEMPTS_MAX {
-        outcome = driver.begin(Kind::Read).and_then(|()| {
-            let mut tx = Tx::new(driver, None);
-            work.run(&mut tx);
-            tx.finish().failed.map_or(Ok(()), Err)
-        });
+        outcome = read_once(driver, work.as_mut());
         if outcome != Err(Error::Retry) {
             break;
         }
@@ -202,157 +257,11 @@ fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> Result<()> {
     reached.or_else(unless_unreachable)
 }
 
-fn unless_unreachable(error: Error) -> Result<()> {
-    if matches!(error, Error::Unreachable(_)) { Err(error) } else { Ok(()) }
-}
-
-/// Runs transactions that write; fails where the engine could not be reached, with all of them answered.
-fn write(driver: &mut dyn Driver, kind: Kind, mut batch: Vec<Box<dyn Work>>, told: &Told) -> Result<()> {
-    let (sink, horizon) = told;
-    let mut outcome = attempt(driver, &mut batch, Marks::None, horizon);
-    if matches!(outcome, Outcome::Refused) {
-        outcome = attempt(driver, &mut batch, Marks::Each, horizon);
-    }
-    let mut attempts = 1;
-    while batch.len() == 1 && attempts < ATTEMPTS_MAX && is_to_run_again(&outcome, kind) {
-        outcome = attempt(driver, &mut batch, Marks::Each, horizon);
-        attempts += 1;
-    }
-    match outcome {
-        Outcome::Committed(committed) => {
-            sink(committed);
-            for work in batch {
-                work.answer(Ok(()));
-            }
-            Ok(())
-        }
-        Outcome::Undone(error @ (Error::Unreachable(_) | Error::Busy)) => {
-            for work in batch {
-                work.answer(Err(error.clone()));
-            }
-            unless_unreachable(error)
-        }
-        Outcome::Undone(error) if 1 < batch.len() => {
-            tracing::debug!(%error, len = batch.len(), "a batch was undone; running its transactions alone");
-            let mut reached = Ok(());
-            for work in batch {
-                match &reached {
-                    Ok(()) => reached = write(driver, kind, vec![work], told),
-                    Err(error) => work.answer(Err(Error::clone(error))),
-                }
-            }
-            reached
-        }
-        Outcome::Undone(error) => {
-            for work in batch {
-                work.answer(Err(error.clone()));
-            }
-            Ok(())
-        }
-        Outcome::Unknown(committed) => {
-            sink(committed);
-            let error = Error::unreachable("the connection was lost while the commit was under way");
-            for work in batch {
-                work.answer(Err(error.clone()));
-            }
-            Ok(())
-        }
-        Outcome::Refused => unreachable!("with a mark before each, a refusal undoes itself alone"),
-    }
-}
-
-/// Whether a transaction that runs alone runs again: the engine asks for it, something was not as it supposed, or it is
-/// a job that gave way.
-fn is_to_run_again(outcome: &Outcome, kind: Kind) -> bool {
-    match outcome {
-        Outcome::Undone(Error::Retry) => true,
-        Outcome::Undone(Error::Busy) => kind == Kind::Job,
-        _ => false,
-    }
-}
-
-/// Where the transactions of a batch can be undone to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Marks {
-    /// To the start of the batch: enough while none refuses after it wrote, which is nearly always.
-    None,
-    /// To the start of each.
-    Each,
-}
-
-enum Outcome {
-    /// On disk, with what it leaves to tell.
-    Committed(Committed),
-    /// Nothing of it stands, because one of it refused after it wrote and there was no mark to go back to.
-    Refused,
-    /// Nothing of it stands.
-    Undone(Error),
-    /// The connection was lost while the commit was under way: it may stand or not.
-    Unknown(Committed),
-}
-
-fn attempt(
-    driver: &mut dyn Driver,
-    batch: &mut [Box<dyn Work>],
-    marks: Marks,
-    horizon: &Arc<Horizon>,
-) -> Outcome {
-    let ticket = horizon.begin();
-    let ran = run_all(driver, batch, marks, &ticket);
-    let Left { events, work, .. } = match ran {
-        Ok(Some(left)) => left,
-        Ok(None) => {
-            driver.rollback();
-            return Outcome::Refused;
-        }
-        Err(error) => {
-            driver.rollback();
-            return Outcome::Undone(error);
-        }
-    };
-    let committed = Committed { events, work, ticket, is_doubtful: false };
-    match driver.commit() {
-        Ok(Commit::Stands) => Outcome::Committed(committed),
-        Ok(Commit::Unknown) => Outcome::Unknown(Committed { is_doubtful: true, ..committed }),
-        Err(error) => {
-            driver.rollback();
-            Outcome::Undone(error)
-        }
-    }
-}
-
-fn run_all(
-    driver: &mut dyn Driver,
-    batch: &mut [Box<dyn Work>],
-    marks: Marks,
-    ticket: &Ticket,
-) -> Result<Option<Left>> {
-    driver.begin(Kind::Write)?;
-    let mut left = Left::default();
-    for work in batch {
-        if marks == Marks::Each {
-            driver.mark()?;
-        }
-        let mut tx = Tx::new(driver, Some(ticket)).after(&left.settlement);
-        let keep = work.run(&mut tx);
-        let end = tx.finish();
-        if let Some(error) = end.failed {
-            return Err(error);
-        }
-        match (keep, marks) {
-            (true, _) => {
-                left.events.extend(end.left.events);
-                left.work.extend(end.left.work);
-                left.settlement.append(end.left.settlement);
-            }
-            (false, Marks::Each) => driver.rollback_to_mark()?,
-            (false, Marks::None) if end.wrote => return Ok(None),
-            (false, Marks::None) => {}
-        }
-        if marks == Marks::Each {
-            driver.unmark()?;
-        }
-    }
-    std::mem::take(&mut left.settlement).run(driver)?;
-    Ok(Some(left))
+/// One look needs no snapshot; whoever asks nothing else waits for one answer, and leaves no transaction to be ended.
+fn read_once(driver: &mut dyn Driver, work: &mut dyn Work) -> Result<()> {
+    let looked = look::all(driver, &[work.look()])?.pop().unwrap_or_default();
+    driver.begin(Kind::Read)?;
+    let mut tx = Tx::new(driver, None).having(looked);
+    work.run(&mut tx);
+    tx.finish().failed.map_or(Ok(()), Err)
 }

@@ -114,6 +114,11 @@ impl Gate {
         }
     }
 
+    /// Calls under way.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls
+    }
+
     fn turn_to(&mut self, state: State) {
         (self.state, self.turn) = (state, self.turn + 1);
     }
@@ -163,7 +168,7 @@ mod tests {
         gate.leave(passes[0], Ok(()), ms(1), 0);
         let third = gate.enter(ms(1), 0).unwrap();
         gate.forgo(third);
-        assert!(gate.enter(ms(1), 0).is_ok(), "a place that was not used is free");
+        assert!(gate.enter(ms(1), 0).is_ok(), "a slot that was not used is free");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! A function behind plain HTTP: the same JSON, posted, with a signature that only the two sides can make.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use carillon_model::Timestamp;
 use carillon_model::channel_flow::{Failure, Reason};
-use hmac::{Hmac, KeyInit, Mac};
-use reqwest::{Client, StatusCode, Url};
-use sha2::Sha256;
+use data_encoding::HEXLOWER;
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
+
+use crate::trace;
 
 /// When the call was made, in seconds since 1970; part of what is signed, so that a call cannot be replayed later.
 const TIMESTAMP_HEADER: &str = "x-carillon-timestamp";
@@ -29,26 +31,49 @@ impl fmt::Debug for Native {
 impl Native {
     /// A function at this URL; with a secret, its calls are signed.
     pub fn new(url: &str, secret: Option<String>) -> Result<Self, String> {
-        let url: Url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("{url} is neither http nor https"));
-        }
+        let url = parse_url(url)?;
         if secret.as_deref() == Some("") {
             return Err("the secret is empty".to_owned());
         }
         Ok(Self { url, secret })
     }
 
-    pub(crate) async fn call(&self, http: &Client, payload: &str, now: Timestamp) -> Result<(), Failure> {
-        let mut request =
-            http.post(self.url.clone()).header("content-type", "application/json").body(payload.to_owned());
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// A signed call of it, or of what is at this path below it.
+    pub(crate) fn post_to(
+        &self,
+        http: &Client,
+        path: &str,
+        payload: String,
+        now: Timestamp,
+    ) -> RequestBuilder {
+        let mut url = self.url.clone();
+        if !path.is_empty() {
+            url.set_path(&format!("{}{path}", self.url.path().trim_end_matches('/')));
+        }
+        self.post(http, url, payload, now)
+    }
+
+    fn post(&self, http: &Client, url: Url, payload: String, now: Timestamp) -> RequestBuilder {
+        let mut request = http.post(url).header("content-type", "application/json");
         if let Some(secret) = &self.secret {
             let seconds = now.ms().div_euclid(1000);
             request = request
                 .header(TIMESTAMP_HEADER, seconds.to_string())
-                .header(SIGNATURE_HEADER, signature(secret, seconds, payload));
+                .header(SIGNATURE_HEADER, signature(secret, seconds, &payload));
         }
-        match request.send().await {
+        if let Some(parent) = trace::parent() {
+            request = request.header(trace::HEADER, parent);
+        }
+        request.body(payload)
+    }
+
+    pub(crate) async fn call(&self, http: &Client, payload: &str, now: Timestamp) -> Result<(), Failure> {
+        match self.post(http, self.url.clone(), payload.to_owned(), now).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(refused(response.status())),
             Err(error) => {
@@ -56,6 +81,16 @@ impl Native {
                 Err(Failure { reason, permanent: false })
             }
         }
+    }
+}
+
+/// The URL that an operator wrote.
+pub(crate) fn parse_url(url: &str) -> Result<Url, String> {
+    let url: Url = url.parse().map_err(|error| format!("{url} is no URL: {error}"))?;
+    if matches!(url.scheme(), "http" | "https") {
+        Ok(url)
+    } else {
+        Err(format!("{url} is neither http nor https"))
     }
 }
 
@@ -72,13 +107,9 @@ fn refused(status: StatusCode) -> Failure {
 }
 
 fn signature(secret: &str, seconds: i64, payload: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes a key of any length");
-    mac.update(format!("{seconds}.{payload}").as_bytes());
-    let mut text = String::from("v1=");
-    for byte in mac.finalize().into_bytes() {
-        let _ = write!(text, "{byte:02x}"); // A String takes every write.
-    }
-    text
+    let key = Key::new(HMAC_SHA256, secret.as_bytes());
+    let tag = sign(&key, format!("{seconds}.{payload}").as_bytes());
+    format!("v1={}", HEXLOWER.encode(tag.as_ref()))
 }
 
 #[cfg(test)]

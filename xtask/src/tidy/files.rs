@@ -7,7 +7,7 @@ use super::Finding;
 const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// Where text shows that it is none; git looks as far.
 const BINARY_PROBE_BYTES_MAX: usize = 8000;
-const CODE: [&str; 10] = ["rs", "py", "js", "cjs", "mjs", "html", "css", "sh", "toml", "sql"];
+const CODE: [&str; 12] = ["rs", "py", "ts", "tsx", "js", "cjs", "mjs", "html", "css", "sh", "toml", "sql"];
 // In halves, so that this file does not break its own rules.
 const LEFTOVERS: [&str; 2] = [concat!("TO", "DO"), concat!("FIX", "ME")];
 const LEFTOVER_MACRO: &str = concat!("to", "do!(");
@@ -37,6 +37,15 @@ pub(super) fn leftovers(text: &str) -> Vec<Finding> {
     lines
         .filter(|(_, line)| has_word(line) || line.contains(LEFTOVER_MACRO))
         .map(|(line, _)| Finding::new(line, "work left over: do it, or file an issue"))
+        .collect()
+}
+
+/// Two versions of the same lines, of which nobody chose one.
+pub(super) fn conflicts(text: &str) -> Vec<Finding> {
+    let lines = (1..).zip(text.lines());
+    lines
+        .filter(|(_, line)| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))
+        .map(|(line, _)| Finding::new(line, "a conflict that was not solved"))
         .collect()
 }
 
@@ -70,6 +79,12 @@ mod tests {
         assert_eq!(leftovers(&format!("x\n// {word}: y\n# {other}")).len(), 2);
         assert_eq!(leftovers(&format!("{LEFTOVER_MACRO})")).len(), 1);
         assert!(leftovers(&format!("{word}S {word}_LIST mas{other}")).is_empty());
+    }
+
+    #[test]
+    fn a_conflict_is_found_by_its_marks() {
+        assert_eq!(conflicts("a\n<<<<<<< ours\nb\n=======\nc\n>>>>>>> theirs\n").len(), 2);
+        assert!(conflicts("a << b\n=======\n").is_empty());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Which module of a crate may import which: no circle between the modules of one folder, and in the crates of
-//! [`PLANS`] only the way that `ARCHITECTURE.md` draws.
+//! [`PLANS`] only the way that `ARCHITECTURE.md` draws. Also how long a file may be.
 //!
 //! Only product code counts: what stands under `#[cfg(test)]` may use all that it tests. A folder is looked at as a
 //! whole: `a.rs`, and every file below `a/`, are the module `a`.
@@ -11,40 +11,69 @@ use super::Finding;
 use super::source::Source;
 
 /// The modules directly below `src`, in the order of the plan: each may import those that stand after it.
-const PLANS: [(&str, &[&str]); 1] = [(
-    "service",
-    &[
-        "front",
-        "jobs",
+const PLANS: [(&str, &[&str]); 2] = [
+    (
         "access",
-        "operations",
-        "chat",
-        "prelude",
-        "page",
-        "once",
-        "tags",
-        "operation",
-        "json_bounds",
-        "call",
-        "functions",
-        "processors",
-        "patience",
-        "clock",
-        "quotas",
-        "shapes",
-        "error",
-    ],
-)];
-/// The folders whose modules still import each other in circles. It may only shrink.
-const CIRCULAR: [&str; 5] =
-    ["service/front", "service/front/query", "service/front/query/iam", "auth/policy", "auth/sigv4"];
+        &[
+            "query",
+            "given",
+            "reseal",
+            "signed",
+            "gate",
+            "witness",
+            "verdict",
+            "caller",
+            "built_in",
+            "snapshot",
+            "session",
+            "document",
+            "keys",
+            "random",
+            "web_identity",
+        ],
+    ),
+    (
+        "service",
+        &[
+            "front",
+            "jobs",
+            "operations",
+            "chat",
+            "prelude",
+            "page",
+            "once",
+            "tags",
+            "operation",
+            "json_bounds",
+            "call",
+            "functions",
+            "processors",
+            "patience",
+            "clock",
+            "quotas",
+            "shapes",
+            "error",
+        ],
+    ),
+];
 const SOURCE_FOLDER: &str = "src";
+/// The most lines of product code in a file.
+const LINES_MAX: usize = 400;
+/// Files that may have more: tables, in which one looks up a line and reads no other.
+const TABLES: [&str; 2] = [
+    // The constrained texts of the wire, one after the other.
+    "crates/model/src/text.rs",
+    // The structures of the wire, one after the other.
+    "crates/service/src/shapes.rs",
+];
 
 /// A file of a crate: where it is, which module it is, and what its product code imports from its own crate.
 pub(super) struct Room {
     path: String,
     krate: String,
     module: Vec<String>,
+    /// How many lines of it are not of tests.
+    lines: usize,
     imports: Vec<(usize, Vec<String>)>,
     /// The modules that it declares for tests alone.
     tests: Vec<Vec<String>>,
@@ -59,10 +88,10 @@ impl Room {
         if matches!(module.first().map(String::as_str), Some("lib" | "main")) {
             module.clear();
         }
-        let (lines, tests) = product(&source.bare);
+        let Product { text, lines, tests } = product(&source.bare);
         let tests = tests.into_iter().map(|name| [module.as_slice(), &[name]].concat()).collect();
-        let imports = lines.lines().enumerate().flat_map(|(at, _)| imports_at(&lines, at, &module)).collect();
-        Some(Self { path: path.to_owned(), krate: krate.to_owned(), module, imports, tests })
+        let imports = text.lines().enumerate().flat_map(|(at, _)| imports_at(&text, at, &module)).collect();
+        Some(Self { path: path.to_owned(), krate: krate.to_owned(), module, lines, imports, tests })
     }
 }
 
@@ -87,7 +116,9 @@ fn check_crate(krate: &str, rooms: &[&Room]) -> Vec<(String, Finding)> {
     let modules: BTreeSet<&[String]> =
         rooms.iter().flat_map(|room| (1..=room.module.len()).map(|length| &room.module[..length])).collect();
     let mut folders: BTreeMap<&[String], Vec<Edge<'_>>> = BTreeMap::new();
+    let mut findings = Vec::new();
     for room in rooms.iter().filter(|room| !is_test(&room.module)) {
+        findings.extend(too_long(room).map(|finding| (room.path.clone(), finding)));
         for (line, target) in &room.imports {
             let shared = room.module.iter().zip(target).take_while(|(own, other)| own == other).count();
             let (Some(from), Some(to)) = (room.module.get(shared), target.get(shared)) else { continue };
@@ -97,14 +128,20 @@ fn check_crate(krate: &str, rooms: &[&Room]) -> Vec<(String, Finding)> {
             }
         }
     }
-    let folder_name = |folder: &[String]| [&[krate.to_owned()], folder].concat().join("/");
-    let held = folders.iter().filter(|(folder, _)| !CIRCULAR.contains(&folder_name(folder).as_str()));
-    let mut findings: Vec<_> = held.flat_map(|(_, edges)| circles(edges)).collect();
+    findings.extend(folders.values().flat_map(|edges| circles(edges)));
     if let Some((_, plan)) = PLANS.iter().find(|(planned, _)| *planned == krate) {
         let above = folders.get([].as_slice()).map(Vec::as_slice).unwrap_or_default();
         findings.extend(against(plan, above));
     }
     findings
+}
+
+/// A file in which nobody finds anything.
+fn too_long(room: &Room) -> Option<Finding> {
+    let (lines, path) = (room.lines, room.path.as_str());
+    let is_too_long = LINES_MAX < lines && !TABLES.contains(&path);
+    is_too_long
+        .then(|| Finding::new(0, format!("has {lines} lines without its tests; {LINES_MAX} is the most")))
 }
 
 /// Imports that are part of a circle.
@@ -153,21 +190,31 @@ fn against(plan: &[&str], edges: &[Edge<'_>]) -> Vec<(String, Finding)> {
     said.collect()
 }
 
-/// The lines of a file without those that only tests have, which are left empty, and the names of the modules that
-/// it declares for tests.
-pub(super) fn product(bare: &[String]) -> (String, Vec<String>) {
-    let (mut kept, mut tests) = (String::new(), Vec::new());
+/// What of a file is not of tests.
+struct Product {
+    /// Its lines; those of tests are empty.
+    text: String,
+    /// How many lines are not of tests.
+    lines: usize,
+    /// The names of the modules that it declares for tests.
+    tests: Vec<String>,
+}
+
+fn product(bare: &[String]) -> Product {
+    let (mut text, mut count, mut tests) = (String::new(), 0, Vec::new());
     let mut lines = bare.iter();
     while let Some(line) = lines.next() {
         if line.trim() != "#[cfg(test)]" {
-            kept.extend([line, "\n"]);
+            text.extend([line, "\n"]);
+            // Behind the end of the last line there is none.
+            count += usize::from(lines.len() != 0 || !line.is_empty());
             continue;
         }
-        kept.push('\n');
+        text.push('\n');
         // What follows ends with its own line, or with the block that it opens, at the same depth.
         let depth = line.len() - line.trim_start().len();
         for line in lines.by_ref() {
-            kept.push('\n');
+            text.push('\n');
             if let Some(name) = declared(line) {
                 tests.push(name.to_owned());
             }
@@ -177,7 +224,7 @@ pub(super) fn product(bare: &[String]) -> (String, Vec<String>) {
             }
         }
     }
-    (kept, tests)
+    Product { text, lines: count, tests }
 }
 
 /// The name in `mod name;`, however public.
@@ -287,6 +334,15 @@ mod tests {
         let text = "use crate::d;\n#[cfg(test)]\nuse crate::e;\nuse crate::f;\n#[cfg(test)]\nmod tests {\n    \
                     use crate::g;\n}\n";
         assert_eq!(paths(text), ["1 d", "4 f"]);
+    }
+
+    #[test]
+    fn a_file_is_as_long_as_its_product_code() {
+        let text = |lines| "x\n".repeat(lines) + "#[cfg(test)]\nmod tests {\n    x\n    x\n}\n";
+        assert!(findings(&[("crates/a/src/b.rs", &text(LINES_MAX))]).is_empty());
+        assert_eq!(findings(&[("crates/a/src/b.rs", &text(LINES_MAX + 1))]).len(), 1);
+        let tests = ("crates/a/src/lib.rs", "#[cfg(test)]\nmod tests;");
+        assert!(findings(&[tests, ("crates/a/src/tests/b.rs", &text(LINES_MAX + 1))]).is_empty());
     }
 
     #[test]

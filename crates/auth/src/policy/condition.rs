@@ -3,8 +3,7 @@
 use super::operands::Operands;
 use super::operator::{Operator, Quantifier};
 use super::pattern::{Pattern, Version, is_key};
-use super::statement::Effect;
-use super::verdict::{Sense, Verdict};
+use super::verdict::{Effect, Sense, Verdict};
 use super::{Context, Malformed, Value};
 
 #[derive(Clone, Debug)]
@@ -32,6 +31,11 @@ impl Condition {
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let patterns = self.operands.patterns().iter();
         std::iter::once(self.key.as_str()).chain(patterns.flat_map(Pattern::keys))
+    }
+
+    /// The key whose value it is about.
+    pub(super) fn key(&self) -> &str {
+        &self.key
     }
 
     pub(super) fn holds(&self, context: &Context<'_>, effect: Effect) -> bool {

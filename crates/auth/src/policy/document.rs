@@ -3,14 +3,14 @@
 //! A document that is refused here can be repaired by its author; one that was misread could not. So the names
 //! of elements are taken exactly, and what is not understood is an error.
 
-use super::Malformed;
 use super::condition::Condition;
 use super::json::Node;
 use super::limits::DOCUMENT_BYTES_MAX;
 use super::operator::Operator;
 use super::pattern::{Pattern, Syntax, Version};
-use super::statement::{Effect, Scope, Statement};
-use super::verdict::Sense;
+use super::statement::{Scope, Statement};
+use super::verdict::{Effect, Sense};
+use super::{Malformed, Mismatch, Request};
 
 /// An identity's policy or a session's: what its holder may do.
 #[derive(Clone, Debug)]
@@ -38,9 +38,29 @@ impl Policy {
         self.statements.iter().flat_map(Statement::keys)
     }
 
+    /// How each of its statements stands to a request, in their order: the test is the one by which policies decide.
+    pub fn readings<'p>(&'p self, request: &'p Request<'_>) -> impl Iterator<Item = Reading<'p>> {
+        self.statements.iter().map(|statement| Reading {
+            sid: statement.sid.as_deref(),
+            allows: statement.effect == Effect::Allow,
+            mismatch: statement.mismatch(request),
+        })
+    }
+
     pub(super) fn statements(&self) -> &[Statement] {
         &self.statements
     }
+}
+
+/// How a statement stands to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading<'p> {
+    /// Its `Sid`, unless it has none.
+    pub sid: Option<&'p str>,
+    /// Whether it allows what it speaks of; otherwise it denies it.
+    pub allows: bool,
+    /// Why it does not speak of the request, unless it does.
+    pub mismatch: Option<Mismatch<'p>>,
 }
 
 /// What was found in one statement; which of it must be there depends on the kind of document.

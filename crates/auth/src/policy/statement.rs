@@ -1,21 +1,46 @@
 //! One statement: what it is about, and whether it allows or denies.
 
+use std::fmt;
+
 use super::condition::Condition;
 use super::pattern::{Manner, Pattern};
-use super::verdict::{Sense, Verdict};
+use super::verdict::{Effect, Sense, Verdict};
 use super::{Context, Request};
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
-    Allow,
-    Deny,
-}
 
 /// `Action` or `NotAction`, `Resource` or `NotResource`.
 #[derive(Clone, Debug)]
 pub(super) struct Scope {
     pub(super) patterns: Vec<Pattern>,
     pub(super) sense: Sense,
+}
+
+/// Why a statement does not speak of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch<'p> {
+    /// It is about other actions.
+    Action,
+    /// It is about other resources.
+    Resource,
+    /// A condition does not hold.
+    Condition {
+        /// The key that it reads.
+        key: &'p str,
+        /// Whether the request has a value for the key.
+        is_given: bool,
+    },
+}
+
+impl fmt::Display for Mismatch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Action => f.write_str("the action does not match"),
+            Self::Resource => f.write_str("the resource does not match"),
+            Self::Condition { key, is_given: true } => write!(f, "the condition on {key} does not match"),
+            Self::Condition { key, is_given: false } => {
+                write!(f, "the condition on {key} does not match: the request has no value for it")
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -43,12 +68,21 @@ impl Statement {
     }
 
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {
+        self.mismatch(request).is_none()
+    }
+
+    /// Why it does not speak of a request, unless it does.
+    pub(super) fn mismatch(&self, request: &Request<'_>) -> Option<Mismatch<'_>> {
         let Request { action, resource, context } = request;
-        self.actions.holds(action, Manner::AnyCase, context, self.effect)
-            && self
-                .resources
-                .as_ref()
-                .is_none_or(|resources| resources.holds(resource, Manner::Exact, context, self.effect))
-            && self.conditions.iter().all(|condition| condition.holds(context, self.effect))
+        if !self.actions.holds(action, Manner::AnyCase, context, self.effect) {
+            return Some(Mismatch::Action);
+        }
+        let of = |resources: &Scope| resources.holds(resource, Manner::Exact, context, self.effect);
+        if !self.resources.as_ref().is_none_or(of) {
+            return Some(Mismatch::Resource);
+        }
+        let failed = self.conditions.iter().find(|condition| !condition.holds(context, self.effect))?;
+        let key = failed.key();
+        Some(Mismatch::Condition { key, is_given: context.get(key).is_some() })
     }
 }

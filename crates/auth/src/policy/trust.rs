@@ -5,8 +5,9 @@
 
 use super::document::{self, Elements};
 use super::json::Node;
-use super::statement::{Effect, Statement};
-use super::{Context, Gate, Malformed, Request};
+use super::statement::Statement;
+use super::verdict::Effect;
+use super::{Context, DecidedBy, Malformed, Request};
 
 /// A role's trust policy.
 #[derive(Clone, Debug)]
@@ -48,12 +49,12 @@ pub enum Caller<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust<'p> {
     /// A statement denies.
-    ExplicitDeny(Gate<'p>),
+    ExplicitDeny(DecidedBy<'p>),
     /// The caller is named, or everyone is: nothing more is needed within the account, but what the caller's
     /// own policies deny and what its session is limited to.
-    Named(Gate<'p>),
+    Named(DecidedBy<'p>),
     /// The caller's account is trusted: the caller's own policies must allow it too.
-    Account(Gate<'p>),
+    Account(DecidedBy<'p>),
     /// No statement speaks of the caller.
     Implicit,
 }
@@ -88,13 +89,13 @@ impl TrustPolicy {
             if !statement.matches(&request) {
                 continue;
             }
-            let gate = Gate { policy: 0, statement: at, sid: statement.sid.as_deref() };
+            let by = DecidedBy { policy: 0, statement: at, sid: statement.sid.as_deref() };
             match (statement.effect, by_name, trust) {
-                (Effect::Deny, ..) => return Trust::ExplicitDeny(gate),
+                (Effect::Deny, ..) => return Trust::ExplicitDeny(by),
                 (Effect::Allow, ByName::Yes, Trust::Implicit | Trust::Account(_)) => {
-                    trust = Trust::Named(gate);
+                    trust = Trust::Named(by);
                 }
-                (Effect::Allow, ByName::No, Trust::Implicit) => trust = Trust::Account(gate),
+                (Effect::Allow, ByName::No, Trust::Implicit) => trust = Trust::Account(by),
                 _ => {}
             }
         }

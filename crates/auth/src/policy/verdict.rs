@@ -1,7 +1,5 @@
 //! Yes, no, or unknown; and what becomes of it in a statement.
 
-use super::statement::Effect;
-
 /// Whether a value matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -9,6 +7,13 @@ pub(super) enum Verdict {
     No,
     /// A variable had no value, or the value is not of the kind that is compared.
     Unknown,
+}
+
+/// What a statement that matches does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Allow,
+    Deny,
 }
 
 /// Whether a list names what is meant, or what is not.

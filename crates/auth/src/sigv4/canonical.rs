@@ -3,7 +3,7 @@
 //! It knows neither keys nor time, and is the only place that writes a request for hashing: verification and
 //! signing both go through it.
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::encoding::{hex, push_encoded};
 use super::query::Query;
@@ -37,7 +37,7 @@ pub(super) struct Canonical<'a> {
 
 impl<'a> Canonical<'a> {
     pub(super) fn new(request: &'a SignedRequest<'a>, query: &'a Query<'a>, signed_headers: &'a str) -> Self {
-        let body_hash = hex(&Sha256::digest(request.body).into());
+        let body_hash = hex(digest(&SHA256, request.body).as_ref());
         // Enough for most requests: an encoded ARN grows by a quarter when it is encoded again.
         let room = 512 + request.path.len() * 2 + request.query.len() * 2 + signed_headers.len() * 8;
         Self { request, query, signed_headers, body_hash, buffer: Vec::with_capacity(room) }
@@ -63,7 +63,7 @@ impl<'a> Canonical<'a> {
         out.extend_from_slice(self.signed_headers.as_bytes());
         out.push(b'\n');
         out.extend_from_slice(&self.body_hash);
-        let hash = hex(&Sha256::digest(&out).into());
+        let hash = hex(digest(&SHA256, &out).as_ref());
         self.buffer = out;
         Ok(hash)
     }

@@ -4,10 +4,9 @@
 
 use std::borrow::Cow;
 
+use super::Refusal;
 use super::limits::SIGNED_HEADERS_MAX;
-use super::query::{Query, SIGNATURE};
 use super::time::{Life, SignedAt};
-use super::{ALGORITHM, Refusal, SignedRequest, header_form, presigned_form};
 
 /// A signature and what it claims to cover.
 #[derive(Debug)]
@@ -21,48 +20,34 @@ pub(super) struct Claim<'a> {
     pub(super) life: Life,
 }
 
-impl<'a> Claim<'a> {
-    pub(super) fn read(request: &SignedRequest<'a>, query: &Query) -> Result<Self, Refusal> {
-        let authorization = request.only_value("authorization")?;
-        let presigned = query.has(presigned_form::ALGORITHM_PARAMETER) || query.has(SIGNATURE);
-        let claim = match (authorization, presigned) {
-            (None, false) => return Err(Refusal::MissingAuthenticationToken),
-            (None, true) => presigned_form::read(query)?,
-            (Some(authorization), false) => header_form::read(request, authorization)?,
-            (Some(_), true) => {
-                return Err(Refusal::incomplete(format!(
-                    "A request is signed either in 'Authorization' or in its query, not in both ({ALGORITHM})."
-                )));
-            }
-        };
-        check_signed_headers(&claim.signed_headers)?;
-        Ok(claim)
-    }
-
+impl Claim<'_> {
     pub(super) fn is_presigned(&self) -> bool {
         matches!(self.life, Life::Expires(_))
     }
-}
 
-fn check_signed_headers(names: &str) -> Result<(), Refusal> {
-    let (mut previous, mut host) = ("", false);
-    for (index, name) in names.split(';').enumerate() {
-        if index == SIGNED_HEADERS_MAX {
-            return Err(Refusal::incomplete(format!("At most {SIGNED_HEADERS_MAX} headers may be signed.")));
+    /// Refuses headers that are not in order, or without the host.
+    pub(super) fn check_signed_headers(&self) -> Result<(), Refusal> {
+        let (mut previous, mut host) = ("", false);
+        for (index, name) in self.signed_headers.split(';').enumerate() {
+            if index == SIGNED_HEADERS_MAX {
+                return Err(Refusal::incomplete(format!(
+                    "At most {SIGNED_HEADERS_MAX} headers may be signed."
+                )));
+            }
+            // Clients sort the names; requiring it means that none can be covered twice or in two orders.
+            if name <= previous || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                return Err(Refusal::incomplete(
+                    "SignedHeaders must be in lower case, in order, each name once.",
+                ));
+            }
+            host |= name == "host";
+            previous = name;
         }
-        // Clients sort the names; requiring it means that none can be covered twice or in two orders.
-        if name <= previous || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(Refusal::incomplete(
-                "SignedHeaders must be in lower case, in order, each name once.",
-            ));
+        if !host {
+            return Err(Refusal::incomplete("'Host' must be a 'SignedHeader'."));
         }
-        host |= name == "host";
-        previous = name;
+        Ok(())
     }
-    if !host {
-        return Err(Refusal::incomplete("'Host' must be a 'SignedHeader'."));
-    }
-    Ok(())
 }
 
 /// The 64 digits of a signature.

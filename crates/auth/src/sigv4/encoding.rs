@@ -3,8 +3,9 @@
 //! It works on bytes, so that no text a client sends can fail to be encoded. It does not know where a text
 //! stood.
 
+use data_encoding::HEXLOWER;
+
 const DIGITS_UPPER: &[u8; 16] = b"0123456789ABCDEF";
-const DIGITS_LOWER: &[u8; 16] = b"0123456789abcdef";
 
 /// Whether a byte stands for itself; a table, because this is asked of every byte of every path and query.
 const UNRESERVED: [bool; 256] = {
@@ -53,6 +54,16 @@ pub(super) fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// The names and values of a query or a form, decoded as a signature reads them; nothing where they are not UTF-8.
+pub fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let decoded = pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Some((decode(name)?, decode(value)?))
+    });
+    decoded.collect()
+}
+
 /// A bare `+` is a space: SDKs write `%20` and `%2B`, so only a form encoder sends one, and it means a space.
 /// A `%` that begins no escape stands for itself.
 fn decode_each(text: &[u8], mut take: impl FnMut(u8)) {
@@ -79,13 +90,10 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// 32 bytes as 64 lower-case digits.
-pub(super) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+/// A digest as the digits that stand for it.
+pub(super) fn hex(bytes: &[u8]) -> [u8; 64] {
     let mut out = [0; 64];
-    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS_LOWER[usize::from(byte >> 4)];
-        pair[1] = DIGITS_LOWER[usize::from(byte & 15)];
-    }
+    HEXLOWER.encode_mut(bytes, &mut out);
     out
 }
 
@@ -93,11 +101,6 @@ pub(super) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
 pub(super) fn unhex(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut out = [0; 32];
-    for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-        if pair.iter().any(u8::is_ascii_uppercase) {
-            return None;
-        }
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
+    HEXLOWER.decode_mut(digits, &mut out).ok()?;
     Some(out)
 }

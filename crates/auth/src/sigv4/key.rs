@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use hmac::{Hmac, KeyInit, Mac};
+use aws_lc_rs::hmac::{Context, HMAC_SHA256, Key, sign};
 use moka::sync::Cache;
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::credential::Credential;
@@ -15,19 +14,20 @@ use super::limits::KEYS_MAX;
 use super::time::SignedAt;
 use super::{ALGORITHM, Secret, TERMINATOR};
 
-type State = Hmac<Sha256>;
+/// An HMAC-SHA256.
+pub(super) type Tag = [u8; 32];
 
-fn state(key: &[u8]) -> State {
-    State::new_from_slice(key).expect("HMAC takes a key of any length")
+fn tag(key: &[u8], text: &str) -> Zeroizing<Tag> {
+    Zeroizing::new(bytes(sign(&Key::new(HMAC_SHA256, key), text.as_bytes())))
 }
 
-fn tag(state: State, text: &str) -> Zeroizing<[u8; 32]> {
-    Zeroizing::new(state.chain_update(text).finalize().into_bytes().into())
+fn bytes(tag: aws_lc_rs::hmac::Tag) -> Tag {
+    tag.as_ref().try_into().expect("an HMAC-SHA256 has 32 bytes")
 }
 
 /// A key of one day, region and service, as the HMAC state that has already absorbed it.
 #[derive(Clone)]
-pub struct SigningKey(State);
+pub struct SigningKey(Key);
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -39,20 +39,20 @@ impl SigningKey {
     /// Derives the key; `day` is `yyyyMMdd`.
     pub fn derive(secret: &Secret, day: &str, region: &str, service: &str) -> Self {
         let prefixed = Zeroizing::new(["AWS4", secret.expose()].concat());
-        let of_day = tag(state(prefixed.as_bytes()), day);
-        let of_region = tag(state(&*of_day), region);
-        let of_service = tag(state(&*of_region), service);
-        Self(state(&*tag(state(&*of_service), TERMINATOR)))
+        let of_day = tag(prefixed.as_bytes(), day);
+        let of_region = tag(&*of_day, region);
+        let of_service = tag(&*of_region, service);
+        Self(Key::new(HMAC_SHA256, &*tag(&*of_service, TERMINATOR)))
     }
 
     /// Signs the string to sign, which is never put together anywhere.
-    pub(super) fn sign(&self, signed_at: &SignedAt, scope: &str, request_hash: &[u8; 64]) -> [u8; 32] {
-        let mut state = self.0.clone();
+    pub(super) fn sign(&self, signed_at: &SignedAt, scope: &str, request_hash: &[u8; 64]) -> Tag {
+        let mut state = Context::with_key(&self.0);
         for part in [ALGORITHM, "\n", signed_at.text(), "\n", scope, "\n"] {
             state.update(part.as_bytes());
         }
         state.update(request_hash);
-        state.finalize().into_bytes().into()
+        bytes(state.sign())
     }
 }
 

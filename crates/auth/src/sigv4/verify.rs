@@ -14,9 +14,11 @@ use super::claim::Claim;
 use super::credential::Credential;
 use super::key::{Kept, Keys};
 use super::limits::{HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
-use super::query::Query;
+use super::query::{Query, SIGNATURE};
 use super::time::SignedAt;
-use super::{Credentials, Expectation, NoSecret, Refusal, SignedRequest, time};
+use super::{
+    ALGORITHM, Credentials, Expectation, NoSecret, Refusal, SignedRequest, header_form, presigned_form, time,
+};
 
 /// Verifies signatures; one serves the whole process, since it keeps derived keys.
 pub struct Verifier {
@@ -70,7 +72,7 @@ impl Verifier {
     ) -> Result<Head, Refusal> {
         check_sizes(request)?;
         let query = Query::parse(request.query)?;
-        let claim = Claim::read(request, &query)?;
+        let claim = read_claim(request, &query)?;
         let credential = Credential::parse(&claim.credential)?;
         credential.check(&claim.signed_at, expectation)?;
         time::check(&claim.signed_at, claim.life, expectation)?;
@@ -144,6 +146,24 @@ impl Head {
         }
         Ok(false)
     }
+}
+
+/// What a request says about its signature, in whichever of the two forms.
+fn read_claim<'a>(request: &SignedRequest<'a>, query: &Query) -> Result<Claim<'a>, Refusal> {
+    let authorization = request.only_value("authorization")?;
+    let presigned = query.has(presigned_form::ALGORITHM_PARAMETER) || query.has(SIGNATURE);
+    let claim = match (authorization, presigned) {
+        (None, false) => return Err(Refusal::MissingAuthenticationToken),
+        (None, true) => presigned_form::read(query)?,
+        (Some(authorization), false) => header_form::read(request, authorization)?,
+        (Some(_), true) => {
+            return Err(Refusal::incomplete(format!(
+                "A request is signed either in 'Authorization' or in its query, not in both ({ALGORITHM})."
+            )));
+        }
+    };
+    claim.check_signed_headers()?;
+    Ok(claim)
 }
 
 fn check_sizes(request: &SignedRequest) -> Result<(), Refusal> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use carillon_model::Key;
 use carillon_service::operations::identity::delete_app_instance::DeleteAppInstance;
 use carillon_store::{Store, Tx, app_instance};
 use clap::Args;
@@ -176,7 +177,7 @@ async fn destroy(stage: &Stage, doomed: &Scene, watch: &Store) -> Result<Duratio
 
 /// Whether no app instance waits to be destroyed: its own row is the last.
 async fn is_gone(watch: &Store) -> Result<bool> {
-    let left = watch.read(|tx: &mut Tx| app_instance::list_deleted(tx, 1)).await;
+    let left = watch.read(|tx: &mut Tx| app_instance::list_deleted(tx, Key([0; 16]), 1)).await;
     let left = left.map_err(|error: carillon_store::Error| {
         Error::failure(format!("the store cannot be watched: {error}"))
     })?;

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use carillon_store::Location;
 
-use carillon_server::config::{Certificate, Settings, Written};
+use carillon_server::config::{Certificate, Settings, Written, streams};
 use carillon_server::credentials::{self, RootKey};
 use carillon_server::data_dir::DataDir;
 use carillon_server::error::{Error, ExitStatus, Result};
 use carillon_server::tls::{Development, Tls};
-use carillon_server::{clock, log, master_key, wire};
+use carillon_server::{clock, cluster, log, master_key, wire};
 
 /// What was found of one thing.
 type Finding = std::result::Result<String, Error>;
@@ -22,12 +22,15 @@ type Finding = std::result::Result<String, Error>;
 pub(crate) fn run(written: Written) -> Result<ExitStatus> {
     let settings = Settings::read(written)?;
     log::start(&settings)?;
-    let findings: [(&str, Finding); 7] = [
+    let findings: [(&str, Finding); 10] = [
         ("data folder", check_data_dir(&settings)),
         ("root credentials", check_credentials(&settings)),
         ("master key", check_master_key(&settings)),
         ("certificate", check_certificate(&settings)),
         ("store", check_store(&settings)),
+        ("bus", check_bus(&settings)),
+        ("push", check_push(&settings)),
+        ("streams", check_streams(&settings)),
         ("http", check_listener(settings.http)),
         ("https", check_listener(settings.https)),
     ];
@@ -83,6 +86,7 @@ fn check_certificate(settings: &Settings) -> Finding {
             Tls::open(&settings.certificate, &settings.data_dir, &public_host, clock::real())?;
             Ok(format!("{} and its key belong together", cert.display()))
         }
+        Certificate::Acme(_) => Ok(format!("for {}, by ACME", public_host.name())),
         Certificate::Development => {
             let development = Development::in_folder(&settings.data_dir);
             let ca = development.ca();
@@ -110,6 +114,31 @@ fn check_store(settings: &Settings) -> Finding {
     drop(runtime);
     drop(store);
     Ok(format!("{} can be reached, and its schema is up to date", settings.store))
+}
+
+fn check_bus(settings: &Settings) -> Finding {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    runtime.block_on(cluster::open_bus(&settings.bus))?;
+    Ok(format!("{} can be used", settings.bus))
+}
+
+fn check_push(settings: &Settings) -> Finding {
+    Ok(match settings.check_push()? {
+        0 => "no push application is configured".to_owned(),
+        1 => "the keys of 1 push application can be used".to_owned(),
+        several => format!("the keys of {several} push applications can be used"),
+    })
+}
+
+fn check_streams(settings: &Settings) -> Finding {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
+    let (count, away) = runtime.block_on(streams::check(&settings.streams, &settings.home))?;
+    match away.first() {
+        Some(words) => Err(Error::failure(words.clone())),
+        None => Ok(format!("{count} have sinks of their own, all others go to Kinesis")),
+    }
 }
 
 fn check_listener(address: Option<SocketAddr>) -> Finding {

@@ -19,19 +19,25 @@ pub(crate) fn run(written: Written) -> Result<ExitStatus> {
         running.prefer(&demo.app_instance);
         let mut stdout = std::io::stdout().lock();
         // Where stdout is closed nobody wants to know, and the server runs all the same.
-        let _ = stdout.write_all(welcome(running, &demo, settings.home.region()).as_bytes());
+        let code = running.link(demo.shown());
+        let _ = stdout.write_all(welcome(running, &demo, settings.home.region(), &code).as_bytes());
         let _ = stdout.flush();
         Ok(())
     })?;
     Ok(ExitStatus::Success)
 }
 
-fn welcome(running: &Running, demo: &Demo, region: &str) -> String {
-    let mut text = String::from("# Carillon runs. Paste these lines into another shell:\n\n");
+fn welcome(running: &Running, demo: &Demo, region: &str, code: &str) -> String {
+    let endpoint = endpoint(running.http, running.https);
+    let mut text = format!(
+        "# Carillon runs. Open this in a browser, and see two people talk:\n\n\
+         #   {endpoint}/_carillon/console/#code={code}\n\n\
+         # Paste these lines into another shell:\n\n"
+    );
     let mut export = |name: &str, value: &str| {
         let _ = writeln!(text, "export {name}={}", quoted(value));
     };
-    export("AWS_ENDPOINT_URL", &endpoint(running.http, running.https));
+    export("AWS_ENDPOINT_URL", &endpoint);
     export("AWS_ACCESS_KEY_ID", &running.root.access_key_id);
     export("AWS_SECRET_ACCESS_KEY", running.root.expose_secret());
     // The AWS CLI and boto3 read the second, most other SDKs the first.
@@ -41,6 +47,9 @@ fn welcome(running: &Running, demo: &Demo, region: &str) -> String {
         export("AWS_CA_BUNDLE", &ca.display().to_string());
     }
     let (ana, channel) = (&demo.ana, &demo.channel);
+    let bot = demo.bot.as_ref().map_or_else(String::new, |bot| format!("\n#   echo, a bot   {bot}"));
+    let rehearsal = demo.rehearsal.as_ref();
+    let rehearsal = rehearsal.map_or_else(String::new, |channel| format!("\n#   with a flow   {channel}"));
     let _ = write!(
         text,
         "
@@ -59,9 +68,8 @@ curl --request POST {endpoint}/_carillon/creds
 #   app instance  {instance}
 #   ana           {ana}
 #   bob           {bob}
-#   channel       {channel}
+#   channel       {channel}{rehearsal}{bot}
 ",
-        endpoint = endpoint(running.http, running.https),
         bob = demo.bob,
         instance = demo.app_instance,
     );

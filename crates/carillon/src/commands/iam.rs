@@ -4,6 +4,7 @@
 //! line. It works beside a running server, which notices the change; to add one, add its line.
 
 mod apply;
+mod why;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ enum Asked {
     Action(&'static Line, Vec<(&'static str, String)>),
     /// Brings the store to what a file says.
     Apply { file: PathBuf, dry_run: bool },
+    /// Whether somebody may do something.
+    Why(why::Typed),
 }
 
 /// A command: its name, what it is for, the action, and its arguments in order.
@@ -189,7 +192,7 @@ impl Subcommand for Asked {
                     .action(ArgAction::SetTrue)
                     .help("Print what would change"),
             );
-        let command = command.subcommand(apply).subcommand_required(true);
+        let command = command.subcommand(apply).subcommand(why::declare()).subcommand_required(true);
         COMMANDS.iter().fold(command, |command, line| command.subcommand(line.declare()))
     }
 
@@ -198,7 +201,7 @@ impl Subcommand for Asked {
     }
 
     fn has_subcommand(name: &str) -> bool {
-        name == "apply" || COMMANDS.iter().any(|line| line.name == name)
+        name == "apply" || name == why::NAME || COMMANDS.iter().any(|line| line.name == name)
     }
 }
 
@@ -209,6 +212,9 @@ impl FromArgMatches for Asked {
         if name == "apply" {
             let file = given.get_one::<PathBuf>("file").cloned().unwrap_or_default();
             return Ok(Self::Apply { file, dry_run: given.get_flag("dry-run") });
+        }
+        if name == why::NAME {
+            return Ok(Self::Why(why::Typed::of(given)));
         }
         let line = COMMANDS.iter().find(|line| line.name == name).ok_or_else(missing)?;
         let values = line.arguments.iter().filter_map(|argument| {
@@ -227,14 +233,11 @@ impl FromArgMatches for Asked {
 /// Does what is asked, and prints the answer.
 pub(crate) fn run(options: Options) -> Result<ExitStatus> {
     let Options { json, asked, written } = options;
-    let mut settings = Settings::read(written)?;
-    // What a server says of its start is nothing for a command that ends at once.
-    if settings.log == "info" {
-        "warn".clone_into(&mut settings.log);
-    }
+    let settings = Settings::read_beside(written)?;
     log::start(&settings)?;
     let printed = wire::with_service(&settings, async |service: &Arc<Service>| match asked {
         Asked::Apply { file, dry_run } => apply::run(service, &file, dry_run).await,
+        Asked::Why(typed) => why::run(service, typed, json).await,
         Asked::Action(line, values) => {
             let account = service.home().account();
             let parameters = parameters(line, values, account)?;

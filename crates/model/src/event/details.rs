@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{EventMessageType, MessagePayload, Person, frame, serialize};
+use super::EventMessageType;
+use super::frame::{frame, serialize};
+use super::message::MessagePayload;
+use super::person::Person;
 use crate::channel::Channel;
 use crate::identity::Identity;
 use crate::message::Message;

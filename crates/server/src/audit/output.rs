@@ -118,9 +118,7 @@ impl Rotating {
     }
 
     fn numbered(&self, number: u32) -> PathBuf {
-        let mut path = self.settings.path.clone().into_os_string();
-        path.push(format!(".{number}"));
-        path.into()
+        self.settings.older(number)
     }
 }
 

@@ -6,11 +6,10 @@ use std::sync::atomic::Ordering;
 
 use carillon_service::Service;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::encoding::DescriptorEncoder;
 
 use super::Counts;
+use crate::metrics::Page;
 
 /// Who is turned away, and what the audit log does not say.
 pub(crate) struct TurnedAway(pub(crate) Arc<Service>, pub(crate) Arc<Counts>);
@@ -22,17 +21,13 @@ impl fmt::Debug for TurnedAway {
 }
 
 impl Collector for TurnedAway {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut page = Page::new(encoder);
         let help = "Requests that were refused because nobody is proven to have signed them";
-        let metric =
-            encoder.encode_descriptor("carillon_unsigned_requests", help, None, MetricType::Counter)?;
-        ConstCounter::new(self.0.turned_away_count().load(Ordering::Relaxed)).encode(metric)?;
+        let count = self.0.turned_away_count().load(Ordering::Relaxed);
+        page.counter("carillon_unsigned_requests", help, count)?;
         let help = "Lines that the audit log does not have, by who would stand in them";
-        let mut metric =
-            encoder.encode_descriptor("carillon_audit_lines_left_out", help, None, MetricType::Counter)?;
-        for (of, count) in self.1.left_out() {
-            ConstCounter::new(count).encode(metric.encode_family(&[("of", of)])?)?;
-        }
-        Ok(())
+        let rows = self.1.left_out().into_iter().map(|(of, count)| ([of], count));
+        page.counters(("carillon_audit_lines_left_out", help), ["of"], rows)
     }
 }

@@ -68,6 +68,13 @@ impl AuditFile {
         }
     }
 
+    /// The file that made room so many times ago.
+    pub(crate) fn older(&self, number: u32) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{number}"));
+        path.into()
+    }
+
     /// The file of what nobody signed: it makes room by itself, so that it pushes nothing else out.
     pub(crate) fn of_unsigned(&self) -> Self {
         let mut path = self.path.clone().into_os_string();
@@ -96,6 +103,16 @@ impl Audit {
                 unsigned_lines_per_second,
             }),
         })
+    }
+}
+
+impl AuditLog {
+    /// Where its newest lines are: in the file that is written, and in the one before it.
+    pub(crate) fn newest(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(file) => vec![file.path.clone(), file.older(1)],
+            Self::Off | Self::Stdout { .. } => Vec::new(),
+        }
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
+use carillon_access::web_identity::KeySource;
 use carillon_auth::jwt::KeySet;
 use carillon_model::AppInstanceArn;
 use carillon_model::arn::Home;
-use carillon_service::front::web_identity::KeySource;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::error::{Error, Result};

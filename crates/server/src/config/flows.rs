@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_model::arn::Home;
@@ -10,6 +11,7 @@ use carillon_model::text::LambdaFunctionArn;
 use carillon_service::functions::Functions;
 use carillon_service::patience::Patience;
 use carillon_service::processors::{Action, BuiltIn, Processors};
+use carillon_targets::aws::Aws;
 use carillon_targets::{Manner, Native, Targets};
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,8 @@ pub(crate) struct Flows {
 
 /// Calls of one processor at once, unless the operator says otherwise: at 100 ms, 2,560 a second.
 const CALLS_MAX: u32 = 256;
+/// How long a message waits that says so, unless the operator says otherwise: long enough to look at it.
+const REHEARSAL_SECONDS: i64 = 10;
 /// The most that an operator may say.
 const CALLS_MOST: u32 = 1_024;
 
@@ -46,10 +50,10 @@ const CALLS_MOST: u32 = 1_024;
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// Where the call is posted.
-    url: String,
+    pub(crate) url: String,
     /// What both sides know, to sign and to check the call.
     #[serde(skip_serializing)]
-    secret: Option<String>,
+    pub(super) secret: Option<String>,
 }
 
 impl fmt::Debug for Target {
@@ -87,6 +91,11 @@ pub enum Processor {
         messages_max: i64,
         /// The seconds.
         seconds: i64,
+    },
+    /// Does what a message says, to try out what clients show.
+    Rehearsal {
+        /// How long a message waits that says `wait`; 10 by default.
+        wait_seconds: Option<i64>,
     },
 }
 
@@ -136,16 +145,29 @@ impl Flows {
     }
 }
 
+impl Target {
+    /// Where it is, as it is called.
+    pub(super) fn native(&self) -> std::result::Result<Native, String> {
+        Native::new(&self.url, self.secret.clone())
+    }
+}
+
 /// The functions that are behind HTTP, and all others.
-pub(crate) fn targets(written: BTreeMap<String, Target>, manner: Manner, random: StdRng) -> Result<Targets> {
+pub(crate) fn targets(
+    written: BTreeMap<String, Target>,
+    manner: Manner,
+    random: StdRng,
+    aws: Arc<Aws>,
+) -> Result<Targets> {
     let mut native = HashMap::new();
-    for (arn, Target { url, secret }) in written {
+    for (arn, target) in written {
         let arn = function("targets", &arn)?;
-        let target = Native::new(&url, secret)
+        let target = target
+            .native()
             .map_err(|error| Error::usage(format!("targets.\"{}\": {error}", arn.as_str())))?;
         native.insert(arn.as_str().to_owned(), target);
     }
-    Targets::new(native, manner, random).map_err(Error::failure)
+    Targets::new(native, manner, random, aws).map_err(Error::failure)
 }
 
 /// The functions that flows may call.
@@ -186,13 +208,24 @@ fn function(table: &str, arn: &str) -> Result<LambdaFunctionArn> {
     })
 }
 
+/// The function of the processor that `dev` shows; nothing where no region of AWS could be called so.
+pub fn demo_function(home: &Home) -> Option<LambdaFunctionArn> {
+    format!("arn:aws:lambda:{}:{}:function:rehearsal", home.region(), home.account()).parse().ok()
+}
+
 impl Processor {
+    /// Does what messages say.
+    pub(crate) fn rehearsal() -> Self {
+        Self::Rehearsal { wait_seconds: None }
+    }
+
     fn meaning(&self) -> std::result::Result<BuiltIn, String> {
         match self {
             Self::Wordlist { words, action } => BuiltIn::wordlist(words, (*action).into()),
             Self::Regex { patterns, action } => BuiltIn::patterns(patterns, (*action).into()),
             Self::Length { characters_max } => BuiltIn::length(*characters_max),
             Self::Rate { messages_max, seconds } => BuiltIn::rate(*messages_max, *seconds),
+            Self::Rehearsal { wait_seconds } => BuiltIn::rehearsal(wait_seconds.unwrap_or(REHEARSAL_SECONDS)),
         }
     }
 }
@@ -211,6 +244,7 @@ mod tests {
     use rand::SeedableRng as _;
 
     use super::*;
+    use crate::outgoing::Clients;
 
     const FUNCTION: &str = "arn:aws:lambda:us-east-1:000000000000:function:moderate";
 
@@ -225,6 +259,8 @@ mod tests {
             "kind = 'regex'\npatterns = ['email', 'secret-[0-9]+']\naction = 'deny'",
             "kind = 'length'\ncharacters_max = 280",
             "kind = 'rate'\nmessages_max = 5\nseconds = 10",
+            "kind = 'rehearsal'",
+            "kind = 'rehearsal'\nwait_seconds = 3",
         ] {
             let written = BTreeMap::from([(FUNCTION.to_owned(), processor(text).unwrap())]);
             assert!(processors(&written).is_ok(), "{text}");
@@ -242,7 +278,7 @@ mod tests {
             let target = Target { url: url.to_owned(), secret: Some("hush".to_owned()) };
             let written = BTreeMap::from([(arn.to_owned(), target)]);
             let (manner, random) = (Flows::default().manner().unwrap(), StdRng::seed_from_u64(1));
-            targets(written, manner, random).err().unwrap().to_string()
+            targets(written, manner, random, Clients::new().unwrap().aws).err().unwrap().to_string()
         };
         assert!(refused("moderate", "http://127.0.0.1").contains("targets.\"moderate\""));
         assert!(refused(FUNCTION, "nowhere").contains("nowhere is no URL"));

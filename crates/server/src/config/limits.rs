@@ -173,6 +173,9 @@ pub(crate) struct Limits {
     /// Actions of STS, together, for a caller [aws: 600, generous: 60000].
     #[arg(skip)]
     pub(crate) sts_calls_per_second: Option<u32>,
+    /// Asking why somebody may or may not do something, for a caller [aws: 10, generous: 500].
+    #[arg(skip)]
+    pub(crate) explanations_per_second: Option<u32>,
     /// Exchanges of credentials, for a user [aws: 5, generous: 500].
     #[arg(skip)]
     pub(crate) exchanges_per_second: Option<u32>,
@@ -350,6 +353,7 @@ impl Limits {
             ),
             iam_calls_per_second: or(self.iam_calls_per_second, preset.iam_calls_per_second),
             sts_calls_per_second: or(self.sts_calls_per_second, preset.sts_calls_per_second),
+            explanations_per_second: or(self.explanations_per_second, preset.explanations_per_second),
             exchanges_per_second: or(self.exchanges_per_second, preset.exchanges_per_second),
             refused_calls_per_second: or(self.refused_calls_per_second, preset.refused_calls_per_second),
         }

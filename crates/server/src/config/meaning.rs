@@ -1,25 +1,33 @@
 //! What the options mean. Only this reaches the rest of the binary.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use carillon_model::arn::Home;
 use carillon_service::front::rates::Rates;
 use carillon_service::functions::Functions;
 use carillon_service::patience::Patience;
 use carillon_service::quotas::Quotas;
-use carillon_store::Location;
+use carillon_store::Skips;
 use carillon_targets::Manner;
+use carillon_targets::bots::Program;
+use carillon_targets::events::Sink;
 use rustls::pki_types::ServerName;
 
 use super::Written;
 use super::audit::AuditLog;
+use super::bots::{self, Bot};
+use super::bus::BusAddress;
 use super::flows::{self, Processor, Target};
 use super::limits::Preset;
+use super::push;
 use super::server::DoorSettings;
+use super::store::StoreAddress;
+use super::streams::Stream;
+use super::tls::AcmeSettings;
 use crate::error::{Error, Result};
 use crate::exchange;
 use crate::http::Measuring;
@@ -40,6 +48,8 @@ pub struct Settings {
     pub(crate) public_host: Option<PublicHost>,
     /// Where the data lives.
     pub store: StoreAddress,
+    /// How nodes tell each other of events.
+    pub bus: BusAddress,
     /// Region and account.
     pub home: Home,
     /// How much of each thing there may be.
@@ -62,6 +72,20 @@ pub struct Settings {
     pub(crate) targets: BTreeMap<String, Target>,
     /// Processors that are built in.
     pub(crate) processors: BTreeMap<String, Processor>,
+    /// Push applications.
+    pub(crate) push: push::Written,
+    /// Where records of streams go that are not in Kinesis.
+    pub streams: BTreeMap<String, Stream>,
+    /// How long a record is tried.
+    pub(crate) streaming_patience: Duration,
+    /// What is not streamed.
+    pub(crate) skips: Skips,
+    /// Programs of bots that are not at Lex.
+    pub(crate) programs: HashMap<String, Program>,
+    /// Those of them that answer only where they are meant.
+    pub(crate) shy_bots: BTreeSet<String>,
+    /// Where events for operators go, if not into the log.
+    pub(crate) events: Option<Sink>,
     /// The door: how many, how long, which proxies.
     pub(crate) door: DoorSettings,
     /// Who sees what is measured.
@@ -81,6 +105,8 @@ pub struct Settings {
 pub enum Certificate {
     /// From a development CA of our own.
     Development,
+    /// From a certificate authority, by ACME.
+    Acme(AcmeSettings),
     /// From these files.
     Files {
         /// The chain.
@@ -97,15 +123,6 @@ pub enum LogFormat {
     Text,
     /// One object a line.
     Json,
-}
-
-/// Where the data lives, and how to say so without a password.
-#[derive(Debug, Clone)]
-pub struct StoreAddress {
-    /// Where.
-    pub location: Location,
-    /// For people.
-    pub shown: String,
 }
 
 /// A bare authority: host, and port unless it is 443. Clients sign it as it stands, so it is in lower case, and
@@ -130,6 +147,16 @@ impl Settings {
         Self::read_from(written, &defaults, false)
     }
 
+    /// Reads what was written for a command on the store itself: what a server says of its start is nothing for one
+    /// that ends at once.
+    pub fn read_beside(written: Written) -> Result<Self> {
+        let mut settings = Self::read(written)?;
+        if settings.log == "info" {
+            "warn".clone_into(&mut settings.log);
+        }
+        Ok(settings)
+    }
+
     /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
     /// on this machine may have credentials.
     pub fn read_for_dev(written: Written) -> Result<Self> {
@@ -147,21 +174,27 @@ impl Settings {
         if http.is_none() && https.is_none() {
             return Err(Error::usage("http and https are both off, so there is nothing to listen on"));
         }
-        let certificate = match (written.tls_cert, written.tls_key) {
-            (Some(cert), Some(key)) => Certificate::Files { cert, key },
-            (None, None) => Certificate::Development,
-            (Some(_), None) => return Err(Error::usage("--tls-cert is given without --tls-key")),
-            (None, Some(_)) => return Err(Error::usage("--tls-key is given without --tls-cert")),
-        };
-        let public_host = written.public_host.as_deref().map(PublicHost::parse).transpose()?;
-        let store = match written.store {
-            Some(text) => StoreAddress::parse(&text)?,
-            None => StoreAddress::parse(&format!("sqlite:{}", data_dir.join("carillon.db").display()))?,
-        };
-        check_bus(written.bus.as_deref().unwrap_or("local"))?;
+        let acme = written.tls.acme((http.is_some(), https.is_some()))?;
+        let first = acme.as_ref().map(|acme| acme.first.clone());
+        let certificate = read_certificate(acme, written.tls_cert, written.tls_key)?;
+        let public_host = written.public_host.or(first).as_deref().map(PublicHost::parse).transpose()?;
+        let store = written.store.read(&format!("sqlite:{}", data_dir.join("carillon.db").display()))?;
+        let bus = written.nats.read(written.bus.as_deref().unwrap_or("local"))?;
+        if bus != BusAddress::Local && matches!(store.location, carillon_store::Location::Sqlite(_)) {
+            return Err(Error::usage(format!("bus is {bus}, and the store is a file, which one server has"))
+                .hint("Nodes share --store postgres://…"));
+        }
         let region = written.region.as_deref().unwrap_or("us-east-1");
         let account = written.account_id.as_deref().unwrap_or("000000000000");
         let home = read_home(region, account)?;
+        let mut named = written.bots;
+        if let Some(alias) = bots::demo_alias(&home).filter(|_| local_only) {
+            named.entry(alias.as_str().to_owned()).or_insert_with(Bot::echo);
+        }
+        let mut processors = written.processors;
+        if let Some(function) = flows::demo_function(&home).filter(|_| local_only) {
+            processors.entry(function.as_str().to_owned()).or_insert_with(Processor::rehearsal);
+        }
         Ok(Self {
             data_dir,
             http,
@@ -169,12 +202,20 @@ impl Settings {
             certificate,
             public_host,
             store,
+            bus,
             patience: written.flows.patience()?,
             manner: written.flows.manner()?,
-            functions: flows::functions(&written.flows, &home, (&written.targets, &written.processors))?,
+            functions: flows::functions(&written.flows, &home, (&written.targets, &processors))?,
             reach,
             targets: written.targets,
-            processors: written.processors,
+            push: written.push,
+            streams: written.streams,
+            streaming_patience: written.streaming.patience()?,
+            skips: written.streaming.skips(),
+            processors,
+            programs: bots::programs(&named)?,
+            shy_bots: named.into_iter().filter(|(_, bot)| bot.is_shy()).map(|(arn, _)| arn).collect(),
+            events: written.events.sink()?,
             quotas,
             rates,
             exchange: written.exchange.read(&home, defaults.exchange, reach)?.map(Arc::new),
@@ -189,37 +230,18 @@ impl Settings {
         })
     }
 
+    /// Whether the push applications can be used; answers how many there are.
+    pub fn check_push(&self) -> Result<usize> {
+        push::check(&self.push)?;
+        Ok(self.push.len())
+    }
+
     /// Where clients open sockets, once it is known where the server listens.
     pub fn public_host(&self, http: Option<SocketAddr>, https: Option<SocketAddr>) -> PublicHost {
         let port = https.or(http).map_or(443, |address| address.port());
         let here = || PublicHost::new("localhost".to_owned(), port);
         self.public_host.clone().unwrap_or_else(here)
     }
-}
-
-impl StoreAddress {
-    /// Reads `sqlite:<path>` or `postgres://…`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let shown = without_secrets(text);
-        match Location::parse(text) {
-            Ok(location) => Ok(Self { location, shown }),
-            Err(error) => Err(Error::usage(format!("store is {shown}: {error}"))),
-        }
-    }
-}
-
-impl fmt::Display for StoreAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown)
-    }
-}
-
-/// An address without user, password and parameters, of which any may be secret.
-fn without_secrets(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
-    let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
-    let place = rest.rsplit_once('@').map_or(rest, |(_, after)| after);
-    format!("{scheme}://{place}")
 }
 
 impl PublicHost {
@@ -264,6 +286,23 @@ impl PublicHost {
     }
 }
 
+/// Where the certificate comes from: of files and an authority only one may be written.
+fn read_certificate(
+    acme: Option<AcmeSettings>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
+) -> Result<Certificate> {
+    match (cert, key) {
+        (Some(_), Some(_)) if acme.is_some() => {
+            Err(Error::usage("--tls-cert is given, and tls.acme.domains is written"))
+        }
+        (Some(cert), Some(key)) => Ok(Certificate::Files { cert, key }),
+        (None, None) => Ok(acme.map_or(Certificate::Development, Certificate::Acme)),
+        (Some(_), None) => Err(Error::usage("--tls-cert is given without --tls-key")),
+        (None, Some(_)) => Err(Error::usage("--tls-key is given without --tls-cert")),
+    }
+}
+
 fn read_listener(key: &str, text: &str) -> Result<Option<SocketAddr>> {
     if text == "off" {
         return Ok(None);
@@ -272,18 +311,6 @@ fn read_listener(key: &str, text: &str) -> Result<Option<SocketAddr>> {
         Error::usage(format!("{key} is {text}, which is not an address and a port"))
             .hint("Such as 127.0.0.1:8480, 0.0.0.0:8480 or [::]:8480; off turns the listener off.")
     })
-}
-
-fn check_bus(text: &str) -> Result<()> {
-    if text == "local" {
-        return Ok(());
-    }
-    let shown = without_secrets(text);
-    if text.starts_with("nats://") {
-        return Err(Error::usage(format!("bus is {shown}, but this version has only the bus local"))
-            .hint("Run one node on this store, and leave --bus out."));
-    }
-    Err(Error::usage(format!("bus is {shown}, which is not local")))
 }
 
 fn read_home(region: &str, account: &str) -> Result<Home> {
@@ -322,7 +349,10 @@ mod tests {
         assert_eq!(http, Some(([127, 0, 0, 1], 8480).into()));
         assert_eq!(https, Some(([127, 0, 0, 1], 8443).into()));
         assert_eq!(settings.public_host(http, https).as_str(), "localhost:8443");
-        assert_eq!(settings.store.location, Location::Sqlite("carillon-data/carillon.db".into()));
+        let carillon_store::Location::Sqlite(path) = settings.store.location else {
+            panic!("SQLite is the default")
+        };
+        assert_eq!(path, PathBuf::from("carillon-data/carillon.db"));
         assert_eq!((settings.home.region(), settings.home.account()), ("us-east-1", "000000000000"));
         assert!(!settings.test_clock);
         let plain = read(|written| written.https = Some("off".into())).unwrap();
@@ -336,10 +366,12 @@ mod tests {
             ("everywhere", |written| written.http = Some("everywhere".into())),
             ("both off", |written| (written.http, written.https) = (Some("off".into()), Some("off".into()))),
             ("--tls-key", |written| written.tls_cert = Some("cert.pem".into())),
-            ("nats://bus", |written| written.bus = Some("nats://me:secret@bus".into())),
+            ("nats://bus:x", |written| written.bus = Some("nats://me:secret@bus:x".into())),
             ("Nowhere Land", |written| written.region = Some("Nowhere Land".into())),
             ("12 digits", |written| written.account_id = Some("12".into())),
-            ("mysql://db/x", |written| written.store = Some("mysql://me:secret@db/x?p=secret".into())),
+            ("mysql://db/x", |written| {
+                written.store.address = Some("mysql://me:secret@db/x?p=secret".into());
+            }),
             ("neither", |written| written.log_format = Some("xml".into())),
         ];
         for (named, change) in refusals {

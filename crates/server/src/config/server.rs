@@ -23,6 +23,8 @@ const WRITE_TIMEOUT_SECONDS: u32 = 30;
 const IDLE_TIMEOUT_SECONDS: u32 = 75;
 /// The bytes of all bodies that are being read or worked on.
 const BODIES_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// The longest that sockets may be spread over.
+const DRAIN_SECONDS_MAX: u32 = 3_600;
 
 /// `[server]`: the door.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
@@ -49,6 +51,8 @@ pub(crate) struct Door {
     idle_timeout_seconds: Option<u32>,
     /// Bytes of all bodies that are being read or worked on [default: 67108864].
     bodies_bytes_max: Option<u32>,
+    /// Seconds over which sockets are closed when the server is told to stop, at most 3600 [default: 0].
+    drain_seconds: Option<u32>,
     /// Networks of proxies that are believed where a request comes from [default: none].
     trusted_proxies: Vec<String>,
     /// The listeners where trusted proxies speak the PROXY protocol: off, http, https or both [default: off].
@@ -74,6 +78,8 @@ pub(crate) struct DoorSettings {
     pub(crate) patience: Patience,
     /// The bytes of all bodies.
     pub(crate) bodies_bytes_max: usize,
+    /// Over which time sockets are closed before the rest ends.
+    pub(crate) drain: Duration,
     /// Whom it believes.
     pub(crate) proxies: Proxies,
     /// Where it is spoken.
@@ -114,6 +120,12 @@ impl Door {
                 "server.bodies_bytes_max is {bodies}, which is under {BODIES_BYTES_LEAST}"
             )));
         }
+        let drain_seconds = self.drain_seconds.unwrap_or_default();
+        if DRAIN_SECONDS_MAX < drain_seconds {
+            return Err(Error::usage(format!(
+                "server.drain_seconds is {drain_seconds}, which is over {DRAIN_SECONDS_MAX}"
+            )));
+        }
         let (proxies, proxy_protocol) =
             (read_networks(&self.trusted_proxies)?, ProxyProtocol::read(self.proxy_protocol.as_deref())?);
         if proxy_protocol != ProxyProtocol::default() && proxies.is_empty() {
@@ -138,6 +150,7 @@ impl Door {
                 idle: seconds("idle_timeout_seconds", self.idle_timeout_seconds, IDLE_TIMEOUT_SECONDS)?,
             },
             bodies_bytes_max,
+            drain: Duration::from_secs(u64::from(drain_seconds)),
             proxies: Proxies::new(proxies),
             proxy_protocol,
         })
@@ -234,6 +247,7 @@ mod tests {
             ("connections_max = 0", "server.connections_max"),
             ("head_timeout_seconds = 0", "server.head_timeout_seconds"),
             ("bodies_bytes_max = 1000", "server.bodies_bytes_max"),
+            ("drain_seconds = 3601", "server.drain_seconds"),
             ("trusted_proxies = ['everybody']", "everybody"),
             ("proxy_protocol = 'http'", "without server.trusted_proxies"),
             ("proxy_protocol = 'v2'", "proxy_protocol is v2"),

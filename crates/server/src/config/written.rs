@@ -16,10 +16,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::audit::Audit;
+use super::bots::Bot;
+use super::bus::Nats;
+use super::events::Events;
 use super::exchange::Exchange;
 use super::flows::{Flows, Processor, Target};
 use super::limits::Limits;
+use super::push;
 use super::server::{Door, Metrics};
+use super::store::StoreOptions;
+use super::streams::{Stream, Streaming};
+use super::tls::Tls;
 use crate::error::{Error, Result};
 
 /// Every option, as it was written. The variable of an option is its key in capitals after `CARILLON_`.
@@ -49,12 +56,12 @@ pub struct Written {
     /// This is what GetMessagingSessionEndpoint answers; amazon-chime-sdk-js always speaks wss to it.
     #[arg(long, env = "CARILLON_PUBLIC_HOST", value_name = "HOST:PORT")]
     pub(crate) public_host: Option<String>,
-    /// Where the data lives: sqlite:<path> or postgres://… [default: sqlite:<data-dir>/carillon.db].
-    #[arg(long, env = "CARILLON_STORE", value_name = "STORE", hide_env_values = true)]
-    pub(crate) store: Option<String>,
-    /// How nodes tell each other of events [default: local].
+    /// Where the data lives.
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+    /// How nodes tell each other of events: local, nats://… or tls://… [default: local].
     ///
-    /// This version has one node and knows only local.
+    /// With local there is one node. Several hosts stand with commas between them.
     #[arg(long, env = "CARILLON_BUS", value_name = "BUS", hide_env_values = true)]
     pub(crate) bus: Option<String>,
     /// The region in every ARN, and in every signature [default: us-east-1].
@@ -90,6 +97,21 @@ pub struct Written {
     /// How long processors are tried.
     #[arg(skip)]
     pub(crate) flows: Flows,
+    /// Push applications.
+    #[arg(skip)]
+    pub(crate) push: push::Written,
+    /// Where records of streams go that are not in Kinesis.
+    #[arg(skip)]
+    pub(crate) streams: BTreeMap<String, Stream>,
+    /// What is streamed.
+    #[arg(skip)]
+    pub(crate) streaming: Streaming,
+    /// Programs of bots that are not at Lex.
+    #[arg(skip)]
+    pub(crate) bots: BTreeMap<String, Bot>,
+    /// Where events for operators go.
+    #[arg(skip)]
+    pub(crate) events: Events,
     /// How much of each thing there may be, and how often.
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -102,9 +124,15 @@ pub struct Written {
     /// Who sees what is measured.
     #[arg(skip)]
     pub(crate) metrics: Metrics,
+    /// Certificates by ACME.
+    #[arg(skip)]
+    pub(crate) tls: Tls,
     /// The audit log.
     #[arg(skip)]
     pub(crate) audit: Audit,
+    /// How the bus is reached.
+    #[arg(skip)]
+    pub(crate) nats: Nats,
     /// A carillon.toml, whose keys are these options with _ for - [default: none].
     #[arg(long, env = "CARILLON_CONFIG", value_name = "FILE")]
     #[serde(skip)]
@@ -149,11 +177,18 @@ impl Written {
             targets: there.targets,
             processors: there.processors,
             flows: there.flows,
+            push: there.push,
+            streams: there.streams,
+            streaming: there.streaming,
+            bots: there.bots,
+            events: there.events,
             limits: self.limits.or(there.limits),
             exchange: self.exchange.or(there.exchange),
             server: there.server,
             metrics: there.metrics,
+            tls: there.tls,
             audit: there.audit,
+            nats: there.nats,
             config: self.config.or(there.config),
         }
     }
@@ -244,7 +279,7 @@ mod tests {
         let named = Written { config: Some(path.clone()), ..Written::default() };
         assert!(named.clone().with_file().unwrap_err().to_string().contains("carillon.toml"));
         std::fs::write(&path, "store = 'postgres://db/chat'").unwrap();
-        assert_eq!(named.with_file().unwrap().store.as_deref(), Some("postgres://db/chat"));
+        assert_eq!(named.with_file().unwrap().store.address.as_deref(), Some("postgres://db/chat"));
     }
 
     #[test]

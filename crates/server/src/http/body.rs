@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
-use carillon_service::front::dispatch::{BODY_BYTES_MAX, NoBody};
+use carillon_service::front::request::{BODY_BYTES_MAX, NoBody};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

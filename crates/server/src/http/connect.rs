@@ -7,11 +7,12 @@ use std::sync::Arc;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::response::Response;
-use carillon_delivery::{Close, Entrance, Expiry, Opening, Shown};
-use carillon_service::front::connect::{self as service, Connection};
-use carillon_service::front::dispatch::Signed;
-use carillon_service::front::resume;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use carillon_delivery::{Expiry, Opening};
+use carillon_model::session::Close;
+use carillon_service::error::ErrorCode;
+use carillon_service::front::connect::Connection;
+use carillon_service::front::request::{Answered, Signed};
+use futures_util::{FutureExt as _, StreamExt};
 use http::{HeaderValue, StatusCode, header};
 
 use super::Front;
@@ -25,6 +26,9 @@ const READ_BUFFER_BYTES: usize = 256;
 const WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The largest message that is taken from a client, to be ignored.
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
+/// As what it is measured that somebody opens a socket.
+const CONNECT: &str = "Connect";
 
 const NO_UPGRADE: Refusal = Refusal {
     status: StatusCode::UPGRADE_REQUIRED,
@@ -51,17 +55,33 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let service = front.service.clone();
     let verdict = front.in_flight.run(async move { service.connect(&parts).await }).await;
-    if verdict == Err(service::Close::TOO_MANY_WAIT) {
-        return TOO_MANY_WAIT.answer(&front.service.new_id());
+    if verdict == Err(Close::TOO_MANY_WAIT) {
+        let mut response = TOO_MANY_WAIT.answer(&front.service.new_id());
+        let code = TOO_MANY_WAIT.code;
+        response.extensions_mut().insert(Answered { operation: CONNECT, code });
+        return response;
     }
     let is_signed = verdict.is_ok();
+    let answered =
+        Answered { operation: CONNECT, code: verdict.as_ref().map_or_else(code, |_| Answered::OK) };
     let mut response = with_limits(upgrade)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
         .on_upgrade(move |socket| run(front, socket, verdict));
     if is_signed {
         response.extensions_mut().insert(Signed);
     }
+    response.extensions_mut().insert(answered);
     response
+}
+
+/// As what it is measured that somebody may not have a socket.
+fn code(close: &Close) -> &'static str {
+    match close.code {
+        Close::TRY_LATER => ErrorCode::Throttled.as_str(),
+        1011 => ErrorCode::ServiceFailure.as_str(),
+        4003 => ErrorCode::Forbidden.as_str(),
+        _ => ErrorCode::Unauthorized.as_str(),
+    }
 }
 
 /// An upgrade to a socket that holds little memory.
@@ -74,39 +94,26 @@ pub fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_frame_size(MESSAGE_BYTES_MAX)
 }
 
-async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, service::Close>) {
+async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) {
     match verdict {
         Ok(connection) => {
-            let frames = front.service.opening(&connection);
-            let Connection { user, session_id: client, sessions_max, begins_in, frames_max, .. } = connection;
-            let Connection { expires_at, resume_from, .. } = connection;
-            let opening = frames.map(|frames| Opening {
-                frames: frames.map_ok(shown).map_err(close).boxed(),
-                resumes: resume_from.map(|id| id.to_string()),
-            });
-            // Of the front, a socket keeps only what it needs.
-            let (hub, store) = (front.hub.clone(), front.service.store().clone());
-            let expired = expires_at.map(|time| {
+            let opening = Opening {
+                seated: front.service.clone().seated(connection.entrance.user).boxed(),
+                frames: front.service.opening(&connection).map(StreamExt::boxed),
+                resumes: connection.resume_from.map(|id| id.to_string()),
+            };
+            let expired = connection.expires_at.map(|time| {
                 let clock = front.clock.clone();
                 Box::pin(async move { clock.reached(time).await }) as Expiry
             });
+            // Of the front, a socket keeps only what it needs.
+            let hub = front.hub.clone();
             drop(front);
-            let entrance = Entrance { user, client, sessions_max, begins_in, frames_max };
-            hub.serve(socket, store, entrance, opening, expired).await;
+            hub.serve(socket, connection.entrance, opening, expired).await;
         }
         Err(refusal) => {
             drop(front);
-            Box::pin(carillon_delivery::refuse(socket, close(refusal))).await;
+            Box::pin(carillon_delivery::refuse(socket, refusal)).await;
         }
     }
-}
-
-/// The service says what, the delivery when.
-fn shown(resume::Shown { frame, event }: resume::Shown) -> Shown {
-    Shown { frame, event }
-}
-
-/// The service says why, the delivery how.
-fn close(service::Close { code, reason }: service::Close) -> Close {
-    Close { code, reason }
 }

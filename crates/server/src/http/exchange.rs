@@ -12,12 +12,12 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use carillon_access::web_identity::Disbelief;
 use carillon_auth::jwt::TOKEN_BYTES_MAX;
 use carillon_service::error::{Error, ErrorCode};
-use carillon_service::front::dispatch::ClientAddress;
 use carillon_service::front::exchange::{Exchanged, Requester};
+use carillon_service::front::request::{Answered, ClientAddress};
 use carillon_service::front::retry;
-use carillon_service::front::web_identity::Disbelief;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -56,6 +56,12 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
     if let Err(Failure::NotAuthorized) = &exchanged {
         front.service.exchange_refused(&from.request_id, from.address, "NotAuthorized", 401);
     }
+    let code = match &exchanged {
+        Ok(_) => Answered::OK,
+        Err(Failure::NotAuthorized) => "NotAuthorized",
+        Err(Failure::TooMany(_)) => ErrorCode::Throttled.as_str(),
+        Err(Failure::Unavailable) => ErrorCode::ServiceUnavailable.as_str(),
+    };
     let mut response = match exchanged {
         Ok(exchanged) => answer(StatusCode::OK, &shown(&exchanged)),
         Err(Failure::NotAuthorized) => text(StatusCode::UNAUTHORIZED, "Not Authorized"),
@@ -72,6 +78,7 @@ pub(super) async fn creds(State(front): State<Arc<Front>>, request: Request) -> 
             response
         }
     };
+    response.extensions_mut().insert(Answered { operation: "ExchangeCredentials", code });
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     allow(&front, request.headers(), headers);
@@ -95,26 +102,29 @@ async fn exchange(front: &Front, headers: &HeaderMap, from: &Requester) -> Resul
             Disbelief::Unreachable => Failure::Unavailable,
         }
     })?;
-    let instance = exchange.app_instance(&front.service).await.map_err(|error| unavailable(&error))?;
-    let Some(instance) = instance else {
-        tracing::warn!("there is not exactly one app instance: set exchange.app_instance");
-        return Err(Failure::Unavailable);
+    let (service, exchange, from) = (front.service.clone(), exchange.clone(), from.clone());
+    let exchanging = async move {
+        let Some(instance) = exchange.app_instance(&service).await? else { return Ok(None) };
+        service.exchange(&instance, &person, exchange.role(), &from).await.map(Some)
     };
-    let (service, role, from) = (front.service.clone(), exchange.role(), from.clone());
-    let exchanging = async move { service.exchange(&instance, &person, role, &from).await };
     let exchanged = front.in_flight.run(exchanging).await;
-    exchanged.map_err(|error| match (error.code, error.retry_after_ms) {
+    let exchanged = exchanged.map_err(|error| match (error.code, error.retry_after_ms) {
         (ErrorCode::Throttled, Some(wait_ms)) => Failure::TooMany(wait_ms.cast_signed()),
         _ => unavailable(&error),
+    })?;
+    exchanged.ok_or_else(|| {
+        tracing::warn!("there is not exactly one app instance: set exchange.app_instance");
+        Failure::Unavailable
     })
 }
 
 fn unavailable(error: &Error) -> Failure {
     let cause = error.source.as_ref().map(ToString::to_string);
-    if error.code == ErrorCode::ServiceFailure {
-        tracing::error!(%error, cause, "credentials could not be exchanged");
-    } else {
-        tracing::warn!(%error, cause, "credentials could not be exchanged");
+    match error.code {
+        ErrorCode::ServiceFailure => tracing::error!(%error, cause, "credentials could not be exchanged"),
+        // The store has said so, once.
+        ErrorCode::ServiceUnavailable => tracing::debug!(%error, cause, "credentials could not be exchanged"),
+        _ => tracing::warn!(%error, cause, "credentials could not be exchanged"),
     }
     Failure::Unavailable
 }

@@ -5,7 +5,10 @@ use std::future::pending;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
+use carillon_store as store;
 use tokio::sync::Semaphore;
+
+use crate::traces;
 
 /// The most requests that are being answered: as many as a store can have waiting for it before it refuses. Others wait
 /// for a place, and those who hang up meanwhile are gone.
@@ -18,17 +21,19 @@ impl InFlight {
         Self(Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize)))
     }
 
-    /// Does what a request asks for, also when this future is dropped once it was polled.
+    /// Does what a request asks for, also when this future is dropped once it was polled. While it waits for its place,
+    /// its time in the store goes by.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         request: impl Future<Output = T> + Send + 'static,
     ) -> T {
+        let request = store::as_one_request(request);
         let place = self.0.clone().acquire_owned().await.expect("it is never closed");
-        let task = tokio::spawn(async move {
+        let task = tokio::spawn(traces::carried(async move {
             let answer = request.await;
             drop(place);
             answer
-        });
+        }));
         match task.await {
             Ok(answer) => answer,
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use bytes::Bytes;
-use carillon_service::front::dispatch::{ClientAddress, SecureTransport, Signed};
+use carillon_service::front::request::{ClientAddress, SecureTransport, Signed};
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -32,6 +32,7 @@ use super::places::{Caps, Peer, Place, Places};
 use super::proxies::{Proxies, Source};
 use super::proxy_head;
 use crate::answer::last;
+use crate::certificate::PROOF_PROTOCOL;
 use crate::error::{Error, Result};
 
 /// How long a handshake may take, and the head of the PROXY protocol.
@@ -254,6 +255,10 @@ impl Visit {
                 Some(tls) => {
                     let stream = self.in_time(tls.accept(stream)).await?;
                     guest.progress.end();
+                    if stream.get_ref().1.alpn_protocol() == Some(PROOF_PROTOCOL) {
+                        // Whoever asked for a proof has it, and has nothing more to say.
+                        return Ok(());
+                    }
                     self.converse(stream, guest).await
                 }
             }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use carillon_service::Clock as _;
-use carillon_service::front::dispatch::ClientAddress;
-use carillon_store::{Error as StoreError, Lane};
+use carillon_service::front::request::ClientAddress;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,7 +28,7 @@ const ADVANCE_SECONDS_MAX: f64 = 100.0 * 366.0 * 86_400.0;
 /// The most bytes of a step of the clock.
 const STEP_BYTES_MAX: usize = 1024;
 
-const MISSING: Refusal = Refusal {
+pub(super) const MISSING: Refusal = Refusal {
     status: StatusCode::NOT_FOUND,
     exception: "UnknownOperationException",
     code: "UnknownOperationException",
@@ -40,7 +40,7 @@ const NOT_A_STEP: Refusal = Refusal {
     code: "BadRequest",
     message: "The body must be {\"advance_seconds\": N}, with N from 0 to a hundred years",
 };
-const NOT_JSON: Refusal = Refusal {
+pub(super) const NOT_JSON: Refusal = Refusal {
     status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
     exception: "BadRequestException",
     code: "BadRequest",
@@ -57,6 +57,12 @@ const NO_TOKEN: Refusal = Refusal {
     exception: "UnauthorizedClientException",
     code: "UnauthorizedClient",
     message: "Whoever asks for metrics must bear the token of [metrics]",
+};
+const NO_WEB_PUSH: Refusal = Refusal {
+    status: StatusCode::NOT_FOUND,
+    exception: "NotFoundException",
+    code: "NotFound",
+    message: "resource-arn: names no push application with web_push in the configuration",
 };
 const NOT_MEASURED: Refusal = Refusal {
     status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -76,22 +82,23 @@ pub(super) async fn live() -> Response {
     answer(StatusCode::OK, &json!({ "status": "live" }))
 }
 
-/// The server takes requests, and its store answers.
+/// Whether the server is to be sent requests and sockets; where not, for which reasons. A new reason is a line here.
 pub(super) async fn ready(State(front): State<Arc<Front>>) -> Response {
-    let waiting =
-        |why: &str| answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "not ready", "reason": why }));
-    if front.stopping.load(Ordering::Relaxed) {
-        return waiting("the server is stopping");
+    let checks = [
+        ("store", store_answers(&front).await),
+        ("bus", front.hub.is_reachable()),
+        ("draining", !front.stopping.load(Ordering::Relaxed)),
+    ];
+    let reasons: Vec<&str> = checks.iter().filter(|(_, is_well)| !is_well).map(|(name, _)| *name).collect();
+    if reasons.is_empty() {
+        return answer(StatusCode::OK, &json!({ "status": "ready" }));
     }
+    answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unready", "reasons": reasons }))
+}
+
+async fn store_answers(front: &Front) -> bool {
     let read = front.service.store().read(clock::find_ahead_ms);
-    match tokio::time::timeout(READY_TIMEOUT, read).await {
-        Ok(Ok(_)) => answer(StatusCode::OK, &json!({ "status": "ready" })),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the store cannot be read");
-            waiting("the store cannot be read")
-        }
-        Err(_) => waiting("the store does not answer"),
-    }
+    matches!(tokio::time::timeout(READY_TIMEOUT, read).await, Ok(Ok(_)))
 }
 
 /// What is measured, for whoever may see it: who bears the token, or is on this machine. Where there is a listener for
@@ -124,12 +131,37 @@ pub(super) async fn metrics_apart(State(front): State<Arc<Front>>, request: Requ
     response
 }
 
+/// The public key that browsers subscribe with, of the push application that a page names. It is no secret, so a page
+/// of any origin may read it.
+pub(super) async fn web_push_key(State(front): State<Arc<Front>>, request: Request) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let named = query.split('&').find_map(|part| part.strip_prefix("resource-arn="));
+    let named = percent_decode_str(named.unwrap_or_default()).decode_utf8_lossy();
+    let mut response = match front.push.web_push_key(&named) {
+        Some(key) => answer(StatusCode::OK, &json!({ "PublicKey": key })),
+        None => NO_WEB_PUSH.answer(&front.service.new_id()),
+    };
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
 fn bears(headers: &HeaderMap, token: &str) -> bool {
     let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let borne = value
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     borne.is_some_and(|(_, borne)| verify_slices_are_equal(borne.trim().as_bytes(), token.as_bytes()).is_ok())
+}
+
+/// What proves a name to a certificate authority (RFC 8555, 8.3).
+pub(super) async fn proof(State(front): State<Arc<Front>>, Path(token): Path<String>) -> Response {
+    let Some(answer) = front.proofs.as_ref().and_then(|proofs| proofs.answer(&token)) else {
+        return MISSING.answer(&front.service.new_id());
+    };
+    let mut response = Response::new(Body::from(answer));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
 }
 
 /// Nothing else.
@@ -149,15 +181,10 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
         return NOT_A_STEP.answer(&front.service.new_id());
     };
     let _moving = front.moving.lock().await;
-    let ahead_ms = front.clock.ahead_ms().saturating_add(step_ms);
-    let store = front.service.store();
-    let kept: Result<(), StoreError> =
-        store.write(Lane::Account, move |tx| clock::keep_ahead_ms(tx, ahead_ms)).await;
-    if let Err(error) = kept {
+    if let Err(error) = front.clock.advance(front.service.store(), step_ms).await {
         tracing::error!(%error, "the clock could not be moved");
         return NOT_MOVED.answer(&front.service.new_id());
     }
-    front.clock.set_ahead_ms(ahead_ms);
     let now = front.clock.now();
     if let Err(error) = front.jobs.run_due().await {
         tracing::error!(%error, "what became due could not be run");
@@ -167,7 +194,7 @@ pub(super) async fn advance(State(front): State<Arc<Front>>, request: Request) -
 }
 
 /// Whether a body says that it is JSON. A page cannot say so to another's server without asking first.
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
 }

@@ -7,11 +7,13 @@
 //!
 //! Nothing here knows a socket or HTTP.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,8 +33,8 @@ pub(crate) const LAST_PLACES: usize = 32;
 /// How many last places an address may take at once, and how long until it may take another: a flood from one address
 /// is refused before it costs anything.
 const LAST_PLACES_OF_ADDRESS: (i64, i64) = (512, 10);
-/// The most addresses of a generation of those from which somebody has signed.
-const KNOWN_MAX: usize = 8_192;
+/// The most addresses from which somebody has signed that are kept: those that came last.
+const KNOWN_MAX: u64 = 16_384;
 /// Open files that are not connections: the store, the log, calls of processors. A quarter of them, within these.
 const OTHER_FILES: (u64, u64) = (48, 1_024);
 
@@ -95,6 +97,8 @@ pub(crate) struct Places {
     caps: Caps,
     state: Mutex<State>,
     last_of_address: Buckets,
+    /// Addresses from which somebody has signed.
+    known: Cache<IpAddr, ()>,
     refused: AtomicU64,
     began: Instant,
 }
@@ -104,7 +108,6 @@ struct State {
     all: usize,
     strangers: usize,
     by_address: HashMap<IpAddr, OfAddress>,
-    known: Known,
     /// Who has a last place, the oldest first.
     last: VecDeque<(u64, CancellationToken)>,
     next: u64,
@@ -114,27 +117,6 @@ struct State {
 struct OfAddress {
     all: usize,
     strangers: usize,
-}
-
-/// Addresses from which somebody has signed: those of two generations, of which the older is forgotten when the younger
-/// is full.
-#[derive(Default)]
-struct Known {
-    younger: HashSet<IpAddr>,
-    older: HashSet<IpAddr>,
-}
-
-impl Known {
-    fn insert(&mut self, address: IpAddr) {
-        if KNOWN_MAX <= self.younger.len() {
-            self.older = std::mem::take(&mut self.younger);
-        }
-        self.younger.insert(address);
-    }
-
-    fn has(&self, address: IpAddr) -> bool {
-        self.younger.contains(&address) || self.older.contains(&address)
-    }
 }
 
 /// What a connection counts as.
@@ -187,6 +169,7 @@ impl Places {
             caps,
             state: Mutex::default(),
             last_of_address: Buckets::new(at_once, interval_ms),
+            known: Cache::builder().max_capacity(KNOWN_MAX).eviction_policy(EvictionPolicy::lru()).build(),
             refused: AtomicU64::new(0),
             began: Instant::now(),
         })
@@ -236,7 +219,7 @@ impl Places {
         if self.caps.of_address <= of_address.all {
             return None;
         }
-        if state.known.has(address) {
+        if self.known.get(&address).is_some() {
             return Some(Standing::Known);
         }
         let is_room =
@@ -323,7 +306,7 @@ impl Place {
         }
         let mut state = self.places.lock();
         if let Peer::Client(address) = self.peer {
-            state.known.insert(address);
+            self.places.known.insert(address, ());
         }
         match *standing {
             Standing::Stranger => state.introduce(self.peer),

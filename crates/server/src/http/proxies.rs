@@ -30,6 +30,11 @@ impl Proxies {
         Self(networks)
     }
 
+    /// Whether none is trusted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether this is one of them.
     pub(crate) fn trust(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

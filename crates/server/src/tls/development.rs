@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{RootCertStore, ServerConfig};
 
-use super::{config, provider};
+use crate::certificate::{Pair, provider};
 use crate::error::{Error, Result};
 use crate::private_file::{self, PRIVATE, PUBLIC};
 
@@ -92,7 +92,7 @@ impl Development {
             let (name, until) = (ServerName::try_from(name)?, UnixTime::since_unix_epoch(until));
             verifier.verify_server_cert(&leaf, &[], &name, &[], until)?;
         }
-        Ok(config(&self.leaf(), &self.leaf_key())?)
+        Ok(Pair::read(&self.leaf(), &self.leaf_key())?.config)
     }
 
     fn make_ca(&self, now: Timestamp) -> std::result::Result<(), Reason> {

@@ -1,5 +1,7 @@
 //! Who may do what: the vocabulary of the rules that a chat adds to the account's policies.
 
+use std::fmt;
+
 use super::View;
 
 /// A rule: whoever has one of these grants is admitted.
@@ -30,7 +32,47 @@ pub enum Grant {
 impl Rule {
     /// Whether the rule admits whoever stands so.
     pub fn admits(self, view: &View) -> bool {
-        self.0.iter().any(|grant| grant.holds(view))
+        self.admitting(view).is_some()
+    }
+
+    /// The first grant of whoever stands so.
+    pub fn admitting(self, view: &View) -> Option<Grant> {
+        self.0.iter().copied().find(|grant| grant.holds(view))
+    }
+}
+
+/// Whom it is for.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((last, before)) = self.0.split_last() else {
+            return f.write_str("whom it is about, and nobody else");
+        };
+        for (at, grant) in before.iter().enumerate() {
+            if 0 < at {
+                f.write_str(", ")?;
+            }
+            write!(f, "{grant}")?;
+        }
+        if !before.is_empty() {
+            f.write_str(" and ")?;
+        }
+        write!(f, "{last}")
+    }
+}
+
+/// Those who have it.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Admin => "administrators of the app instance",
+            Self::Moderator => "moderators of the channel",
+            Self::Member => "members of the channel that are not hidden",
+            Self::MemberIfUnrestricted => "members of a channel that is UNRESTRICTED",
+            Self::AnyMember => "members of the channel",
+            Self::OutsiderIfPublic => "others where the channel is PUBLIC",
+            Self::OutsiderIfOpen => "others where the channel is PUBLIC and UNRESTRICTED",
+            Self::Anyone => "everyone of the app instance",
+        })
     }
 }
 

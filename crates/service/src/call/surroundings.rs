@@ -1,5 +1,6 @@
 //! What every call may ask of the service that it is made of.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use carillon_auth::Sealer;
@@ -27,6 +28,8 @@ pub(crate) struct Surroundings {
     pub(crate) patience: Patience,
     /// The functions that flows may call.
     pub(crate) functions: Functions,
+    /// The bots, by their aliases, that answer what is said to everyone only where they are meant.
+    pub(crate) shy_bots: BTreeSet<String>,
     /// Host and port where clients open sockets.
     pub(crate) public_host: String,
 }

@@ -1,25 +1,24 @@
 //! The balancing of elastic channels: new sub-channels are filled from full ones, those with few members are
 //! dissolved.
 //!
-//! What is to be done stands in the store, as the task of a sub-channel; [`step`] reads it, does a bounded part of it
+//! What is to be done stands in the store, as the task of a sub-channel; `step` reads it, does a bounded part of it
 //! under the channel's claim, and leaves the rest to the next step, which any node may take. So a crash loses nothing,
 //! and a sender waits for one step at most. The operations begin tasks, in the transaction that makes them necessary;
-//! the server owns the stepping.
+//! a job owns the stepping.
 
-use carillon_model::arn::Home;
 use carillon_model::channel::{Channel, ElasticChannelConfiguration};
 use carillon_model::event::Event;
 use carillon_model::{ChannelArn, Key, Timestamp};
+use carillon_store::claim::Claim;
 use carillon_store::sub_channel::{SubChannel, Task};
 use carillon_store::{self as store, Tx, Work};
 
-use crate::chat::retention::STEP_LEN_MAX;
 use crate::error::{Error, Result};
 
 /// Members that a step moves, or moderators that it takes out: a sender waits for a step at most.
-pub const TRANSFER_LEN_MAX: i64 = 50;
-/// Channels that one look for work finds.
-const CHANNELS_LEN_MAX: i64 = 100;
+pub(crate) const TRANSFER_LEN_MAX: i64 = 50;
+/// Rows that a step deletes of a sub-channel that is no more.
+const DELETE_LEN_MAX: i64 = 500;
 
 /// The regular members below which a sub-channel is dissolved, once another has room for them.
 fn minimum(elastic: ElasticChannelConfiguration) -> i64 {
@@ -61,7 +60,7 @@ pub(crate) fn find_room(
     }
     store::sub_channel::insert(tx, channel.key, new_key, Some(Task::Fill), channel.clock)?;
     tx.emit(Event::create_sub_channel(channel, new_key))?;
-    store::channel::claim(tx, channel, 1, now, false)?;
+    store::claim::take(tx, channel, Claim::of(1), now)?;
     tx.wake(Work::Balance);
     Ok((new_key, target))
 }
@@ -82,26 +81,12 @@ pub(crate) fn consider(tx: &mut Tx, channel: &Channel) -> Result<()> {
     Ok(())
 }
 
-/// Where a walk over the channels with something to do begins.
-pub const FIRST_CHANNEL: Key = Key([0; 16]);
-
-/// Channels that have something to do, and where to go on.
-pub type Found = (Vec<(ChannelArn, Key)>, Option<Key>);
-
-/// Channels after `from` that have something to do, for a [`step`] each in the lane of its ARN, and where to go on, or
-/// nothing at the end.
-pub fn find_channels(tx: &mut Tx, home: &Home, from: Key) -> Result<Found> {
-    let channels = store::sub_channel::list_busy_channels(tx, home, from, CHANNELS_LEN_MAX)?;
-    let next = channels.last().map(|(_, key)| *key);
-    Ok((channels, next))
-}
-
 /// Does a part of what a channel has to do; false when nothing is left. It reads all that it needs under the claim:
 /// whatever happened since the last step, here or on another node, counts. It moves up to `limit` members; the server's
 /// limit is [`TRANSFER_LEN_MAX`].
-pub fn step(tx: &mut Tx, now: Timestamp, (arn, key): (&ChannelArn, Key), limit: i64) -> Result<bool> {
+pub(crate) fn step(tx: &mut Tx, now: Timestamp, (arn, key): (&ChannelArn, Key), limit: i64) -> Result<bool> {
     let Some(mut channel) = store::channel::find(tx, &arn.app_instance(), key)? else { return Ok(false) };
-    if !store::channel::claim(tx, &mut channel, 0, now, false)? {
+    if !store::claim::take(tx, &mut channel, Claim::of(0), now)? {
         // It may have been deleted since.
         let Some(again) = store::channel::find(tx, &arn.app_instance(), key)? else { return Ok(false) };
         channel = again;
@@ -181,8 +166,8 @@ fn close(tx: &mut Tx, now: Timestamp, channel: &mut Channel, closing: &SubChanne
     let leaving = store::membership::list_placed(tx, channel, closing.key, limit)?;
     if leaving.is_empty() {
         // What a channel flow has in flight there ends with it: nobody is left to be told.
-        let ended = store::in_flight::delete_of_sub_channel(tx, closing.key, STEP_LEN_MAX)?;
-        if ended == STEP_LEN_MAX.unsigned_abs() {
+        let ended = store::in_flight::delete_of_sub_channel(tx, closing.key, DELETE_LEN_MAX)?;
+        if ended == DELETE_LEN_MAX.unsigned_abs() {
             return Ok(());
         }
         claim_numbers(tx, channel, 1, now)?;
@@ -205,7 +190,7 @@ fn close(tx: &mut Tx, now: Timestamp, channel: &mut Channel, closing: &SubChanne
 }
 
 fn destroy(tx: &mut Tx, channel: &Channel, gone: &SubChannel) -> Result<()> {
-    if store::message::delete_some(tx, gone.key, STEP_LEN_MAX)? == 0 {
+    if store::message::delete_some(tx, gone.key, DELETE_LEN_MAX)? == 0 {
         store::sub_channel::delete(tx, channel.key, gone.key)?;
     }
     Ok(())
@@ -214,7 +199,7 @@ fn destroy(tx: &mut Tx, channel: &Channel, gone: &SubChannel) -> Result<()> {
 /// Claims the next `count` numbers of a claimed channel, and leaves it at the one before them.
 pub(crate) fn claim_numbers(tx: &mut Tx, channel: &mut Channel, count: usize, now: Timestamp) -> Result<i64> {
     let count = i64::try_from(count).unwrap_or(i64::MAX);
-    store::channel::claim(tx, channel, count, now, false)?;
+    store::claim::take(tx, channel, Claim::of(count), now)?;
     channel.sequence -= count;
     Ok(count)
 }

@@ -4,23 +4,41 @@ use carillon_model::channel::Channel;
 use carillon_model::event::{ChannelShown, Event};
 use carillon_model::{AppInstanceArn, Key, Timestamp};
 use carillon_store::app_instance::Counts;
+use carillon_store::claim::Claim;
 use carillon_store::{self as store, Tx, Work};
 
 use crate::error::{Error, Result};
 
 /// Writes the record of a claimed channel, and tells its members under the channel's present number.
 pub(crate) fn update(tx: &mut Tx, channel: &mut Channel) -> Result<()> {
+    let (event, _) = write(tx, channel)?;
+    Ok(tx.emit(event)?)
+}
+
+/// The same where what changed is when the channel ends by itself: streams are told just that.
+pub(crate) fn settle_expiration(tx: &mut Tx, channel: &mut Channel) -> Result<()> {
+    let (event, shown) = write(tx, channel)?;
+    tx.record(&Event::update_channel_expiration_settings(channel, &shown), 1)?;
+    Ok(tx.emit_unrecorded(event)?)
+}
+
+fn write(tx: &mut Tx, channel: &mut Channel) -> Result<(Event, ChannelShown)> {
     channel.updated_at = channel.clock;
     store::channel::update(tx, channel)?;
     let Told { shown, places, moderating } = told(tx, channel)?;
-    tx.emit(Event::update_channel(channel, &shown, &places, &moderating))?;
-    Ok(())
+    Ok((Event::update_channel(channel, &shown, &places, &moderating), shown))
+}
+
+/// Whether what happens in a channel goes into a stream: some of it is looked for only then.
+pub(crate) fn is_streamed(tx: &Tx, channel: &Channel) -> bool {
+    let instance = channel.arn.app_instance_key();
+    tx.outlets().zip(instance).is_some_and(|(outlets, instance)| outlets.has_streams(instance))
 }
 
 /// Changes the flow of a channel that is claimed, and tells its members.
 pub(crate) fn set_flow(tx: &mut Tx, channel: &mut Channel, flow: Option<Key>, now: Timestamp) -> Result<()> {
     store::channel_flow::set_of(tx, channel.key, flow)?;
-    store::channel::claim(tx, channel, 1, now, false)?;
+    store::claim::take(tx, channel, Claim::of(1), now)?;
     update(tx, channel)
 }
 

@@ -14,19 +14,20 @@ mod histories;
 #[cfg(test)]
 mod tests;
 
-pub use crate::patience::{CALLBACK_WINDOW_MS, Patience};
-
 use carillon_model::channel::Channel;
 use carillon_model::channel_flow::{FlowOperation, FlowPhase, InFlight, Processor, Revision};
 use carillon_model::event::{Audience, Event};
 use carillon_model::message::Message;
 use carillon_model::text::{ChannelMessagePersistenceType, ChannelMessageStatus, StatusDetail};
 use carillon_model::{Key, Timestamp};
+use carillon_store::claim::Claim;
+use carillon_store::in_flight::Supposed;
 use carillon_store::{self as store, Tx, Work};
 
-use super::message;
+use super::{message, push};
 use crate::call::Call;
 use crate::error::{Error, Result};
+use crate::patience::CALLBACK_WINDOW_MS;
 use crate::processors::Verdict;
 
 /// Later than anything: what an edit that failed said stays for its sender until another takes its place.
@@ -46,7 +47,7 @@ pub(crate) struct Entry<'a> {
 
 /// Lets a message into the flow of a channel that is claimed for one event.
 pub(crate) fn begin(tx: &mut Tx, call: &Call, channel: &mut Channel, entry: Entry<'_>) -> Result<()> {
-    let mut one = enter(call, channel, processors_of(tx, channel, entry.flow)?, entry);
+    let mut one = enter(call, channel, processors_of(tx, call, channel, entry.flow)?, entry);
     if one.operation == FlowOperation::Update {
         store::in_flight::delete_of_message(tx, one.sub_channel, one.message)?;
     }
@@ -90,10 +91,11 @@ fn enter(call: &Call, channel: &Channel, processors: Vec<Processor>, entry: Entr
 }
 
 /// The processors of a flow in the order in which they are called.
-fn processors_of(tx: &mut Tx, channel: &Channel, flow: Key) -> Result<Vec<Processor>> {
+fn processors_of(tx: &mut Tx, call: &Call, channel: &Channel, flow: Key) -> Result<Vec<Processor>> {
     let arn = channel.arn.app_instance().channel_flow(&flow.uuid());
     let found = store::channel_flow::find(tx, &arn)?;
     let found = found.ok_or_else(|| store::Error::broken("the flow of a channel does not exist"))?;
+    call.enter_flow(&arn);
     let mut processors = found.processors;
     processors.sort_by_key(|processor| processor.order);
     Ok(processors)
@@ -112,6 +114,14 @@ pub(crate) fn go_on(tx: &mut Tx, call: &Call, channel: &mut Channel, one: &mut I
             Verdict::Pass => accept(tx, call, channel, one, None)?,
             Verdict::Change(revision) => accept(tx, call, channel, one, Some(*revision))?,
             Verdict::Deny => deny(tx, call, channel, one)?,
+            Verdict::Fail(what) => {
+                let words = detail(processor.name.as_str(), what);
+                fail(tx, call, channel, one, words)?;
+            }
+            Verdict::Wait(until) => {
+                one.due_at = until;
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -184,7 +194,12 @@ fn release(tx: &mut Tx, call: &Call, channel: &mut Channel, one: &mut InFlight) 
     if message.target.is_some() {
         event.audience = Audience::only(still_there(tx, channel, &message)?);
     }
-    message::show(tx, channel, &message, event)?;
+    message::show(tx, call, channel, &message, event)?;
+    // An edit notifies nobody.
+    let said = one.current().push_notification.as_deref().filter(|_| new);
+    if let Some(notification) = said.and_then(|said| serde_json::from_str(said).ok()) {
+        push::queue(tx, channel, &message, &notification)?;
+    }
     end(one);
     Ok(())
 }
@@ -211,7 +226,7 @@ fn settle(
     last_message: bool,
 ) -> Result<()> {
     let seen = channel.sequence;
-    store::channel::claim(tx, channel, 1, call.now, last_message)?;
+    store::claim::take(tx, channel, Claim { last_message, ..Claim::of(1) }, call.now)?;
     if channel.sequence == seen {
         return Err(Error::forbidden("The channel does not exist"));
     }
@@ -234,6 +249,22 @@ fn end(one: &mut InFlight) {
         one.said = Revision::default();
         one.due_at = one.accepted_at.plus_ms(CALLBACK_WINDOW_MS);
     }
+}
+
+/// Stores how far the message has come, where nobody else has moved it on.
+pub(crate) fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<()> {
+    if store::in_flight::keep(tx, one, supposed)? {
+        Ok(())
+    } else {
+        Err(Error::conflict("The message was moved on meanwhile"))
+    }
+}
+
+/// Words for the one who sent the message, within the length of a detail: a long name is cut, what happened is not.
+pub(crate) fn detail(processor: &str, what: &str) -> StatusDetail {
+    const NAME_LENGTH_MAX: usize = 160;
+    let name: String = processor.chars().take(NAME_LENGTH_MAX).collect();
+    StatusDetail::stored(format!("The processor {name} {what}"))
 }
 
 /// A message that is not there, as one that is not the caller's to know of.

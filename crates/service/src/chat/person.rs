@@ -11,7 +11,7 @@ use crate::chat::channel::instance_key;
 use crate::error::Result;
 
 /// Ends a user or a bot: inaccessible from here on, no administrator, without endpoints, their sockets closed, their
-/// id free. They may belong to very many channels, so they leave those later, by [`crate::jobs::leave_channel`].
+/// id free. They may belong to very many channels, so they leave those later, by [`crate::jobs::leave_channels`].
 pub(crate) fn delete(tx: &mut Tx, found: &Found, now: Timestamp) -> Result<()> {
     let (key, arn) = (found.identity.key, &found.identity.arn);
     let instance = instance_key(&arn.app_instance())?;
@@ -25,7 +25,8 @@ pub(crate) fn delete(tx: &mut Tx, found: &Found, now: Timestamp) -> Result<()> {
     store::endpoint::delete_all(tx, key)?;
     // Tags belong to the ARN, which another user may get.
     store::tag::delete_all(tx, arn.as_str())?;
-    tx.emit(Event::delete_app_instance_user(key, now))?;
+    let at = tx.instant(now);
+    tx.emit(Event::delete_app_instance_user(key, at))?;
     tx.wake(Work::Leave);
     Ok(())
 }

@@ -4,13 +4,14 @@ use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 use carillon_model::text::{ChannelMembershipType, SubChannelId};
 use carillon_model::{IdentityArn, Key, Timestamp};
+use carillon_store::claim::Claim;
 use carillon_store::membership::Candidate;
 use carillon_store::{self as store, Tx};
 
+use crate::call::Call;
 use crate::call::rule::{Grant, Rule};
-use crate::call::{Call, View};
-use crate::chat::balancing;
 use crate::chat::channel::instance_key;
+use crate::chat::{balancing, bots};
 use crate::error::{Error, Result};
 
 /// Adds a member to a claimed channel, and emits the event under the channel's present number.
@@ -31,7 +32,7 @@ pub(crate) fn join(
 }
 
 /// Adds members to a claimed channel, each who can be, and leaves the events to the caller. Who cannot leaves no trace.
-/// The candidates were read under the claim, and each is another.
+/// Bots are let say their first words. The candidates were read under the claim, and each is another.
 pub(crate) fn admit_all(
     tx: &mut Tx,
     call: &Call,
@@ -42,7 +43,7 @@ pub(crate) fn admit_all(
     let mut seats = Seats { place: channel.key, room: 0, newcomers: 0 };
     let mut all = Vec::with_capacity(candidates.len());
     let mut keys = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
+    for (part, candidate) in (0..).zip(candidates) {
         let placed = check(call, channel, candidate, joining.sub_channel)
             .and_then(|()| place(tx, call, channel, (candidate, joining.sub_channel), &mut seats));
         let sub_channel = match placed {
@@ -62,6 +63,7 @@ pub(crate) fn admit_all(
             updated_at: channel.clock,
         };
         store::membership::insert(tx, &membership)?;
+        bots::welcome(tx, call, channel, &membership, part)?;
         channel.member_count += 1;
         keys.push(membership.member.key);
         all.push(Ok(membership));
@@ -144,33 +146,31 @@ pub(crate) fn leave_all(
     places: &[Membership],
 ) -> Result<()> {
     for place in places {
-        store::channel::claim(tx, channel, 1, now, false)?;
+        store::claim::take(tx, channel, Claim::of(1), now)?;
         leave(tx, channel, place)?;
     }
     Ok(())
 }
 
-/// Whether a caller may add these members: those who moderate always, members to an `UNRESTRICTED` channel.
+/// Who may add these members: those who moderate always, members to an `UNRESTRICTED` channel.
 /// Nobody else may add hidden ones. Sample clients join public channels by themselves, the `RESTRICTED` ones too unless
 /// a setting forbids it.
-pub(crate) fn may_add(
-    call: &Call,
-    view: &View,
-    kind: ChannelMembershipType,
-    members: &[IdentityArn],
-) -> bool {
-    const OPEN: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted]);
-    const HIDDEN: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
-    const SELF: Rule = Rule(&[Grant::OutsiderIfPublic]);
-    const SELF_IF_UNRESTRICTED: Rule = Rule(&[Grant::OutsiderIfOpen]);
-    let own = if call.surroundings.quotas.public_restricted_self_join { SELF } else { SELF_IF_UNRESTRICTED };
-    match kind {
-        ChannelMembershipType::Hidden => HIDDEN.admits(view),
-        ChannelMembershipType::Default => {
-            let only_self = members.iter().all(|member| *member == view.caller.arn);
-            OPEN.admits(view) || (only_self && own.admits(view))
-        }
+pub(crate) fn who_adds(call: &Call, kind: ChannelMembershipType, members: &[IdentityArn]) -> Result<Rule> {
+    const OPEN: &[Grant] = &[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted];
+    const HIDDEN: &[Grant] = &[Grant::Admin, Grant::Moderator];
+    const SELF: &[Grant] =
+        &[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted, Grant::OutsiderIfPublic];
+    const SELF_IF_OPEN: &[Grant] =
+        &[Grant::Admin, Grant::Moderator, Grant::MemberIfUnrestricted, Grant::OutsiderIfOpen];
+    if kind == ChannelMembershipType::Hidden {
+        return Ok(Rule(HIDDEN));
     }
+    let bearer = call.bearer_arn()?;
+    Ok(Rule(match members.iter().all(|member| member == bearer) {
+        false => OPEN,
+        true if call.surroundings.quotas.public_restricted_self_join => SELF,
+        true => SELF_IF_OPEN,
+    }))
 }
 
 /// Takes a member out of one place of a claimed channel, and emits the event under the channel's present number.
@@ -184,7 +184,7 @@ pub(crate) fn leave(tx: &mut Tx, channel: &mut Channel, membership: &Membership)
     if channel.elastic.is_none() {
         return Ok(());
     }
-    if store::channel::is_moderator(tx, channel.key, membership.member.key)? {
+    if store::moderator::exists(tx, channel.key, membership.member.key)? {
         store::sub_channel::add_moderators(tx, channel.key, membership.sub_channel, -1)?;
         return Ok(());
     }

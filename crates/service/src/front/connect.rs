@@ -6,68 +6,23 @@
 
 use std::time::Duration;
 
-use carillon_auth::Refusal;
+use carillon_access::{Ask, Asked, Caller, Check, Gate};
+use carillon_auth::{Refusal, parse_query};
 use carillon_model::arn::IdentityKind;
 use carillon_model::event::EventId;
-use carillon_model::{IdentityArn, Key, Timestamp};
+use carillon_model::session::{Close, Entrance};
+use carillon_model::{IdentityArn, Timestamp};
 use carillon_store as store;
 use http::request::Parts;
 
-use crate::access::rules::{Ask, Asked, Check};
-use crate::access::{Caller, Gate};
 use crate::error::{Error, ErrorCode};
 use crate::front::audit::Draft;
-use crate::front::dispatch::{parse_query, surrounding};
+use crate::front::request::surrounding;
 use crate::front::service::Service;
 use crate::operation::Effect;
 
 /// The most characters of a session id.
 const SESSION_ID_LENGTH_MAX: usize = 128;
-
-/// Why a socket is closed: the code decides whether the client comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Close {
-    /// The code.
-    pub code: u16,
-    /// A few words for people.
-    pub reason: &'static str,
-}
-
-impl Close {
-    /// Not authenticated; the client stops. A device's clock is nothing that its owner can guess, so it is named.
-    fn unsigned(refusal: &Refusal) -> Self {
-        let reason = match refusal {
-            Refusal::Untimely(_) => {
-                "the request was signed at another time: the clock of this device may be wrong"
-            }
-            _ => "the signature of the request was not accepted",
-        };
-        Self { code: 4401, reason }
-    }
-    /// Not allowed; the client stops.
-    pub const fn forbidden(reason: &'static str) -> Self {
-        Self { code: 4003, reason }
-    }
-    /// Our failure; the client comes back.
-    pub const INTERNAL: Self = Self { code: 1011, reason: "internal error" };
-    /// Too much at once; the client comes back.
-    pub const OVERLOADED: Self = Self { code: 1013, reason: "try again later" };
-    /// Whoever asks was refused too often; the client comes back.
-    pub const TOO_OFTEN: Self = Self { code: 1013, reason: "too many connections a second" };
-    /// The user connects more often than it may, and too many of its connections wait for their turn; the client comes
-    /// back. It is refused the upgrade, which costs the least.
-    pub const TOO_MANY_WAIT: Self = Self { code: 1013, reason: "too many connections wait for their turn" };
-
-    /// What an error closes a socket with. It is logged here: the client learns only whether to come back.
-    pub(crate) fn failed(error: &Error) -> Self {
-        if error.code == ErrorCode::ServiceUnavailable {
-            return Self::OVERLOADED;
-        }
-        let source = error.source.as_ref().map(tracing::field::display);
-        tracing::error!(%error, source, "a socket could not be served");
-        Self::INTERNAL
-    }
-}
 
 /// Which channels come first, where a user has more than are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,27 +48,43 @@ impl Prefetch {
 /// Someone who may open a socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// The key of the user.
-    pub user: Key,
+    /// Whose session it is to be, and what that may do.
+    pub entrance: Entrance,
     /// The ARN of the user.
     pub arn: IdentityArn,
-    /// The client's name for this connection.
-    pub session_id: String,
     /// Whether the user administers its app instance.
     pub is_admin: bool,
-    /// How many sessions the user may have; one more ends the oldest.
-    pub sessions_max: usize,
-    /// How long it is held before its session begins: the user connects more often than it may, and a client that is
-    /// told to come back before it was established tells nobody when it is.
-    pub begins_in: Duration,
-    /// Frames that its client may send in a second.
-    pub frames_max: u32,
     /// What the client wants to be shown first, if anything.
     pub prefetch: Option<Prefetch>,
     /// What the client was told of last, if it wants to be shown what came after it.
     pub resume_from: Option<EventId>,
     /// When the credentials that opened it are over, by the service's clock.
     pub expires_at: Option<Timestamp>,
+}
+
+/// What a refused signature closes a socket with. A device's clock is nothing that its owner can guess, so it is named.
+fn complaint(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Untimely(_) => {
+            "the request was signed at another time: the clock of this device may be wrong"
+        }
+        _ => "the signature of the request was not accepted",
+    }
+}
+
+/// What an error closes a socket with. It is logged here: the client learns only whether to come back.
+pub(crate) fn failed(error: &Error) -> Close {
+    if error.code == ErrorCode::ServiceUnavailable {
+        return Close::OVERLOADED;
+    }
+    let source = error.source.as_ref().map(tracing::field::display);
+    tracing::error!(%error, source, "a socket could not be served");
+    Close::INTERNAL
+}
+
+/// What is asked of whoever opens a socket for a user.
+pub(crate) fn ask_of_socket(user: &IdentityArn) -> Ask {
+    Ask::new("chime:Connect", user.as_str())
 }
 
 impl Service {
@@ -123,19 +94,19 @@ impl Service {
         let late_ms = self.surroundings().quotas.connect_late_seconds * 1_000;
         let caller = self.verify_bare(parts, late_ms).map_err(|refusal| {
             tracing::debug!(%refusal, "a socket was refused");
-            let close = Close::unsigned(&refusal);
+            let close = Close::unsigned(complaint(&refusal));
             self.turned_away(parts, &request_id, (close.reason, close.code), None);
             close
         })?;
         let mut draft = self.draft(parts, &request_id, || Some(caller.arn(self.home().account())));
         draft.asks("chime", "Connect", Effect::Write);
-        let line = self.line_for(Effect::Write).await.map_err(|error| Close::failed(&error))?;
+        let line = self.line_for(Effect::Write).await.map_err(|error| failed(&error))?;
         let verdict = self.judge(parts, caller, &mut draft).await;
         let (result, status) = match &verdict {
             Ok(_) => ("OK", 101),
             Err(close) => (close.reason, close.code),
         };
-        self.record(line, draft, result, status).await.map_err(|error| Close::failed(&error))?;
+        self.record(line, draft, result, status).await.map_err(|error| failed(&error))?;
         verdict
     }
 
@@ -160,7 +131,7 @@ impl Service {
         let (refused, bound_to) = (caller.clone(), caller.bound_to());
         let gate = self.gate_of_socket(caller, &arn, parts);
         let found = self.store().read(move |tx| {
-            gate.pass_in(tx, &home)?;
+            gate.pass_in::<Error>(tx, &home)?;
             Ok::<_, Error>(store::identity::find(tx, &wanted)?)
         });
         let found = found.await.map_err(|error| {
@@ -169,9 +140,9 @@ impl Service {
                 if self.count_refusal(&refused).is_err() {
                     return Close::TOO_OFTEN;
                 }
-                return Close::forbidden("no policy allows chime:Connect for this user");
+                return Close::forbidden("policies do not allow chime:Connect on the ARN of this user");
             }
-            Close::failed(&error)
+            failed(&error)
         })?;
         let found = found.ok_or(Close::forbidden("the user does not exist"))?;
         let user = found.identity.key;
@@ -183,14 +154,18 @@ impl Service {
             None => Duration::ZERO,
         };
         let quotas = self.surroundings().quotas;
-        Ok(Connection {
+        let entrance = Entrance {
             user,
-            arn,
-            session_id: session_id.to_owned(),
-            is_admin: found.is_admin,
+            client: session_id.to_owned(),
+            admitted_at: self.surroundings().clock.now(),
             sessions_max: usize::try_from(quotas.connections_per_user_max).unwrap_or(usize::MAX),
             begins_in,
             frames_max: u32::try_from(quotas.connection_frames_per_second_max).unwrap_or(u32::MAX),
+        };
+        Ok(Connection {
+            entrance,
+            arn,
+            is_admin: found.is_admin,
             prefetch: Prefetch::asked(find),
             // What is no id says nothing of what was told.
             resume_from: find("resume-from").map(|id| id.parse().unwrap_or(EventId::BEGINNING)),
@@ -199,9 +174,9 @@ impl Service {
     }
 
     fn gate_of_socket(&self, caller: Caller, user: &IdentityArn, parts: &Parts) -> Gate {
-        let ask = Ask::new("chime:Connect", user.as_str());
-        let asked = Asked { checks: vec![Check(vec![ask])], ..Asked::default() };
-        Gate { caller, asked, surrounding: surrounding(parts), now: self.surroundings().clock.now() }
+        let asked = Asked { checks: vec![Check(vec![ask_of_socket(user)])], ..Asked::default() };
+        let now = self.surroundings().clock.now();
+        Gate { caller, asked, surrounding: surrounding(parts), now, witness: None }
     }
 }
 
@@ -209,7 +184,9 @@ impl Service {
 mod tests {
     use super::*;
     use crate::front::limiter::CONNECTIONS_HELD_MAX;
+    use crate::front::query::tests::new_user;
     use crate::front::rates::{Rate, Rates};
+    use crate::front::why::tests::NOTHING;
     use crate::testing::*;
 
     #[engine_test]
@@ -217,7 +194,7 @@ mod tests {
         let (ana, bob) = (world.user("ana"), world.user("bob"));
         world.set_rates(Rates::only(Rate::Connections, 1));
         let begins_in = |world: &mut World, who| {
-            world.connect_with(who, "sessionId=1").map(|connection| connection.begins_in.as_millis())
+            world.connect_with(who, "sessionId=1").map(|connection| connection.entrance.begins_in.as_millis())
         };
         assert_eq!(begins_in(world, &ana), Ok(0));
         for held in 1..=CONNECTIONS_HELD_MAX {
@@ -241,6 +218,21 @@ mod tests {
         for _ in 0..3 * CONNECTIONS_HELD_MAX {
             assert_eq!(begins_in(world, &ana), Ok(0));
         }
+    }
+
+    #[test]
+    fn a_close_names_what_refused() {
+        World::once(|world| {
+            let ana = world.user("ana");
+            world.set_rates(Rates { refused_calls_per_second: 1, connections_per_second: 1, ..Rates::OFF });
+            let told = |world: &mut World| world.connect(&ana).map_err(|close| close.reason);
+            let held = (0..=CONNECTIONS_HELD_MAX).all(|_| told(world).is_ok());
+            assert!(held && told(world).unwrap_err().contains("connections_per_second"));
+            let caller = new_user(world, "app", NOTHING);
+            world.sign_with(caller);
+            assert!(told(world).unwrap_err().contains("chime:Connect"));
+            assert!(told(world).unwrap_err().contains("refused_calls_per_second"));
+        });
     }
 
     #[engine_test]

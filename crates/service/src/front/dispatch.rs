@@ -3,90 +3,25 @@
 //! A stranger costs a head. What the head of a request proves wrong is refused before its body is read, and nothing of
 //! a body is parsed before its signature holds.
 
-use std::cell::RefCell;
 use std::error::Error as _;
-use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_auth::{Expectation, Head, NoSecret, Refusal, Secret, SignedRequest};
+use carillon_access::{Caller, query};
+use carillon_auth::{Refusal, parse_query};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use crate::access::{Caller, Surrounding};
 use crate::error::{Error, ErrorCode};
-use crate::front::cors;
-use crate::front::query;
-use crate::front::retry;
+use crate::front::request::{Answered, BODY_BYTES_MAX, NoBody, Signed, surrounding};
 use crate::front::route::{Asked, Route};
+use crate::front::router;
 use crate::front::service::Service;
-use crate::operation::{Incoming, percent_decoded};
+use crate::front::{cors, retry, why};
+use crate::operation::Incoming;
 
-/// The most bytes of a body. The largest request of the interface is some 20 KiB.
-pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// The signing name of both interfaces.
 const SIGNING_NAME: &str = "chime";
-
-/// Where a request came from: an extension of the request that whoever takes it off a socket adds.
-#[derive(Debug, Clone, Copy)]
-pub struct ClientAddress(pub IpAddr);
-
-/// Whether a request came over TLS, to us or to a proxy that is trusted to say so: an extension of the request, as
-/// [`ClientAddress`] is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecureTransport(pub bool);
-
-/// An extension of answers to requests whose signature was accepted, whatever became of them then.
-#[derive(Debug, Clone, Copy)]
-pub struct Signed;
-
-/// Why there is no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoBody {
-    /// It has more bytes than it may have, which are these.
-    TooLarge(usize),
-    /// It did not come whole, or not in time.
-    Incomplete,
-    /// Too many bodies are being read.
-    Overloaded,
-}
-
-impl NoBody {
-    /// The status that tells it.
-    pub(crate) fn status(self) -> u16 {
-        match self {
-            Self::TooLarge(_) => 413,
-            Self::Incomplete => 408,
-            Self::Overloaded => 503,
-        }
-    }
-
-    /// The code that tells it.
-    pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::TooLarge(_) | Self::Incomplete => "BadRequest",
-            Self::Overloaded => ErrorCode::ServiceUnavailable.as_str(),
-        }
-    }
-
-    fn exception(self) -> &'static str {
-        match self {
-            Self::TooLarge(_) | Self::Incomplete => "BadRequestException",
-            Self::Overloaded => ErrorCode::ServiceUnavailable.exception(),
-        }
-    }
-}
-
-impl fmt::Display for NoBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge(most) => write!(f, "The body must have at most {most} bytes"),
-            Self::Incomplete => f.write_str("The body did not arrive"),
-            Self::Overloaded => f.write_str("Too many bodies are being read: try again"),
-        }
-    }
-}
 
 /// A request whose signature and body are believed. It is to be performed whole, whoever hangs up: what it changes
 /// stands, and its line has to be written.
@@ -102,7 +37,7 @@ enum AcceptedAs {
 }
 
 /// What is wrong before an operation is known, or with it.
-enum Fault {
+pub(crate) enum Fault {
     FrontDoor(Refusal),
     UnknownOperation,
     NoBody(NoBody),
@@ -151,7 +86,8 @@ impl Service {
         }
         let request_id = self.new_id();
         if parts.method == Method::POST && parts.uri.path() == "/" {
-            let asked = self.accept_query(&parts, read, &request_id).await?;
+            // Rare, and large: boxed, they do not widen the future of every request.
+            let asked = Box::pin(self.accept_query(&parts, read, &request_id)).await?;
             return Ok(Accepted { parts, request_id, what: AcceptedAs::Query(asked) });
         }
         match self.accept_rest(&parts, read).await {
@@ -160,7 +96,7 @@ impl Service {
                 if let Fault::FrontDoor(refusal) = &fault {
                     self.turned_away(&parts, &request_id, (refusal.exception(), 403), None);
                 }
-                Err(respond(Err(fault), &request_id))
+                Err(respond(Answered::NONE, Err(fault), &request_id))
             }
         }
     }
@@ -169,9 +105,11 @@ impl Service {
     pub async fn perform(self: &Arc<Self>, accepted: Accepted) -> Response<Bytes> {
         let Accepted { parts, request_id, what } = accepted;
         match what {
-            AcceptedAs::Query(asked) => self.query(&parts, asked, &request_id).await,
+            AcceptedAs::Query(asked) => Box::pin(self.query(&parts, asked, &request_id)).await,
             AcceptedAs::Rest(caller, body) => {
-                let mut response = respond(self.rest(parts, caller, body, &request_id).await, &request_id);
+                let mut operation = Answered::NONE;
+                let answer = self.rest(parts, caller, body, (&request_id, &mut operation)).await;
+                let mut response = respond(operation, answer, &request_id);
                 response.extensions_mut().insert(Signed);
                 response
             }
@@ -187,7 +125,7 @@ impl Service {
         B: Future<Output = Result<Bytes, NoBody>>,
     {
         let scope = (self.home().region(), &[SIGNING_NAME][..]);
-        let claimed = self.check_head(parts, scope, 0).map_err(Fault::FrontDoor)?;
+        let claimed = self.access.check_head(parts, scope, 0, self.when()).map_err(Fault::FrontDoor)?;
         let body = read(BODY_BYTES_MAX).await.map_err(Fault::NoBody)?;
         let caller = claimed.verify(parts, &body).map_err(Fault::FrontDoor)?;
         Ok((caller, body))
@@ -199,20 +137,23 @@ impl Service {
         parts: Parts,
         caller: Caller,
         body: Bytes,
-        request_id: &str,
+        (request_id, operation): (&str, &mut &'static str),
     ) -> Result<(u16, Option<Bytes>), Fault> {
         let query = parse_query(parts.uri.query().unwrap_or_default()).ok_or(Fault::UnknownOperation)?;
-        let found =
-            self.router.find(&parts.method, parts.uri.path(), &query).ok_or(Fault::UnknownOperation)?;
+        let (method, path) = (&parts.method, parts.uri.path());
+        let found = why::find(method, path).or_else(|| router::find(method, path, &query));
+        let found = found.ok_or(Fault::UnknownOperation)?;
         let route = found.route;
+        *operation = route.name;
         let mut draft = self.draft(&parts, request_id, || Some(caller.arn(self.home().account())));
-        draft.asks("chime", route.name, route.effect);
+        draft.asks(route.service, route.name, route.effect);
         let notes = draft.notes();
         notes.labels(&found.labels);
         let line = self.line_for(route.effect).await.map_err(Fault::Operation)?;
         let surrounding = surrounding(&parts);
         let incoming = Incoming { headers: parts.headers, labels: found.labels, query, body };
-        let answer = self.operate(route, Asked { incoming, caller, surrounding, notes }, request_id).await;
+        let asked = Asked { incoming, caller, surrounding, notes, onlooker: None };
+        let answer = self.operate(route, asked, request_id).await;
         let (result, status) = outcome(&answer);
         self.record(line, draft, result, status).await.map_err(Fault::Operation)?;
         answer
@@ -242,6 +183,7 @@ impl Service {
                     route.name
                 );
                 log(&error, route.name, request_id);
+                self.full_quotas.note(&error);
                 Err(Fault::Operation(error))
             }
         }
@@ -249,95 +191,15 @@ impl Service {
 
     /// Checks a request without a body, by real time; `late_ms` is allowed beyond a presigned request's end.
     pub(crate) fn verify_bare(&self, parts: &Parts, late_ms: i64) -> Result<Caller, Refusal> {
-        self.check_head(parts, (self.home().region(), &[SIGNING_NAME]), late_ms)?.verify(parts, b"")
+        let scope = (self.home().region(), &[SIGNING_NAME][..]);
+        self.access.check_head(parts, scope, late_ms, self.when())?.verify(parts, b"")
     }
-
-    /// Checks all of a signature that the head of a request tells: region and service of its scope, time, key.
-    pub(crate) fn check_head(
-        &self,
-        parts: &Parts,
-        (region, services): (&str, &[&str]),
-        late_ms: i64,
-    ) -> Result<Claimed, Refusal> {
-        let surroundings = self.surroundings();
-        let expectation = Expectation {
-            region,
-            services,
-            now_ms: surroundings.clock.real().ms(),
-            late_allowance_ms: late_ms,
-        };
-        let now = surroundings.clock.now();
-        let found = RefCell::new(None);
-        let secret = |access_key_id: &str, session_token: Option<&str>| -> Result<Secret, NoSecret> {
-            let (caller, secret) = self.access.find(&self.root, access_key_id, session_token, now)?;
-            found.replace(Some(caller));
-            Ok(secret)
-        };
-        let head = as_signed(parts, b"", |signed| self.verifier.check_head(signed, &expectation, &secret))?;
-        let caller = found.into_inner().ok_or(Refusal::UnrecognizedClient)?;
-        Ok(Claimed { head, caller })
-    }
-}
-
-/// Whom the head of a request claims to come from.
-pub(crate) struct Claimed {
-    head: Head,
-    caller: Caller,
-}
-
-impl Claimed {
-    /// Who signed the request, now that its body is there.
-    pub(crate) fn verify(self, parts: &Parts, body: &[u8]) -> Result<Caller, Refusal> {
-        as_signed(parts, body, |signed| self.head.verify(signed))?;
-        Ok(self.caller)
-    }
-}
-
-/// Looks at a request as a signature covers it.
-fn as_signed<T>(parts: &Parts, body: &[u8], look: impl FnOnce(&SignedRequest) -> T) -> T {
-    let mut headers = Vec::with_capacity(parts.headers.len());
-    for (name, value) in &parts.headers {
-        // What is not text was not signed by any client; it counts as absent.
-        if let Ok(value) = value.to_str() {
-            headers.push((name.as_str(), value));
-        }
-    }
-    look(&SignedRequest {
-        method: parts.method.as_str(),
-        path: parts.uri.path(),
-        query: parts.uri.query().unwrap_or_default(),
-        headers: &headers,
-        body,
-    })
-}
-
-/// What conditions may read of where a request came from.
-pub(crate) fn surrounding(parts: &Parts) -> Surrounding {
-    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Surrounding {
-        address: parts.extensions.get::<ClientAddress>().map(|address| address.0),
-        user_agent: text(header::USER_AGENT),
-        referer: text(header::REFERER),
-        is_secure: parts.extensions.get::<SecureTransport>().map(|secure| secure.0),
-    }
-}
-
-/// Reads a query; nothing where it is not UTF-8. A bare `+` is a space: that is how the signature reads it.
-pub(crate) fn parse_query(query: &str) -> Option<Vec<(String, String)>> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            Some((percent_decoded(&name.replace('+', " "))?, percent_decoded(&value.replace('+', " "))?))
-        })
-        .collect()
 }
 
 /// Code and status of an answer.
 fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) {
     match answer {
-        Ok((status, _)) => ("OK", *status),
+        Ok((status, _)) => (Answered::OK, *status),
         Err(Fault::Operation(error)) => (error.code.as_str(), error.code.status()),
         Err(Fault::FrontDoor(refusal)) => (refusal.exception(), 403),
         Err(Fault::UnknownOperation) => ("UnknownOperationException", 404),
@@ -345,7 +207,12 @@ fn outcome(answer: &Result<(u16, Option<Bytes>), Fault>) -> (&'static str, u16) 
     }
 }
 
-fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Response<Bytes> {
+pub(crate) fn respond(
+    operation: &'static str,
+    answer: Result<(u16, Option<Bytes>), Fault>,
+    request_id: &str,
+) -> Response<Bytes> {
+    let answered = Answered { operation, code: outcome(&answer).0 };
     let known_ms = match &answer {
         Err(Fault::Operation(error)) => error.retry_after_ms,
         _ => None,
@@ -380,6 +247,7 @@ fn respond(answer: Result<(u16, Option<Bytes>), Fault>, request_id: &str) -> Res
         retry::say(headers, wait_ms);
     }
     cors::allow(headers);
+    response.extensions_mut().insert(answered);
     response
 }
 

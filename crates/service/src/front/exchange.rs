@@ -7,14 +7,15 @@
 use std::net::IpAddr;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use carillon_access::{Giving, SessionCredentials};
 use carillon_model::text::{ClientRequestToken, UserId, UserName};
-use carillon_model::{AppInstanceArn, IdentityArn, Key, Timestamp};
+use carillon_model::{AppInstanceArn, IdentityArn, Key};
 use carillon_store as store;
-use zeroize::Zeroizing;
+use data_encoding::HEXLOWER;
 
 use crate::error::{Error, ErrorCode, Result};
 use crate::front::audit::{self, Line, Record, Resources};
-use crate::front::query::give_to_user;
+use crate::front::roles::{APP_INSTANCE_TAG, Role, USER_TAG};
 use crate::front::service::Service;
 use crate::operation::{Effect, Operation as _};
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
@@ -23,22 +24,12 @@ use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser
 const MAPPED: &str = "sha256:";
 /// How many bytes of the digest such an id has: as many as fit, and enough that no two names share one.
 const MAPPED_BYTES: usize = 24;
+/// How long the session of a user is, in seconds.
+const USER_SECONDS: i64 = 3_600;
+/// The most characters of a session's name, as AWS has it.
+const SESSION_NAME_CHARACTERS_MAX: usize = 64;
 /// The most characters of a display name.
 const NAME_CHARACTERS_MAX: usize = 100;
-
-pub use crate::access::Role;
-
-/// Credentials for a while.
-pub struct SessionCredentials {
-    /// The access key id.
-    pub access_key_id: String,
-    /// The secret access key.
-    pub secret_access_key: Zeroizing<String>,
-    /// The token that stands for the session.
-    pub session_token: String,
-    /// When they are over.
-    pub expires_at: Timestamp,
-}
 
 /// What somebody gets.
 pub struct Exchanged {
@@ -76,8 +67,7 @@ impl Person {
         let fitting = id.parse().ok().filter(|_| !id.starts_with(MAPPED));
         let id: UserId = fitting.unwrap_or_else(|| {
             let digest = digest(&SHA256, id.as_bytes());
-            let hex = digest.as_ref().iter().take(MAPPED_BYTES).map(|byte| format!("{byte:02x}"));
-            UserId::stored(hex.fold(MAPPED.to_owned(), |id, byte| id + &byte))
+            UserId::stored(MAPPED.to_owned() + &HEXLOWER.encode(&digest.as_ref()[..MAPPED_BYTES]))
         });
         let cut = name.map(|name| name.chars().take(NAME_CHARACTERS_MAX).collect::<String>());
         let name = cut.and_then(|name| UserName::try_from(name).ok());
@@ -121,13 +111,28 @@ impl Service {
         // Of the one that is there now: one who is made anew under the same id is somebody else.
         let gone = || Error::conflict("The user was deleted meanwhile");
         let key = self.find_key(&user).await?.ok_or_else(gone)?;
-        let credentials = give_to_user(self, (&user, key), role);
+        let credentials = self.give(&user, key, role);
         giving.say(|| {
             let access_key = ("AccessKeyId", credentials.access_key_id.as_str());
             let given = Resources::of([("AppInstanceUserArn", user.as_str()), access_key]);
             self.record_of(from, audit::EXCHANGE, given, ("OK", 200))
         });
         Ok(Exchanged { user, name, credentials })
+    }
+
+    /// Credentials of a role that is built in, for this user.
+    fn give(&self, user: &IdentityArn, key: Key, role: Role) -> SessionCredentials {
+        let app_instance = user.app_instance();
+        let app_instance = app_instance.as_str().rsplit('/').next().unwrap_or_default();
+        let tag = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let giving = Giving {
+            role: role.id(),
+            name: session_name(user.id()),
+            tags: vec![tag(USER_TAG, user.id()), tag(APP_INSTANCE_TAG, app_instance)],
+            user: key,
+            seconds: USER_SECONDS,
+        };
+        self.access.give(giving, self.when().now, self.random())
     }
 
     /// What the audit log says of an exchange: nobody has signed it, and somebody has vouched for the user.
@@ -198,6 +203,16 @@ impl Service {
             self.store().read(move |tx| Ok::<_, Error>(store::identity::find_user(tx, &arn)?)).await?;
         Ok(found.map(|user| user.name))
     }
+}
+
+/// The name of a user's session, in the characters that such names may have.
+fn session_name(user_id: &str) -> String {
+    let name = format!("chime_{user_id}");
+    let legal = |character: char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(character);
+    name.chars()
+        .map(|character| if legal(character) { character } else { '-' })
+        .take(SESSION_NAME_CHARACTERS_MAX)
+        .collect()
 }
 
 #[cfg(test)]
@@ -371,5 +386,12 @@ mod tests {
         for none in [None, Some(""), Some(" ")] {
             assert_eq!(name(none), "ana");
         }
+    }
+
+    #[test]
+    fn a_session_is_named_after_its_user() {
+        assert_eq!(session_name("ana"), "chime_ana");
+        assert_eq!(session_name("us-east-1:7b0c@x.y"), "chime_us-east-1-7b0c@x.y");
+        assert_eq!(session_name(&"x".repeat(64)).len(), 64);
     }
 }

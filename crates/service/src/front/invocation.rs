@@ -1,24 +1,28 @@
 //! Calling the processors of channel flows: what is due, what a processor is told, and what its silence leads to.
 //!
 //! A call is leased, made outside of every transaction, and reported. A report about a stage that is over, because
-//! the processor's callback was faster or another node took over, changes nothing. Only what can be called at once is
+//! the processor's callback was faster, changes nothing, nor does one under a lease that another node has taken over:
+//! a node that was stopped and wakes up moves no message on. Only what can be called at once is
 //! leased; everything else waits where it is, function by function, until its time is over.
 
 use carillon_model::channel_flow::{Failure, FlowPhase, InFlight, Reason, Unasked};
-use carillon_model::text::{FallbackAction, StatusDetail};
+use carillon_model::text::FallbackAction;
 use carillon_model::{ChannelArn, Key, Timestamp};
 use carillon_store::in_flight::{Supposed, UNNAMED, Waiting};
 use carillon_store::{self as store, Lane, Tx};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::call::Call;
-use crate::chat::flow::{accept, fail, go_on};
-use crate::chat::retention;
-use crate::error::{Error, ErrorCode, Result};
+use crate::chat::flow::{accept, detail, fail, go_on, keep};
+use crate::chat::operator;
+use crate::error::{Error, Result};
 use crate::front::service::Service;
 use crate::patience::{CALLBACK_WINDOW_MS, Patience};
 use crate::shapes::{self, MessageAttributeMap, PushNotificationConfiguration};
 
+/// The name of the event about a processor that cannot be called.
+const PROCESSOR_FAILURE: &str = "Chime ChannelFlow Processing Status";
 /// How long a lease of a call lasts: a node that dies holds a message up no longer than this.
 const LEASE_MS: i64 = 8_000;
 /// The longest that a call may be given: less than its lease, or two nodes would make it.
@@ -44,6 +48,8 @@ pub struct Invocation {
     channel: Key,
     run: Key,
     secret: Key,
+    /// The lease that it was made under.
+    lease: Key,
 }
 
 impl Service {
@@ -91,7 +97,7 @@ impl Service {
                 }
                 return Ok(Vec::new());
             }
-            Ok(found.into_iter().filter_map(|(arn, one)| invocation(arn, &one, until)).collect())
+            Ok(found.into_iter().filter_map(|(arn, one)| invocation(arn, &one, (lease, until))).collect())
         };
         self.store().write(Lane::Calls, leased).await
     }
@@ -116,13 +122,12 @@ impl Service {
             one.attempts += 1;
             let patience = call.surroundings.patience;
             let again = patience.again(one.attempts, since, call.now, call.random());
-            match again.filter(|_| !failure.permanent) {
-                Some(again) => {
-                    one.due_at = again;
-                    Ok(false)
-                }
-                None => fall_back(tx, &call, arn, one, &cannot_be_called(failure.reason)),
+            if let Some(again) = again.filter(|_| !failure.permanent) {
+                one.due_at = again;
+                return Ok(false);
             }
+            let reason = failure.reason.to_string();
+            fall_back(tx, &call, arn, one, (&cannot_be_called(failure.reason), &reason))
         })
         .await
     }
@@ -136,43 +141,29 @@ impl Service {
                 Unasked::Closed(reason) if one.attempts != 0 => cannot_be_called(reason),
                 unasked => was_not_asked(unasked, one.attempts, call.surroundings.patience),
             };
-            fall_back(tx, &call, arn, one, &what)
+            fall_back(tx, &call, arn, one, (&what, &unasked.to_string()))
         })
         .await
     }
 
-    /// Ends the waits that are over, up to `limit`; answers whether there may be more. One that cannot be ended keeps
-    /// no other waiting: it is counted in `failed`, and left out of what this round still looks at.
-    pub async fn fail_overdue(&self, limit: i64, failed: &mut i64) -> Result<bool> {
-        let (home, now) = (self.home().clone(), self.surroundings().clock.now());
-        let bounds = (*failed, limit);
-        let overdue =
-            move |tx: &mut Tx| Ok::<_, Error>(store::in_flight::list_overdue(tx, &home, now, bounds)?);
-        let overdue = self.store().read(overdue).await?;
-        let more = usize::try_from(limit).is_ok_and(|limit| overdue.len() == limit);
-        for read in overdue {
-            let (arn, one) = match read {
-                Ok(read) => read,
-                Err(error) => {
-                    *failed += 1;
-                    tracing::error!(%error, "a message that waits for a processor cannot be read");
-                    continue;
-                }
-            };
-            let call = self.job("FailOverdue");
-            let (lane, channel) = (Lane::channel(&arn), arn.as_str().to_owned());
-            let expire = move |tx: &mut Tx| expire(tx, &call, &arn, (one.channel, one.run));
-            match self.store().write(lane, expire).await {
-                Err(error) if error.code == ErrorCode::ServiceUnavailable => return Err(error),
-                Err(error) => {
-                    *failed += 1;
-                    let cause = error.source.as_ref().map(ToString::to_string);
-                    tracing::error!(channel, %error, cause, "a wait could not be ended");
-                }
-                Ok(()) => {}
-            }
-        }
-        Ok(more)
+    /// Whether a function is a processor that is built in: it is not called, but decides.
+    pub fn is_built_in(&self, function: &str) -> bool {
+        self.surroundings().processors.has(function)
+    }
+
+    /// The functions that are processors built in.
+    pub fn built_in(&self) -> impl Iterator<Item = &str> {
+        self.surroundings().processors.functions()
+    }
+
+    /// A message has waited for a processor that is built in: it decides now.
+    pub async fn decide(&self, invocation: &Invocation) -> Result<()> {
+        let call = self.job("HandOver");
+        self.report(invocation, move |tx, arn, one| {
+            let found = store::channel::find(tx, &arn.app_instance(), one.channel)?;
+            found.map_or(Ok(()), |mut channel| go_on(tx, &call, &mut channel, one))
+        })
+        .await
     }
 
     /// Runs `change` on the message in flight of a call, if it still waits for it, in the lane of its channel.
@@ -181,14 +172,14 @@ impl Service {
         invocation: &Invocation,
         change: impl Fn(&mut Tx, &ChannelArn, &mut InFlight) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let (arn, channel, run, secret) =
-            (invocation.channel_arn.clone(), invocation.channel, invocation.run, invocation.secret);
+        let arn = invocation.channel_arn.clone();
+        let Invocation { channel, run, secret, lease, .. } = *invocation;
         let lane = Lane::channel(&arn);
         let report = move |tx: &mut Tx| {
             let found = store::in_flight::find(tx, &arn.app_instance(), channel, run)?;
             match found.filter(|one| one.secret == secret && one.phase == FlowPhase::HandOver) {
                 Some(mut one) => {
-                    let supposed = Supposed::of(&one);
+                    let supposed = Supposed::leased(&one, lease);
                     let changed = change(tx, &arn, &mut one)?;
                     keep(tx, &one, supposed)?;
                     Ok(changed)
@@ -200,11 +191,26 @@ impl Service {
     }
 }
 
-/// The processor cannot be called: its fallback says whether the message goes on without it. Answers whether it is
-/// there.
-fn fall_back(tx: &mut Tx, call: &Call, arn: &ChannelArn, one: &mut InFlight, what: &str) -> Result<bool> {
+/// The processor cannot be called: its fallback says whether the message goes on without it, and operators are told
+/// whatever that is. Answers whether it is there. `what` is for the sender.
+fn fall_back(
+    tx: &mut Tx,
+    call: &Call,
+    arn: &ChannelArn,
+    one: &mut InFlight,
+    (what, reason): (&str, &str),
+) -> Result<bool> {
     let found = store::channel::find(tx, &arn.app_instance(), one.channel)?;
     let (Some(mut channel), Some(processor)) = (found, one.processor()) else { return Ok(false) };
+    let told = json!({
+        "eventType": "ProcessorInvocationFailure",
+        "appInstanceArn": arn.app_instance().as_str(),
+        "channelArn": arn.as_str(),
+        "messageId": one.message.to_string(),
+        "processorResourceArn": processor.function.as_str(),
+        "failureReason": reason,
+    });
+    operator::tell(tx, call, channel.key, PROCESSOR_FAILURE, &told)?;
     match processor.fallback {
         FallbackAction::Continue => accept(tx, call, &mut channel, one, None)?,
         FallbackAction::Abort => {
@@ -225,40 +231,11 @@ fn was_not_asked(unasked: Unasked, attempts: i64, patience: Patience) -> String 
     format!("was not {asked} within {} s, because {unasked}", patience.waiting_ms / 1000)
 }
 
-/// A wait that is over, unless the processor was faster. What retention hides meanwhile goes without a word.
-fn expire(tx: &mut Tx, call: &Call, arn: &ChannelArn, (channel, run): (Key, Key)) -> Result<()> {
-    let instance = arn.app_instance();
-    let found = store::in_flight::find(tx, &instance, channel, run)?;
-    let over = |one: &InFlight| one.phase == FlowPhase::Wait && one.due_at <= call.now;
-    let Some(mut one) = found.filter(over) else { return Ok(()) };
-    let supposed = Supposed::of(&one);
-    let since = retention::seen_since(tx, &instance, call.now)?;
-    if since.is_some_and(|since| one.message.created() < since) {
-        return Ok(store::in_flight::delete_of_message(tx, one.sub_channel, one.message)?);
-    }
-    let Some(mut channel) = store::channel::find(tx, &instance, one.channel)? else { return Ok(()) };
-    let name = one.processor().map_or("", |processor| processor.name.as_str());
-    let words = detail(name, "did not call back within 48 hours");
-    fail(tx, call, &mut channel, &mut one, words)?;
-    keep(tx, &one, supposed)
-}
-
-fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<()> {
-    if store::in_flight::keep(tx, one, supposed)? {
-        Ok(())
-    } else {
-        Err(Error::conflict("The message was moved on meanwhile"))
-    }
-}
-
-/// Words for the one who sent the message, within the length of a detail: a long name is cut, what happened is not.
-fn detail(processor: &str, what: &str) -> StatusDetail {
-    const NAME_LENGTH_MAX: usize = 160;
-    let name: String = processor.chars().take(NAME_LENGTH_MAX).collect();
-    StatusDetail::stored(format!("The processor {name} {what}"))
-}
-
-fn invocation(channel_arn: ChannelArn, one: &InFlight, lease_until: Timestamp) -> Option<Invocation> {
+fn invocation(
+    channel_arn: ChannelArn,
+    one: &InFlight,
+    (lease, lease_until): (Key, Timestamp),
+) -> Option<Invocation> {
     let processor = one.processor()?;
     Some(Invocation {
         function: processor.function.as_str().to_owned(),
@@ -270,6 +247,7 @@ fn invocation(channel_arn: ChannelArn, one: &InFlight, lease_until: Timestamp) -
         channel: one.channel,
         run: one.run,
         secret: one.secret,
+        lease,
     })
 }
 
@@ -344,12 +322,5 @@ mod tests {
     #[test]
     fn a_call_ends_before_its_lease() {
         assert!(Patience::default().call_timeout_ms < LEASE_MS);
-    }
-
-    #[test]
-    fn a_detail_is_never_too_long_and_always_says_what_happened() {
-        let words = detail(&"é".repeat(256), "could not be called: answered with an error");
-        assert!(words.as_str().chars().count() <= 256 && words.as_str().ends_with("with an error"));
-        assert!(words.as_str().parse::<StatusDetail>().is_ok());
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use carillon_model::{AppInstanceArn, IdentityArn, Key};
@@ -21,6 +21,7 @@ use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 use moka::sync::Cache;
 
+use crate::call::rule::Grant;
 use crate::call::{Due, View};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -74,6 +75,8 @@ pub(crate) struct Limiter {
     hash: RandomState,
     /// Until when callers wait who have used up their refusals.
     refused_until: Cache<u64, Duration>,
+    /// By the number of the rate: how often it was exhausted.
+    exhausted: Vec<AtomicU64>,
 }
 
 /// A rate has no more calls for now.
@@ -156,6 +159,7 @@ impl Limiter {
             rows: rows.collect(),
             hash: RandomState::new(),
             refused_until: Cache::new(REFUSED_CALLERS_MAX),
+            exhausted: Rate::ALL.iter().map(|_| AtomicU64::new(0)).collect(),
         }))
     }
 
@@ -200,7 +204,11 @@ impl Limiter {
             turns.retain_recent();
             turns.shrink_to_fit();
         }
-        let free = taken.ok()?.remaining_burst_capacity();
+        let Ok(taken) = taken else {
+            self.count_exhausted(Rate::Connections);
+            return None;
+        };
+        let free = taken.remaining_burst_capacity();
         let held = CONNECTIONS_HELD_MAX.saturating_sub(free);
         Some(Duration::from_secs(1) * held / rate)
     }
@@ -213,6 +221,11 @@ impl Limiter {
     /// Charges a caller for an action of STS.
     pub(crate) fn sts(&self, caller: &str) -> std::result::Result<(), Exhausted> {
         self.take(self.charge(Rate::StsCalls, Scope::Caller, "", caller))
+    }
+
+    /// Charges a caller for a question why.
+    pub(crate) fn explanation(&self, caller: &str) -> std::result::Result<(), Exhausted> {
+        self.take(self.charge(Rate::Explanations, Scope::Caller, "", caller))
     }
 
     /// Charges a user for an exchange of credentials.
@@ -262,7 +275,19 @@ impl Limiter {
         taken.map_err(|until| self.exhausted(charge, until.wait_time_from(self.clock.now())))
     }
 
+    /// How often each rate that there is was exhausted.
+    pub(crate) fn exhausted_so_far(&self) -> impl Iterator<Item = (Rate, u64)> {
+        let all = Rate::ALL.iter().zip(&self.exhausted);
+        let all = all.filter(|(rate, _)| self.rates.of(**rate) != 0);
+        all.map(|(rate, count)| (*rate, count.load(Ordering::Relaxed)))
+    }
+
+    fn count_exhausted(&self, rate: Rate) {
+        self.exhausted[rate as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     fn exhausted(&self, Charge { rate, scope, .. }: Charge, wait: Duration) -> Exhausted {
+        self.count_exhausted(rate);
         // Rounded up: after so long there is a call.
         let wait_ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         Exhausted { rate, per_second: self.rates.of(rate), scope, wait_ms }
@@ -278,7 +303,7 @@ impl Due for Bill {
     }
 
     /// An outsider whom a rule lets ask is not counted in a channel that is private: they would learn how busy it is.
-    fn pay_channel(&self, view: &View) -> Result<()> {
+    fn pay_channel(&self, view: &View, _: Grant) -> Result<()> {
         let Some(Share { rate, scope, operation, sub_channel }) = &self.share else { return Ok(()) };
         let stranger = view.memberships.is_empty() && !view.is_moderating() && !view.channel.is_public();
         if stranger || self.seen.replace(true) {

@@ -36,7 +36,7 @@ impl Reader {
     pub(crate) fn new(service: &Arc<Service>, connection: &Connection) -> Option<Self> {
         Some(Self {
             service: service.clone(),
-            user: connection.user,
+            user: connection.entrance.user,
             instance: connection.arn.app_instance(),
             is_admin: connection.is_admin,
             order: connection.prefetch?,
@@ -111,7 +111,7 @@ impl Member {
     fn members(&self, tx: &mut Tx, place: &Belonging) -> Result<Vec<carillon_model::identity::Identity>> {
         let (channel, open) = (&place.channel, ChannelMembershipType::Default);
         let sees =
-            place.kind == open || self.is_admin || store::channel::is_moderator(tx, channel.key, self.user)?;
+            place.kind == open || self.is_admin || store::moderator::exists(tx, channel.key, self.user)?;
         if !sees {
             return Ok(Vec::new());
         }

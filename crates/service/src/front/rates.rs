@@ -101,6 +101,8 @@ rates! {
     iam_calls_per_second: IamCalls = 10, 5_000;
     /// Actions of STS, together, for a caller; one whom a provider vouches for is a caller.
     sts_calls_per_second: StsCalls = 600, 60_000;
+    /// Asking why somebody may or may not do something, for a caller.
+    explanations_per_second: Explanations = 10, 1_000;
     /// Exchanges of credentials, for a user.
     exchanges_per_second: Exchanges = 5, 500;
     /// Calls of any interface that policy refuses, for the caller whom it refuses.

@@ -7,18 +7,16 @@
 //! Whoever was away for longer than the outbox reaches back, missed more than a session is shown, or lost a channel
 //! with all that it held is told `RELOAD_REQUIRED` instead: to read anew what they show, and resume from there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use carillon_model::event::{Change, Event, EventId, reload_required};
+use carillon_model::event::{EventId, Seats};
+use carillon_model::session::Shown;
 use carillon_model::{Key, Timestamp};
 use carillon_store::{self as store, Tx};
-use futures_util::Stream;
-use futures_util::stream::unfold;
 
 use crate::error::{Error, Result};
-use crate::front::connect::{Close, Connection};
-use crate::front::prefetch::Reader as Prefetch;
+use crate::front::connect::Connection;
 use crate::front::service::Service;
 use crate::jobs::OUTBOX_WINDOW_MS;
 
@@ -29,78 +27,16 @@ pub const RESUME_EVENTS_MAX: usize = 1_000;
 /// Events that are read at once.
 const PAGE_LEN: i64 = 50;
 
-/// A frame that a session is shown before it is told of anything.
-#[derive(Debug)]
-pub struct Shown {
-    /// The frame.
-    pub frame: String,
-    /// The event that it tells again, by its channel and its number there.
-    pub event: Option<(Key, i64)>,
-}
-
-impl Service {
-    /// What a connection asked to be shown, each frame read when it is wanted; to miss nothing, the first must be asked
-    /// for once the session is told of events. What it missed, or if it cannot be given that or did not ask for it,
-    /// its channels.
-    pub fn opening(
-        self: &Arc<Self>,
-        connection: &Connection,
-    ) -> Option<impl Stream<Item = std::result::Result<Shown, Close>> + Send + use<>> {
-        let from = connection.resume_from;
-        let prefetch = Prefetch::new(self, connection);
-        if from.is_none() && prefetch.is_none() {
-            return None;
-        }
-        let missed = from.map(|from| Reader {
-            service: self.clone(),
-            user: connection.user,
-            from,
-            channels: None,
-            seen: 0,
-            due: VecDeque::new(),
-        });
-        let opening = Opening { missed, prefetch };
-        Some(unfold(Some(opening), |opening| async move {
-            let mut opening = opening?;
-            match opening.next().await {
-                Ok(shown) => shown.map(|shown| (Ok(shown), Some(opening))),
-                Err(error) => Some((Err(Close::failed(&error)), None)),
-            }
-        }))
-    }
-}
-
-struct Opening {
-    missed: Option<Reader>,
-    prefetch: Option<Prefetch>,
-}
-
-impl Opening {
-    async fn next(&mut self) -> Result<Option<Shown>> {
-        if let Some(missed) = &mut self.missed {
-            return match missed.next().await? {
-                Next::Event(shown) => Ok(Some(shown)),
-                Next::End => Ok(None),
-                Next::Reload => {
-                    let told = missed.service.store().told();
-                    self.missed = None;
-                    Ok(Some(Shown { frame: reload_required(told), event: None }))
-                }
-            };
-        }
-        let Some(prefetch) = &mut self.prefetch else { return Ok(None) };
-        Ok(prefetch.next().await?.map(|frame| Shown { frame, event: None }))
-    }
-}
-
-enum Next {
+/// What comes next.
+pub(crate) enum Next {
     Event(Shown),
     End,
+    /// It cannot be shown: the client is to read anew what it shows.
     Reload,
 }
 
 /// Where the showing of what was missed has come to.
-struct Reader {
+pub(crate) struct Reader {
     service: Arc<Service>,
     user: Key,
     /// What the client resumes from.
@@ -114,7 +50,19 @@ struct Reader {
 }
 
 impl Reader {
-    async fn next(&mut self) -> Result<Next> {
+    /// Nothing where a connection did not ask for what it missed.
+    pub(crate) fn new(service: &Arc<Service>, connection: &Connection) -> Option<Self> {
+        Some(Self {
+            service: service.clone(),
+            user: connection.entrance.user,
+            from: connection.resume_from?,
+            channels: None,
+            seen: 0,
+            due: VecDeque::new(),
+        })
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<Next> {
         let Self { user, from, .. } = *self;
         if self.channels.is_none() {
             let now = self.service.surroundings().clock.now();
@@ -176,9 +124,10 @@ fn find_missed(
     channel: Key,
     mut seen: usize,
 ) -> Result<Option<(VecDeque<i64>, usize)>> {
-    let subscriptions = store::membership::list_subscriptions_in(tx, channel, user)?;
-    let mut places: HashMap<Key, bool> =
-        subscriptions.into_iter().map(|place| (place.sub_channel, place.hidden)).collect();
+    let mut seats = Seats::default();
+    for seat in store::membership::list_seats_in(tx, channel, user)? {
+        seats.sit(seat.place, user, seat.hidden);
+    }
     if is_bereft(tx, user, from.told)? {
         return Ok(None);
     }
@@ -197,7 +146,7 @@ fn find_missed(
             if RESUME_EVENTS_MAX < seen {
                 return Ok(None);
             }
-            if was_told(&event, user, &mut places) {
+            if seats.go_back(&event).contains(&user) {
                 due.push_front(event.sequence);
             }
         }
@@ -205,26 +154,6 @@ fn find_missed(
             return Ok(Some((due, seen)));
         }
     }
-}
-
-/// Whether an event was for someone who sat in `places` after it; they are then where they sat before.
-fn was_told(event: &Event, user: Key, places: &mut HashMap<Key, bool>) -> bool {
-    for change in &event.changes {
-        if let Change::Joined { member, sub_channel, .. } = change
-            && *member == user
-        {
-            places.remove(sub_channel);
-        }
-    }
-    let told = event.tells(user, places);
-    for change in &event.changes {
-        if let Change::Left { member, sub_channel, hidden } = change
-            && *member == user
-        {
-            places.insert(*sub_channel, *hidden);
-        }
-    }
-    told
 }
 
 #[cfg(test)]

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use carillon_access::{Caller, Gate, Surrounding};
+use carillon_model::Timestamp;
 use carillon_model::shape::{Described as _, Member, Shape};
-use carillon_store::Tx;
+use carillon_store::{self as store, Tx};
 use futures_util::future::BoxFuture;
 use http::Method;
 
-use crate::access::{Caller, Gate, Surrounding};
-use crate::call::Call;
+use crate::call::{Call, Due};
 use crate::error::{Error, ErrorCode, Result};
+use crate::front::actions;
 use crate::front::audit::Notes;
+use crate::front::onlooker::Onlooker;
 use crate::front::service::Service;
 use crate::operation::{Effect, Incoming, Operation, Read, Visitor, Write};
 use crate::operations;
@@ -26,10 +29,14 @@ pub(crate) struct Asked {
     pub(crate) surrounding: Surrounding,
     /// What the audit log is told of it.
     pub(crate) notes: Notes,
+    /// Who looks on, where it is only tried.
+    pub(crate) onlooker: Option<Arc<Onlooker>>,
 }
 
 /// An operation, ready to be called through the wire.
 pub struct Route {
+    /// What its action in policies begins with.
+    pub service: &'static str,
     /// Its name.
     pub name: &'static str,
     /// Its method.
@@ -48,58 +55,152 @@ pub struct Route {
     pub response: fn() -> Shape,
     /// Reads it, runs it, and writes its answer; nothing for an answer without a body.
     pub(crate) handle: Handle,
+    /// Tries it, and leaves no trace; nothing for what is no operation.
+    pub(crate) explain: Option<Explain>,
 }
 
 /// Reads an operation, runs it, and writes its answer; nothing for an answer without a body.
 type Handle = fn(Arc<Service>, Asked) -> BoxFuture<'static, Result<Option<Bytes>>>;
 
+/// Tries an operation: what it would be refused with, if it would.
+type Explain = fn(Arc<Service>, Asked) -> BoxFuture<'static, Result<()>>;
+
 /// The route of an operation that reads.
 fn read<O: Read>() -> Route {
-    route::<O>(Effect::Read, |service, asked| {
-        Box::pin(async move {
-            let answer = run_read::<O>(&service, &asked).await;
-            counted(&service, &asked, answer)
-        })
-    })
+    route::<O>(
+        Effect::Read,
+        |service, asked| {
+            Box::pin(async move {
+                let answer = run_read::<O>(&service, &asked).await;
+                counted(&service, &asked, answer)
+            })
+        },
+        |service, asked| Box::pin(async move { run_read::<O>(&service, &asked).await.map(drop) }),
+    )
 }
 
 /// The route of an operation that writes.
 fn write<O: Write>() -> Route {
-    route::<O>(Effect::Write, |service, asked| {
-        Box::pin(async move {
-            let answer = run_write::<O>(&service, &asked).await;
-            counted(&service, &asked, answer)
-        })
-    })
+    route::<O>(
+        Effect::Write,
+        |service, asked| {
+            Box::pin(async move {
+                let answer = run_write::<O>(&service, &asked).await;
+                counted(&service, &asked, answer)
+            })
+        },
+        |service, asked| Box::pin(async move { try_write::<O>(&service, &asked).await }),
+    )
 }
 
 async fn run_read<O: Read>(service: &Service, asked: &Asked) -> Result<Option<Bytes>> {
     let (operation, call, gate) = service.admit::<O>(asked)?;
+    let look = operation.look(&call);
     let run = move |tx: &mut Tx| {
         pass(gate.as_ref(), tx, &call)?;
         operation.run(tx, &call)
     };
-    encode::<O>(&service.store().read(run).await?)
+    encode::<O>(&service.store().read_looking(look, run).await?)
 }
 
 async fn run_write<O: Write>(service: &Service, asked: &Asked) -> Result<Option<Bytes>> {
     let (operation, call, gate) = service.admit::<O>(asked)?;
-    let (lane, exclusive) = (operation.lane(), operation.exclusive().map(str::to_owned));
-    let _entered = service.enter(exclusive.as_deref())?;
-    let run = move |tx: &mut Tx| {
-        pass(gate.as_ref(), tx, &call)?;
-        operation.run(tx, &call)
-    };
-    let response = service.store().write(lane, run).await?;
+    let response = service.change(operation, call, move |tx, call| pass(gate.as_ref(), tx, call)).await?;
     asked.notes.answer(&response);
     encode::<O>(&response)
+}
+
+/// Runs an operation that writes, and undoes it.
+async fn try_write<O: Write>(service: &Service, asked: &Asked) -> Result<()> {
+    let (operation, call, gate) = service.admit::<O>(asked)?;
+    let run = move |operation: &O, tx: &mut Tx, call: &Call| {
+        pass(gate.as_ref(), tx, call)?;
+        operation.run(tx, call)?;
+        Err::<(), _>(Tried::Done)
+    };
+    match service.change_by(operation, call, run).await {
+        Ok(()) | Err(Tried::Done) => Ok(()),
+        Err(Tried::Refused(error)) => Err(error),
+    }
+}
+
+/// How a try ended. Either way it is refused, so that nothing of it stands.
+enum Tried {
+    Done,
+    Refused(Error),
+}
+
+impl From<Error> for Tried {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<store::Error> for Tried {
+    fn from(error: store::Error) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Service {
+    /// Reads an operation from a request, and lets it pass the first gate if it may. A gate that depends on what is
+    /// stored is left to be passed in the transaction.
+    fn admit<O: Operation>(&self, asked: &Asked) -> Result<(O, Call, Option<Gate>)> {
+        let operation = O::decode(&asked.incoming)?;
+        asked.notes.operation(&operation);
+        if let Some(onlooker) = &asked.onlooker {
+            onlooker.decoded();
+        }
+        let foreign = |label: &&str| label.starts_with("arn:") && !self.home().owns(label);
+        if operation.labels().iter().any(foreign) {
+            return Err(Error::forbidden("The resource is not of this region and account"));
+        }
+        let caller = &asked.caller;
+        let bill = || Some(self.limiter.as_ref()?.bill(&operation, caller.counted_as()));
+        let due = match &asked.onlooker {
+            Some(onlooker) => Some(Box::new(onlooker.clone()) as Box<dyn Due>),
+            None => bill().map(|bill| Box::new(bill) as Box<dyn Due>),
+        };
+        let principal = if caller.is_root() {
+            self.access.root_key_id().to_owned()
+        } else {
+            caller.arn(self.home().account())
+        };
+        let call = Call::new(
+            O::NAME,
+            operation.bearer().cloned(),
+            self.surroundings().clone(),
+            principal,
+            self.random(),
+        )
+        .owing(due)
+        .bound_to(caller.bound_to());
+        let gate = self.gate(&operation, asked, call.now)?;
+        match &gate {
+            None => call.admit()?,
+            Some(_) if asked.onlooker.is_some() => {}
+            Some(_) => self.may_be_refused(caller)?,
+        }
+        Ok((operation, call, gate))
+    }
+
+    fn gate<O: Operation>(&self, operation: &O, asked: &Asked, now: Timestamp) -> Result<Option<Gate>> {
+        let Asked { caller, surrounding, onlooker, .. } = asked;
+        if caller.is_root() {
+            return Ok(None);
+        }
+        let asked = actions::asked(operation, self.home());
+        let witness = onlooker.as_ref().map(|onlooker| onlooker.witness());
+        let gate = Gate { caller: caller.clone(), asked, surrounding: surrounding.clone(), now, witness };
+        Ok(gate.pass_early(self.home())?)
+    }
 }
 
 /// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
 /// is charged. Exchanged credentials are looked at for whether their user is still there.
 fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
     if let Some(gate) = gate {
-        gate.pass_in(tx, &call.surroundings.home)?;
+        gate.pass_in::<Error>(tx, &call.surroundings.home)?;
         call.admit()?;
     }
     call.check_user(tx)
@@ -113,8 +214,9 @@ fn counted<T>(service: &Service, asked: &Asked, answer: Result<T>) -> Result<T> 
     answer
 }
 
-fn route<O: Operation>(effect: Effect, handle: Handle) -> Route {
+fn route<O: Operation>(effect: Effect, handle: Handle, explain: Explain) -> Route {
     Route {
+        service: "chime",
         name: O::NAME,
         method: O::METHOD,
         uri: O::URI,
@@ -124,6 +226,7 @@ fn route<O: Operation>(effect: Effect, handle: Handle) -> Route {
         members: O::members,
         response: O::Response::shape,
         handle,
+        explain: Some(explain),
     }
 }
 

@@ -4,13 +4,17 @@
 //! Operations that share a path are told apart by a constant in the query, as `operation=batch-create`.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use http::Method;
 
-use crate::front::route::Route;
+use crate::front::route::{self, Route};
 use crate::operation::percent_decoded;
 
-pub(crate) struct Router {
+/// All of them, built when the first request comes.
+static ROUTER: LazyLock<Router> = LazyLock::new(|| Router::new(route::all()));
+
+struct Router {
     routes: Vec<Route>,
     paths: matchit::Router<HashMap<Method, Vec<Candidate>>>,
 }
@@ -25,8 +29,18 @@ pub(crate) struct Match<'a> {
     pub(crate) labels: Vec<(String, String)>,
 }
 
+/// The operation that is meant, and what its path names.
+pub(crate) fn find(method: &Method, path: &str, query: &[(String, String)]) -> Option<Match<'static>> {
+    ROUTER.find(method, path, query)
+}
+
+/// The operation of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Route> {
+    ROUTER.routes.iter().find(|route| route.name == name)
+}
+
 impl Router {
-    pub(crate) fn new(routes: Vec<Route>) -> Self {
+    fn new(routes: Vec<Route>) -> Self {
         let mut by_path: HashMap<&'static str, HashMap<Method, Vec<Candidate>>> = HashMap::new();
         for (at, route) in routes.iter().enumerate() {
             let (path, marker) = match route.uri.split_once('?') {
@@ -45,7 +59,7 @@ impl Router {
         Self { routes, paths }
     }
 
-    pub(crate) fn find(&self, method: &Method, path: &str, query: &[(String, String)]) -> Option<Match<'_>> {
+    fn find(&self, method: &Method, path: &str, query: &[(String, String)]) -> Option<Match<'_>> {
         let found = self.paths.at(path).ok()?;
         let candidate = found.value.get(method)?.iter().find(|candidate| match candidate.marker {
             None => true,

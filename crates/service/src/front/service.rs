@@ -1,28 +1,28 @@
 //! The service: the store, and everything that a call needs to know of its surroundings.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use carillon_auth::{KeyRing, Verifier};
+use carillon_access::web_identity::KeySets;
+use carillon_access::{self as access, Access, Caller, Resealed, RootCredentials, When};
+use carillon_auth::KeyRing;
 use carillon_model::arn::Home;
-use carillon_model::{Key, Timestamp};
-use carillon_store::Store;
+use carillon_model::{IdentityArn, Key};
+use carillon_store::{Store, Tx};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::access::{Access, Caller, Gate, Resealed, RootCredentials, rules};
-use crate::call::{Call, Due, Surroundings};
+use crate::call::{Call, Surroundings};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::front::audit::Ledger;
 use crate::front::limiter::{Exhausted, Limiter};
+use crate::front::limits::{FullQuotas, Hit};
 use crate::front::rates::Rates;
-use crate::front::route::{self, Asked};
-use crate::front::router::Router;
-use crate::front::web_identity::KeySets;
+use crate::front::roles::Role;
 use crate::functions::Functions;
-use crate::operation::{Operation, Write};
+use crate::operation::Write;
 use crate::page;
 use crate::patience::Patience;
 use crate::processors::Processors;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub patience: Patience,
     /// The functions that flows may call.
     pub functions: Functions,
+    /// The bots, by their aliases, that answer what is said to everyone only where they are meant.
+    pub shy_bots: BTreeSet<String>,
     /// How often each operation may be called.
     pub rates: Rates,
     /// Host and port where clients open sockets.
@@ -64,17 +66,13 @@ pub struct Settings {
 pub struct Service {
     store: Arc<Store>,
     surroundings: Arc<Surroundings>,
-    pub(crate) root: RootCredentials,
-    pub(crate) key_sets: Arc<dyn KeySets>,
+    pub(crate) access: Arc<Access>,
     random: Mutex<StdRng>,
-    under_way: Mutex<HashSet<String>>,
     pub(crate) limiter: Option<Arc<Limiter>>,
+    pub(crate) full_quotas: FullQuotas,
     ledger: Option<Arc<dyn Ledger>>,
     /// Requests that were refused because nobody is proven to have signed them.
     turned_away: AtomicU64,
-    pub(crate) verifier: Verifier,
-    pub(crate) access: Arc<Access>,
-    pub(crate) router: Router,
 }
 
 impl Service {
@@ -93,26 +91,34 @@ impl Service {
             processors,
             patience,
             functions,
+            shy_bots,
             public_host,
             audit,
         } = settings;
         let limiter = Limiter::new(rates, &clock);
         let page_tokens = keys.sealer(page::PURPOSE);
-        let surroundings =
-            Surroundings { home, clock, page_tokens, quotas, processors, patience, functions, public_host };
+        let built_in = Role::ALL.map(Role::built_in).to_vec();
+        let access = access::Settings { store: store.clone(), home: home.clone(), root, key_sets, built_in };
+        let surroundings = Surroundings {
+            home,
+            clock,
+            page_tokens,
+            quotas,
+            processors,
+            patience,
+            functions,
+            shy_bots,
+            public_host,
+        };
         Self {
             store,
             limiter,
+            full_quotas: FullQuotas::default(),
             surroundings: Arc::new(surroundings),
-            root,
-            key_sets,
+            access: Arc::new(Access::new(access, &keys)),
             random: Mutex::new(random),
-            under_way: Mutex::default(),
             ledger: audit,
             turned_away: AtomicU64::new(0),
-            verifier: Verifier::new(),
-            access: Arc::new(Access::new(&keys)),
-            router: Router::new(route::all()),
         }
     }
 
@@ -136,13 +142,26 @@ impl Service {
         &self.turned_away
     }
 
+    /// How often limits were hit: all rates that there are, and the quotas that were full.
+    pub fn limits_hit(&self) -> Vec<Hit> {
+        let rates = self.limiter.iter().flat_map(|limiter| limiter.exhausted_so_far());
+        let rates = rates.map(|(rate, count)| Hit { kind: "rate", limit: rate.key(), count });
+        rates.chain(self.full_quotas.hits()).collect()
+    }
+
     /// Whether this function may be called: a flow may have been made when another setting held.
     pub fn may_call(&self, function: &str) -> bool {
         self.surroundings.functions.admit(function)
     }
 
-    pub(crate) fn surroundings(&self) -> &Surroundings {
+    pub(crate) fn surroundings(&self) -> &Arc<Surroundings> {
         &self.surroundings
+    }
+
+    /// The instant, for whoever judges a request.
+    pub(crate) fn when(&self) -> When {
+        let clock = &self.surroundings.clock;
+        When { now: clock.now(), real: clock.real() }
     }
 
     /// The id of a request, or of anything else that only has to differ.
@@ -161,70 +180,70 @@ impl Service {
     /// that a measurement can tell what those cost.
     pub async fn execute<O: Write>(&self, operation: O) -> Result<O::Response> {
         let bearer = operation.bearer().cloned();
-        let root = self.root.access_key_id.clone();
+        let root = self.access.root_key_id().to_owned();
         let call = Call::new(O::NAME, bearer, self.surroundings.clone(), root, self.random());
-        let lane = operation.lane();
-        self.store.write(lane, move |tx| operation.run(tx, &call)).await
+        self.change(operation, call, |_, _| Ok(())).await
+    }
+
+    /// Runs an operation that writes, behind this gate.
+    pub(crate) async fn change<O: Write>(
+        &self,
+        operation: O,
+        call: Call,
+        gate: impl Fn(&mut Tx, &Call) -> Result<()> + Send + 'static,
+    ) -> Result<O::Response> {
+        let run = move |operation: &O, tx: &mut Tx, call: &Call| {
+            gate(tx, call)?;
+            operation.run(tx, call)
+        };
+        self.change_by(operation, call, run).await
+    }
+
+    /// Does this with an operation that writes, in its lane, with what it looks at.
+    pub(crate) async fn change_by<
+        O: Write,
+        T: Send + 'static,
+        E: From<Error> + From<carillon_store::Error> + Send + 'static,
+    >(
+        &self,
+        operation: O,
+        mut call: Call,
+        run: impl Fn(&O, &mut Tx, &Call) -> std::result::Result<T, E> + Send + 'static,
+    ) -> std::result::Result<T, E> {
+        let operation = Arc::new(operation);
+        if let Some(find) = O::GOES_BY {
+            let operation = operation.clone();
+            let found = self.store.read(move |tx| find(&operation, tx)).await;
+            call = call.going_by(found?);
+        }
+        let (lane, look) = (operation.lane(), operation.look(&call));
+        self.store.write_looking(lane, look, move |tx: &mut Tx| run(&operation, tx, &call)).await
     }
 
     /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.
     pub(crate) fn job(&self, name: &'static str) -> Call {
-        let root = self.root.access_key_id.clone();
-        Call::new(name, None, self.surroundings.clone(), root, self.random())
+        self.call(name, None)
     }
 
-    /// Enters what only one call at a time may do; another one at the same time is a conflict.
-    pub(crate) fn enter(&self, name: Option<&str>) -> Result<Option<Entered<'_>>> {
-        let Some(name) = name else { return Ok(None) };
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if !under_way.insert(name.to_owned()) {
-            return Err(Error::conflict("The same is being done at this moment"));
-        }
-        Ok(Some(Entered { under_way: &self.under_way, name: name.to_owned() }))
+    /// A call that the server makes for a bot.
+    pub(crate) fn call_of(&self, name: &'static str, bot: &IdentityArn) -> Call {
+        self.call(name, Some(bot.clone()))
+    }
+
+    fn call(&self, name: &'static str, bearer: Option<IdentityArn>) -> Call {
+        let root = self.access.root_key_id().to_owned();
+        Call::new(name, bearer, self.surroundings.clone(), root, self.random())
     }
 
     /// Seals with the first master key what the store holds under others. Cut short, it is taken up the next time.
     pub async fn reseal(&self) -> Result<Resealed> {
-        self.access.reseal(&self.store, || self.random()).await
+        Ok(self.access.reseal(|| self.random()).await?)
     }
 
     /// Reads anew who may sign and what they may do, if it has changed: before the first request, and from time to
     /// time, since another node or another process may have changed it.
     pub async fn refresh_access(&self) -> Result<()> {
-        self.access.refresh(&self.store, self.home().account()).await
-    }
-
-    /// Reads an operation from a request, and lets it pass the first gate if it may. A gate that depends on what is
-    /// stored is left to be passed in the transaction.
-    pub(crate) fn admit<O: Operation>(&self, asked: &Asked) -> Result<(O, Call, Option<Gate>)> {
-        let operation = O::decode(&asked.incoming)?;
-        asked.notes.operation(&operation);
-        let foreign = |label: &&str| label.starts_with("arn:") && !self.surroundings.home.owns(label);
-        if operation.labels().iter().any(foreign) {
-            return Err(Error::forbidden("The resource is not of this region and account"));
-        }
-        let caller = &asked.caller;
-        let bill = self.limiter.as_ref().map(|limiter| limiter.bill(&operation, caller.counted_as()));
-        let due = bill.map(|bill| Box::new(bill) as Box<dyn Due>);
-        let principal = match &caller.actor {
-            None => self.root.access_key_id.clone(),
-            Some(_) => caller.arn(self.home().account()),
-        };
-        let call = Call::new(
-            O::NAME,
-            operation.bearer().cloned(),
-            self.surroundings.clone(),
-            principal,
-            self.random(),
-        )
-        .owing(due)
-        .bound_to(caller.bound_to());
-        let gate = self.gate(&operation, asked, call.now)?;
-        match &gate {
-            None => call.admit()?,
-            Some(_) => self.may_be_refused(caller)?,
-        }
-        Ok((operation, call, gate))
+        Ok(self.access.refresh().await?)
     }
 
     /// Refuses who was refused too often by policy, before the store is asked whether they will be again.
@@ -235,31 +254,5 @@ impl Service {
     /// Counts a refusal by policy: whoever has more of them than they may is told to wait.
     pub(crate) fn count_refusal(&self, caller: &Caller) -> std::result::Result<(), Exhausted> {
         self.limiter.as_ref().map_or(Ok(()), |limiter| limiter.refused(caller.counted_as()))
-    }
-
-    fn gate<O: Operation>(&self, operation: &O, asked: &Asked, now: Timestamp) -> Result<Option<Gate>> {
-        let Asked { caller, surrounding, .. } = asked;
-        if caller.actor.is_none() {
-            return Ok(None);
-        }
-        let asked = rules::asked(operation, self.home());
-        let gate = Gate { caller: caller.clone(), asked, surrounding: surrounding.clone(), now };
-        if gate.reads_resource_tags() {
-            return Ok(Some(gate));
-        }
-        gate.pass(self.home(), |_| Ok::<_, Error>(Vec::new()))?;
-        Ok(None)
-    }
-}
-
-/// What only one call at a time may do, being done; dropped, it is over.
-pub(crate) struct Entered<'a> {
-    under_way: &'a Mutex<HashSet<String>>,
-    name: String,
-}
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
     }
 }

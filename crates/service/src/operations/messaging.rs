@@ -52,3 +52,59 @@ pub mod update_channel;
 pub mod update_channel_flow;
 pub mod update_channel_message;
 pub mod update_channel_read_marker;
+
+use crate::operation::Visitor;
+
+/// Shows all of them.
+pub(super) fn visit(visitor: &mut impl Visitor) {
+    visitor.write::<associate_channel_flow::AssociateChannelFlow>();
+    visitor.write::<batch_create_channel_membership::BatchCreateChannelMembership>();
+    visitor.write::<channel_flow_callback::ChannelFlowCallback>();
+    visitor.write::<create_channel::CreateChannel>();
+    visitor.write::<create_channel_ban::CreateChannelBan>();
+    visitor.write::<create_channel_flow::CreateChannelFlow>();
+    visitor.write::<create_channel_membership::CreateChannelMembership>();
+    visitor.write::<create_channel_moderator::CreateChannelModerator>();
+    visitor.write::<delete_channel::DeleteChannel>();
+    visitor.write::<delete_channel_ban::DeleteChannelBan>();
+    visitor.write::<delete_channel_flow::DeleteChannelFlow>();
+    visitor.write::<delete_channel_membership::DeleteChannelMembership>();
+    visitor.write::<delete_channel_message::DeleteChannelMessage>();
+    visitor.write::<delete_channel_moderator::DeleteChannelModerator>();
+    visitor.write::<delete_messaging_streaming_configurations::DeleteMessagingStreamingConfigurations>();
+    visitor.read::<describe_channel::DescribeChannel>();
+    visitor.read::<describe_channel_ban::DescribeChannelBan>();
+    visitor.read::<describe_channel_flow::DescribeChannelFlow>();
+    visitor.read::<describe_channel_membership::DescribeChannelMembership>();
+    visitor.read::<describe_channel_membership_for_app_instance_user::DescribeChannelMembershipForAppInstanceUser>();
+    visitor
+        .read::<describe_channel_moderated_by_app_instance_user::DescribeChannelModeratedByAppInstanceUser>();
+    visitor.read::<describe_channel_moderator::DescribeChannelModerator>();
+    visitor.write::<disassociate_channel_flow::DisassociateChannelFlow>();
+    visitor.read::<get_channel_membership_preferences::GetChannelMembershipPreferences>();
+    visitor.read::<get_channel_message::GetChannelMessage>();
+    visitor.read::<get_channel_message_status::GetChannelMessageStatus>();
+    visitor.read::<get_messaging_session_endpoint::GetMessagingSessionEndpoint>();
+    visitor.read::<get_messaging_streaming_configurations::GetMessagingStreamingConfigurations>();
+    visitor.read::<list_channel_bans::ListChannelBans>();
+    visitor.read::<list_channel_flows::ListChannelFlows>();
+    visitor.read::<list_channel_memberships::ListChannelMemberships>();
+    visitor
+        .read::<list_channel_memberships_for_app_instance_user::ListChannelMembershipsForAppInstanceUser>();
+    visitor.read::<list_channel_messages::ListChannelMessages>();
+    visitor.read::<list_channel_moderators::ListChannelModerators>();
+    visitor.read::<list_channels::ListChannels>();
+    visitor.read::<list_channels_associated_with_channel_flow::ListChannelsAssociatedWithChannelFlow>();
+    visitor.read::<list_channels_moderated_by_app_instance_user::ListChannelsModeratedByAppInstanceUser>();
+    visitor.read::<list_sub_channels::ListSubChannels>();
+    visitor.write::<put_channel_expiration_settings::PutChannelExpirationSettings>();
+    visitor.write::<put_channel_membership_preferences::PutChannelMembershipPreferences>();
+    visitor.write::<put_messaging_streaming_configurations::PutMessagingStreamingConfigurations>();
+    visitor.write::<redact_channel_message::RedactChannelMessage>();
+    visitor.read::<search_channels::SearchChannels>();
+    visitor.write::<send_channel_message::SendChannelMessage>();
+    visitor.write::<update_channel::UpdateChannel>();
+    visitor.write::<update_channel_flow::UpdateChannelFlow>();
+    visitor.write::<update_channel_message::UpdateChannelMessage>();
+    visitor.write::<update_channel_read_marker::UpdateChannelReadMarker>();
+}

@@ -3,19 +3,27 @@
 //! `synchronous=FULL` makes a commit wait for the disk. Checkpoints run on a connection of their own, because
 //! a writer that checkpoints by itself makes every caller of that batch wait for it.
 
+pub(crate) mod copy;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Change, Column, Commit, Driver, EachRow, Kind, Owned, Row, Value};
-use crate::{Error, Result};
+use super::{Answer, Column, Commit, Declared, Driver, EachRow, Effect, Kind, Query, Value, values};
+use crate::{Error, Result, Row};
 
 /// How long a statement waits for a lock that another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often, and how long after each other, a connection that found the file locked by others that open it tries again
+/// to use the log: as long as it would wait for a lock.
+const LOG_ATTEMPTS_MAX: u32 = 1_000;
+const LOG_RETRY_EVERY: Duration = Duration::from_millis(10);
+const _: () = assert!(LOG_RETRY_EVERY.as_millis() * LOG_ATTEMPTS_MAX as u128 == BUSY_TIMEOUT.as_millis());
 /// How many statements a connection keeps compiled; more than there are texts.
 const STATEMENTS_MAX: usize = 256;
 /// How often the log is moved into the database file.
@@ -27,6 +35,10 @@ const LOG_PAGES_MAX: i64 = 32 * 1024;
 const LOG_BYTES_MAX: i64 = LOG_PAGES_MAX * 4_096;
 /// Pages that may be left to be moved while the writer is held up.
 const HELD_UP_PAGES_MAX: i64 = 512;
+/// How long the writer is held up at first for those who read an older state.
+const RESTART_TIMEOUT: Duration = Duration::from_millis(25);
+/// How long the end of a server waits for them: a backup may be at work.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Sqlite {
     connection: Connection,
@@ -59,7 +71,7 @@ impl Sqlite {
         };
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next().map_err(|error| broken(&error, sql))? {
-            each(&Row::Sqlite(row)).map_err(|error| error.context(sql))?;
+            each(&mut Row::new(Answer::Sqlite(row))).map_err(|error| error.context(sql))?;
         }
         Ok(0)
     }
@@ -74,16 +86,34 @@ impl Driver for Sqlite {
         self.run(sql, values, None)
     }
 
-    fn defer(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
-        self.run(sql, values, None).map(|_| ())
+    fn query_all(
+        &mut self,
+        queries: &[Query],
+        each: &mut dyn FnMut(usize, &mut Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        queries
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, query)| self.query(query.sql, &query.values, &mut |row| each(at, row)))
     }
 
-    fn execute_all(&mut self, changes: &[Change]) -> Result<Vec<u64>> {
-        let run = |change: &Change| {
-            let values: Vec<Value<'_>> = change.values.iter().map(Owned::as_value).collect();
-            self.run(change.sql, &values, None)
-        };
-        changes.iter().map(run).collect()
+    fn defer(&mut self, sql: &'static str, values: &[Value<'_>], effect: Effect) -> Result<()> {
+        let count = self.run(sql, values, None)?;
+        if effect == Effect::Must && count == 0 { Err(Error::Retry) } else { Ok(()) }
+    }
+
+    fn lock(&mut self, _: &'static str, _: &[Value<'_>]) -> Result<()> {
+        Ok(())
+    }
+
+    fn columns(&mut self, table: &str) -> Result<Vec<Declared>> {
+        let sql = "SELECT name, type = 'BLOB' FROM pragma_table_info($1)";
+        let mut columns = Vec::new();
+        self.query(sql, values![table], &mut |row| {
+            columns.push(Declared { name: row.read()?, is_bytes: row.read()? });
+            Ok(())
+        })?;
+        Ok(columns)
     }
 
     fn begin(&mut self, kind: Kind) -> Result<()> {
@@ -140,7 +170,10 @@ fn connect(path: &Path) -> Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        // A plan is made for a text and not for its values. Without this promise a partial index beside a parameter
+        // has the statement compiled anew each time that another value is bound.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        use_log(&connection)?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
@@ -150,10 +183,28 @@ fn connect(path: &Path) -> Result<Connection> {
     open().map_err(|error| Error::broken(format!("cannot open {}: {error}", path.display())))
 }
 
+/// Has all that is written go to a log first. Of several connections that ask so of a new file at once, SQLite refuses
+/// some without a wait: each reads the file, and would wait for all others to stop reading.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "SQLite tells nobody that a lock is free; its own wait sleeps, too"
+)]
+fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mut attempts = 1;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
+            Err(error) if is_locked(&error) && attempts < LOG_ATTEMPTS_MAX => attempts += 1,
+            used => return used,
+        }
+        std::thread::sleep(LOG_RETRY_EVERY);
+    }
+}
+
 /// Moves the log into the database file until told to stop, and empties it then.
 pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
     let connection = connect(path)?;
     forget_statistics(&connection, path);
+    let mut restart = Restart::default();
     while stop.recv_timeout(CHECKPOINT_EVERY) == Err(RecvTimeoutError::Timeout) {
         let mut log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
         if log.pages <= LOG_PAGES_MAX {
@@ -165,9 +216,11 @@ pub(crate) fn checkpoint(path: &Path, stop: &Receiver<()>) -> Result<()> {
             left = log.left();
             log = move_log(&connection, path, "PRAGMA wal_checkpoint(PASSIVE)");
         }
-        // The file stays as long as it is, to be written over: cutting it off would hold the writer up, too.
-        move_log(&connection, path, "PRAGMA wal_checkpoint(RESTART)");
+        if log.moved != restart.stuck_at {
+            restart.attempt(&connection, path);
+        }
     }
+    wait_for_locks(&connection, END_TIMEOUT);
     move_log(&connection, path, "PRAGMA wal_checkpoint(TRUNCATE)");
     Ok(())
 }
@@ -182,9 +235,44 @@ fn forget_statistics(connection: &Connection, path: &Path) {
     }
 }
 
+/// The beginning of the log anew, for which nobody may write, and for which everybody must be done who reads an older
+/// state. Who reads for long, as a backup does, is not waited for: nobody could write for as long.
+struct Restart {
+    /// How long the next attempt may take.
+    timeout: Duration,
+    /// How far the log was moved when an attempt failed. It is not moved past who reads.
+    stuck_at: i64,
+}
+
+impl Default for Restart {
+    fn default() -> Self {
+        Self { timeout: RESTART_TIMEOUT, stuck_at: -1 }
+    }
+}
+
+impl Restart {
+    fn attempt(&mut self, connection: &Connection, path: &Path) {
+        wait_for_locks(connection, self.timeout);
+        // The file stays as long as it is, to be written over: cutting it off would hold the writer up, too.
+        let log = move_log(connection, path, "PRAGMA wal_checkpoint(RESTART)");
+        // It may have been a writer who is always there, or a slow disk. Those are waited for the longer.
+        *self = if log.is_busy {
+            Self { timeout: (self.timeout * 2).min(BUSY_TIMEOUT), stuck_at: log.moved }
+        } else {
+            Self::default()
+        };
+    }
+}
+
+fn wait_for_locks(connection: &Connection, timeout: Duration) {
+    connection.busy_timeout(timeout).expect("it only remembers the number");
+}
+
 /// How much the log holds, and how much of it is in the database file.
 #[derive(Default)]
 struct Log {
+    /// Somebody was in the way of more.
+    is_busy: bool,
     pages: i64,
     moved: i64,
 }
@@ -196,7 +284,8 @@ impl Log {
 }
 
 fn move_log(connection: &Connection, path: &Path, pragma: &str) -> Log {
-    let row = |row: &rusqlite::Row<'_>| Ok(Log { pages: row.get(1)?, moved: row.get(2)? });
+    let row =
+        |row: &rusqlite::Row<'_>| Ok(Log { is_busy: row.get(0)?, pages: row.get(1)?, moved: row.get(2)? });
     connection.query_row(pragma, [], row).unwrap_or_else(|error| {
         tracing::warn!(path = %path.display(), %error, "the log could not be moved into the database file");
         Log::default()
@@ -207,18 +296,21 @@ fn numbered(sql: &str) -> String {
     sql.replace('$', "?")
 }
 
+/// Whether other connections are in the way.
+fn is_locked(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+}
+
 fn broken(error: &rusqlite::Error, sql: &str) -> Error {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Retry,
-        _ => Error::broken(format!("SQLite: {error} in: {sql}")),
-    }
+    if is_locked(error) { Error::Retry } else { Error::broken(format!("SQLite: {error} in: {sql}")) }
 }
 
 impl rusqlite::ToSql for Value<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match *self {
+        Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,
-            Self::Int(number) => ValueRef::Integer(number),
+            Self::Int(number) => ValueRef::Integer(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
@@ -241,4 +333,66 @@ pub(super) fn column<T>(
         ValueRef::Real(_) => return Err(Error::broken("no column holds fractions")),
     };
     read(column).ok_or_else(|| Error::broken("holds what it never should"))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn many_open_a_new_file_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..20 {
+            let (path, all) = (folder.path().join(format!("store-{number}")), std::sync::Barrier::new(8));
+            let open = || {
+                all.wait();
+                connect(&path).map(drop)
+            };
+            std::thread::scope(|scope| {
+                let opening: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                for one in opening {
+                    one.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn who_reads_for_long_does_not_hold_up_the_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let (writer, reader, log) =
+            (connect(&path).unwrap(), connect(&path).unwrap(), connect(&path).unwrap());
+        writer
+            .execute_batch("CREATE TABLE t (a BLOB) STRICT; INSERT INTO t VALUES (zeroblob(100000))")
+            .unwrap();
+        reader.execute_batch("BEGIN; SELECT COUNT(*) FROM t").unwrap();
+        writer.execute_batch("INSERT INTO t VALUES (zeroblob(100000))").unwrap();
+        let mut restart = Restart::default();
+        restart.attempt(&log, &path);
+        assert_eq!(restart.timeout, RESTART_TIMEOUT * 2);
+        // No further attempt is made until the log is moved on, which the reader does not let it be.
+        assert_eq!(move_log(&log, &path, "PRAGMA wal_checkpoint(PASSIVE)").moved, restart.stuck_at);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_ne!(move_log(&log, &path, "PRAGMA wal_checkpoint(PASSIVE)").moved, restart.stuck_at);
+        restart.attempt(&log, &path);
+        assert_eq!((restart.timeout, restart.stuck_at), (RESTART_TIMEOUT, -1));
+    }
+
+    #[test]
+    fn another_value_does_not_have_a_statement_compiled_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = connect(&folder.path().join("store")).unwrap();
+        let ddl = "CREATE TABLE t (a INTEGER, b INTEGER) STRICT; CREATE INDEX i ON t (a) WHERE b = 1";
+        connection.execute_batch(ddl).unwrap();
+        let mut statement = connection.prepare("SELECT a FROM t WHERE a = ?1 AND b = ?2").unwrap();
+        for value in 0..3 {
+            statement.raw_bind_parameter(1, value).unwrap();
+            statement.raw_bind_parameter(2, value).unwrap();
+            assert!(statement.raw_query().next().unwrap().is_none());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
 }

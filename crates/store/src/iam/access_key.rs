@@ -2,7 +2,8 @@
 
 use carillon_model::Timestamp;
 
-use crate::engine::{Row, values};
+use crate::engine::values;
+use crate::row::{Written, read, row, sql};
 use crate::{Result, Tx};
 
 /// An access key.
@@ -20,26 +21,24 @@ pub struct AccessKey {
     pub created_at: Timestamp,
 }
 
+row! { ($) access_key_columns:
+    fn access_key(row) -> AccessKey { id, principal, sealed_secret: (secret), active, created_at }
+}
+
 /// Adds a key.
 pub fn insert(tx: &mut Tx, key: &AccessKey) -> Result<()> {
-    tx.defer(
-        "INSERT INTO iam_access_key (id, principal, secret, active, created_at) VALUES ($1, $2, $3, $4, $5)",
-        values![key.id, key.principal, key.sealed_secret.as_slice(), key.active, key.created_at],
-    )
+    tx.defer(access_key_columns!(INSERT INTO iam_access_key (..)), &key.values(&[]))
 }
 
 /// The keys of a user. Their number has a quota.
 pub fn list(tx: &mut Tx, principal: &str) -> Result<Vec<AccessKey>> {
-    tx.rows(
-        "SELECT id, principal, secret, active, created_at FROM iam_access_key WHERE principal = $1 ORDER BY id",
-        values![principal],
-        access_key,
-    )
+    let sql = sql!("SELECT " access_key_columns!() " FROM iam_access_key WHERE principal = $1 ORDER BY id");
+    tx.rows(sql, values![principal], access_key)
 }
 
 /// Every key.
 pub fn all(tx: &mut Tx) -> Result<Vec<AccessKey>> {
-    let sql = "SELECT id, principal, secret, active, created_at FROM iam_access_key ORDER BY id";
+    let sql = sql!("SELECT " access_key_columns!() " FROM iam_access_key ORDER BY id");
     tx.rows(sql, &[], access_key)
 }
 
@@ -47,7 +46,7 @@ pub fn all(tx: &mut Tx) -> Result<Vec<AccessKey>> {
 pub fn find_user_name(tx: &mut Tx, id: &str) -> Result<Option<String>> {
     let sql =
         "SELECT r.name FROM iam_access_key k JOIN iam_principal r ON r.id = k.principal WHERE k.id = $1";
-    tx.row(sql, values![id], |row| row.get(0))
+    tx.row(sql, values![id], read)
 }
 
 /// Lets a user's key sign, or not; false where they have no such key.
@@ -59,7 +58,7 @@ pub fn set_active(tx: &mut Tx, principal: &str, id: &str, active: bool) -> Resul
 /// Up to `limit` ids and sealed secrets of keys whose ids follow `after`.
 pub fn list_sealed(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<(String, Vec<u8>)>> {
     let sql = "SELECT id, secret FROM iam_access_key WHERE $1 < id ORDER BY id LIMIT $2";
-    tx.rows(sql, values![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))
+    tx.rows(sql, values![after, limit], read)
 }
 
 /// Replaces the sealed secret of a key: the key that seals has changed.
@@ -71,14 +70,4 @@ pub fn reseal(tx: &mut Tx, id: &str, sealed_secret: &[u8]) -> Result<()> {
 pub fn delete(tx: &mut Tx, principal: &str, id: &str) -> Result<bool> {
     let sql = "DELETE FROM iam_access_key WHERE principal = $1 AND id = $2";
     Ok(tx.execute(sql, values![principal, id])? == 1)
-}
-
-fn access_key(row: &Row<'_>) -> Result<AccessKey> {
-    Ok(AccessKey {
-        id: row.get(0)?,
-        principal: row.get(1)?,
-        sealed_secret: row.get(2)?,
-        active: row.get::<i64>(3)? != 0,
-        created_at: row.get(4)?,
-    })
 }

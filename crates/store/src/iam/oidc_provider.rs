@@ -2,8 +2,9 @@
 
 use carillon_model::Timestamp;
 
-use super::{Tag, from_json, to_json};
-use crate::engine::{Row, values};
+use super::Tag;
+use crate::engine::values;
+use crate::row::{Written, row, sql};
 use crate::{Result, Tx};
 
 /// An issuer whose tokens are taken.
@@ -21,31 +22,25 @@ pub struct OidcProvider {
     pub created_at: Timestamp,
 }
 
+row! { ($) provider_columns:
+    fn provider(row) -> OidcProvider { url, client_ids, thumbprints, tags, created_at }
+}
+
 /// Adds an issuer; false where it is there already.
 pub fn insert(tx: &mut Tx, provider: &OidcProvider) -> Result<bool> {
-    let count = tx.execute(
-        "INSERT INTO iam_oidc_provider (url, client_ids, thumbprints, tags, created_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        values![
-            provider.url,
-            to_json(&provider.client_ids),
-            to_json(&provider.thumbprints),
-            to_json(&provider.tags),
-            provider.created_at
-        ],
-    )?;
-    Ok(count == 1)
+    let sql = sql!(provider_columns!(INSERT INTO iam_oidc_provider (..)) " ON CONFLICT DO NOTHING");
+    Ok(tx.execute(sql, &provider.values(&[]))? == 1)
 }
 
 /// The issuer with this URL.
 pub fn find(tx: &mut Tx, url: &str) -> Result<Option<OidcProvider>> {
-    let sql = "SELECT url, client_ids, thumbprints, tags, created_at FROM iam_oidc_provider WHERE url = $1";
+    let sql = sql!("SELECT " provider_columns!() " FROM iam_oidc_provider WHERE url = $1");
     tx.row(sql, values![url], provider)
 }
 
 /// All issuers. Their number has a quota.
 pub fn all(tx: &mut Tx) -> Result<Vec<OidcProvider>> {
-    let sql = "SELECT url, client_ids, thumbprints, tags, created_at FROM iam_oidc_provider ORDER BY url";
+    let sql = sql!("SELECT " provider_columns!() " FROM iam_oidc_provider ORDER BY url");
     tx.rows(sql, &[], provider)
 }
 
@@ -53,26 +48,11 @@ pub fn all(tx: &mut Tx) -> Result<Vec<OidcProvider>> {
 pub fn update(tx: &mut Tx, provider: &OidcProvider) -> Result<()> {
     tx.defer(
         "UPDATE iam_oidc_provider SET client_ids = $2, thumbprints = $3, tags = $4 WHERE url = $1",
-        values![
-            provider.url,
-            to_json(&provider.client_ids),
-            to_json(&provider.thumbprints),
-            to_json(&provider.tags)
-        ],
+        values![provider.url, provider.client_ids, provider.thumbprints, provider.tags],
     )
 }
 
 /// Takes an issuer away.
 pub fn delete(tx: &mut Tx, url: &str) -> Result<()> {
     tx.defer("DELETE FROM iam_oidc_provider WHERE url = $1", values![url])
-}
-
-fn provider(row: &Row<'_>) -> Result<OidcProvider> {
-    Ok(OidcProvider {
-        url: row.get(0)?,
-        client_ids: from_json(&row.get::<String>(1)?)?,
-        thumbprints: from_json(&row.get::<String>(2)?)?,
-        tags: from_json(&row.get::<String>(3)?)?,
-        created_at: row.get(4)?,
-    })
 }

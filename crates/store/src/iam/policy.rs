@@ -3,8 +3,9 @@
 use carillon_model::Timestamp;
 
 use super::principal::Kind;
-use super::{Rows, Tag, fold, from_json, to_json};
-use crate::engine::{Row, values};
+use super::{Rows, Tag, fold};
+use crate::engine::values;
+use crate::row::{Written, read, row, sql};
 use crate::{Result, Tx};
 
 /// A managed policy.
@@ -54,54 +55,48 @@ pub struct Entity {
     pub name: String,
 }
 
+row! { ($) policy_columns:
+    fn policy(row) -> Policy {
+        id, name, path, description, tags, default_version, last_version, created_at, updated_at;
+        attachment_count: row.read()?
+    }
+}
+
+/// Policies as [`policy`] reads them; the rest of the statement follows, where `p` is a policy.
+macro_rules! select {
+    ($rest:literal) => {
+        sql!("SELECT " policy_columns!(p)
+             ", (SELECT COUNT(*) FROM iam_attachment b WHERE b.policy = p.id) FROM " $rest)
+    };
+}
+
+row! { ($) version_columns:
+    fn version(row) -> Version { number: (version), document, created_at }
+}
+
 /// Adds a policy without a version; false where one has the name.
 pub fn insert(tx: &mut Tx, policy: &Policy) -> Result<bool> {
-    let count = tx.execute(
-        "INSERT INTO iam_policy (id, folded, name, path, description, tags, default_version, last_version,
-                                 created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
-        values![
-            policy.id,
-            fold(&policy.name),
-            policy.name,
-            policy.path,
-            policy.description,
-            to_json(&policy.tags),
-            policy.default_version,
-            policy.last_version,
-            policy.created_at,
-            policy.updated_at
-        ],
-    )?;
-    Ok(count == 1)
+    let sql = sql!(policy_columns!(INSERT INTO iam_policy (folded, ..)) " ON CONFLICT DO NOTHING");
+    Ok(tx.execute(sql, &policy.values(values![fold(&policy.name)]))? == 1)
 }
 
 /// The policy with this name.
 pub fn find(tx: &mut Tx, name: &str) -> Result<Option<Policy>> {
-    tx.row(
-        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
-                p.updated_at, (SELECT COUNT(*) FROM iam_attachment a WHERE a.policy = p.id)
-         FROM iam_policy p WHERE p.folded = $1",
-        values![fold(name)],
-        policy,
-    )
+    tx.row(select!("iam_policy p WHERE p.folded = $1"), values![fold(name)], policy)
 }
 
 /// The policies, in the order of their names.
 pub fn list(tx: &mut Tx, rows: Rows<'_>) -> Result<Vec<Policy>> {
-    tx.rows(
-        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
-                p.updated_at, (SELECT COUNT(*) FROM iam_attachment a WHERE a.policy = p.id)
-         FROM iam_policy p
-         WHERE $1 < p.folded AND SUBSTR(p.path, 1, LENGTH(CAST($2 AS TEXT))) = $2 ORDER BY p.folded LIMIT $3",
-        values![rows.after, rows.path, rows.limit],
-        policy,
-    )
+    let sql = select!(
+        "iam_policy p
+         WHERE $1 < p.folded AND SUBSTR(p.path, 1, LENGTH(CAST($2 AS TEXT))) = $2 ORDER BY p.folded LIMIT $3"
+    );
+    tx.rows(sql, values![rows.after, rows.path, rows.limit], policy)
 }
 
 /// How many there are.
 pub fn count(tx: &mut Tx) -> Result<i64> {
-    Ok(tx.row("SELECT COUNT(*) FROM iam_policy", &[], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row("SELECT COUNT(*) FROM iam_policy", &[], read)?.unwrap_or_default())
 }
 
 /// Writes what may change of a policy.
@@ -110,7 +105,7 @@ pub fn update(tx: &mut Tx, policy: &Policy) -> Result<()> {
         "UPDATE iam_policy SET tags = $2, default_version = $3, last_version = $4, updated_at = $5 WHERE id = $1",
         values![
             policy.id,
-            to_json(&policy.tags),
+            policy.tags,
             policy.default_version,
             policy.last_version,
             policy.updated_at
@@ -126,19 +121,15 @@ pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
 
 /// Adds a version.
 pub fn insert_version(tx: &mut Tx, policy: &str, version: &Version) -> Result<()> {
-    tx.defer(
-        "INSERT INTO iam_policy_version (policy, version, document, created_at) VALUES ($1, $2, $3, $4)",
-        values![policy, version.number, version.document, version.created_at],
-    )
+    let sql = version_columns!(INSERT INTO iam_policy_version (policy, ..));
+    tx.defer(sql, &version.values(values![policy]))
 }
 
 /// The versions of a policy, newest first. Their number has a quota.
 pub fn list_versions(tx: &mut Tx, policy: &str) -> Result<Vec<Version>> {
-    tx.rows(
-        "SELECT version, document, created_at FROM iam_policy_version WHERE policy = $1 ORDER BY version DESC",
-        values![policy],
-        |row| Ok(Version { number: row.get(0)?, document: row.get(1)?, created_at: row.get(2)? }),
-    )
+    let sql = sql!("SELECT " version_columns!()
+                   " FROM iam_policy_version WHERE policy = $1 ORDER BY version DESC");
+    tx.rows(sql, values![policy], version)
 }
 
 /// Takes a version away.
@@ -161,13 +152,10 @@ pub fn detach(tx: &mut Tx, principal: &str, policy: &str) -> Result<bool> {
 
 /// The policies that a principal has attached, in the order of their names. Their number has a quota.
 pub fn list_attached(tx: &mut Tx, principal: &str) -> Result<Vec<Policy>> {
-    tx.rows(
-        "SELECT p.id, p.name, p.path, p.description, p.tags, p.default_version, p.last_version, p.created_at,
-                p.updated_at, (SELECT COUNT(*) FROM iam_attachment b WHERE b.policy = p.id)
-         FROM iam_attachment a JOIN iam_policy p ON p.id = a.policy WHERE a.principal = $1 ORDER BY p.folded",
-        values![principal],
-        policy,
-    )
+    let sql = select!(
+        "iam_attachment a JOIN iam_policy p ON p.id = a.policy WHERE a.principal = $1 ORDER BY p.folded"
+    );
+    tx.rows(sql, values![principal], policy)
 }
 
 /// Who has a policy attached, in the order of their ids.
@@ -177,32 +165,17 @@ pub fn list_entities(tx: &mut Tx, policy: &str, rows: Rows<'_>) -> Result<Vec<En
          WHERE a.policy = $1 AND $2 < r.id AND SUBSTR(r.path, 1, LENGTH(CAST($3 AS TEXT))) = $3
          ORDER BY r.id LIMIT $4",
         values![policy, rows.after, rows.path, rows.limit],
-        |row| Ok(Entity { id: row.get(0)?, kind: row.get(1)?, name: row.get(2)? }),
+        |row| Ok(Entity { id: row.read()?, kind: row.read()?, name: row.read()? }),
     )
 }
 
-/// What is in force by attachment: each principal's id with a document.
-pub fn all_attached(tx: &mut Tx) -> Result<Vec<(String, String)>> {
+/// What is in force by attachment: each principal's id with the name of a policy and its document.
+pub fn all_attached(tx: &mut Tx) -> Result<Vec<(String, String, String)>> {
     tx.rows(
-        "SELECT a.principal, v.document FROM iam_attachment a JOIN iam_policy p ON p.id = a.policy
+        "SELECT a.principal, p.name, v.document FROM iam_attachment a JOIN iam_policy p ON p.id = a.policy
          JOIN iam_policy_version v ON v.policy = p.id AND v.version = p.default_version
          ORDER BY a.principal, p.folded",
         &[],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        read,
     )
-}
-
-fn policy(row: &Row<'_>) -> Result<Policy> {
-    Ok(Policy {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        path: row.get(2)?,
-        description: row.get(3)?,
-        tags: from_json(&row.get::<String>(4)?)?,
-        default_version: row.get(5)?,
-        last_version: row.get(6)?,
-        created_at: row.get(7)?,
-        updated_at: row.get(8)?,
-        attachment_count: row.get(9)?,
-    })
 }

@@ -2,9 +2,10 @@
 
 use carillon_model::Timestamp;
 
-use super::{Rows, Tag, fold, from_json, to_json};
-use crate::engine::{Column, FromColumn, Row, ToValue, Value, values};
-use crate::{Result, Tx};
+use super::{Rows, Tag, fold};
+use crate::engine::{Column, FromColumn, ToValue, Value, values};
+use crate::row::{FromRow, ToColumns, Written, read, row, sql};
+use crate::{Result, Row, Tx};
 
 /// Whether a principal has keys of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +28,7 @@ impl Kind {
 
 impl ToValue for Kind {
     fn to_value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
+        Value::Text(self.as_str().into())
     }
 }
 
@@ -70,65 +71,48 @@ pub struct Trusting {
     pub revoked_before: Option<Timestamp>,
 }
 
-const ONE: &str = "SELECT id, kind, name, path, tags, created_at, description, trust, session_seconds_max,
-                          revoked_before
-                   FROM iam_principal WHERE kind = $1 AND folded = $2";
+row! { ($) principal_columns:
+    fn principal(row) -> Principal {
+        id, kind, name, path, tags, created_at, trusting: (description, trust, session_seconds_max, revoked_before)
+    }
+}
+
+/// Principals as [`principal`] reads them; the rest of the statement follows.
+macro_rules! select {
+    ($rest:literal) => {
+        sql!("SELECT " principal_columns!() " FROM iam_principal " $rest)
+    };
+}
 
 /// Adds a principal; false where one of its kind has the name.
 pub fn insert(tx: &mut Tx, principal: &Principal) -> Result<bool> {
-    let role = principal.trusting.as_ref();
-    let count = tx.execute(
-        "INSERT INTO iam_principal (id, kind, folded, name, path, tags, created_at, description, trust,
-                                    session_seconds_max, revoked_before)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-        values![
-            principal.id,
-            principal.kind,
-            fold(&principal.name),
-            principal.name,
-            principal.path,
-            to_json(&principal.tags),
-            principal.created_at,
-            role.and_then(|role| role.description.as_deref()),
-            role.map(|role| role.policy.as_str()),
-            role.map(|role| role.session_seconds_max),
-            role.and_then(|role| role.revoked_before)
-        ],
-    )?;
-    Ok(count == 1)
+    let sql = sql!(principal_columns!(INSERT INTO iam_principal (folded, ..)) " ON CONFLICT DO NOTHING");
+    Ok(tx.execute(sql, &principal.values(values![fold(&principal.name)]))? == 1)
 }
 
 /// The principal of this kind with this name.
 pub fn find(tx: &mut Tx, kind: Kind, name: &str) -> Result<Option<Principal>> {
-    tx.row(ONE, values![kind, fold(name)], principal)
+    tx.row(select!("WHERE kind = $1 AND folded = $2"), values![kind, fold(name)], principal)
 }
 
 /// The principals of a kind, in the order of their names.
 pub fn list(tx: &mut Tx, kind: Kind, rows: Rows<'_>) -> Result<Vec<Principal>> {
-    tx.rows(
-        "SELECT id, kind, name, path, tags, created_at, description, trust, session_seconds_max, revoked_before
-         FROM iam_principal
-         WHERE kind = $1 AND $2 < folded AND SUBSTR(path, 1, LENGTH(CAST($3 AS TEXT))) = $3
-         ORDER BY folded LIMIT $4",
-        values![kind, rows.after, rows.path, rows.limit],
-        principal,
-    )
+    let sql = select!(
+        "WHERE kind = $1 AND $2 < folded AND SUBSTR(path, 1, LENGTH(CAST($3 AS TEXT))) = $3
+         ORDER BY folded LIMIT $4"
+    );
+    tx.rows(sql, values![kind, rows.after, rows.path, rows.limit], principal)
 }
 
 /// Every principal.
 pub fn all(tx: &mut Tx) -> Result<Vec<Principal>> {
-    tx.rows(
-        "SELECT id, kind, name, path, tags, created_at, description, trust, session_seconds_max, revoked_before
-         FROM iam_principal ORDER BY kind, folded",
-        &[],
-        principal,
-    )
+    tx.rows(select!("ORDER BY kind, folded"), &[], principal)
 }
 
 /// How many there are of a kind.
 pub fn count(tx: &mut Tx, kind: Kind) -> Result<i64> {
     let sql = "SELECT COUNT(*) FROM iam_principal WHERE kind = $1";
-    Ok(tx.row(sql, values![kind], |row| row.get(0))?.unwrap_or_default())
+    Ok(tx.row(sql, values![kind], read)?.unwrap_or_default())
 }
 
 /// Writes what may change of a principal; false where another has its new name.
@@ -138,22 +122,14 @@ pub fn update(tx: &mut Tx, principal: &Principal) -> Result<bool> {
     if tx.row(sql, values![principal.kind, folded, principal.id], |_| Ok(()))?.is_some() {
         return Ok(false);
     }
-    let role = principal.trusting.as_ref();
+    let (path, tags) = (&principal.path, &principal.tags);
+    let mut values = values![principal.id, folded, principal.name, path, tags].to_vec();
+    principal.trusting.add_to(&mut values);
     tx.execute(
         "UPDATE iam_principal SET folded = $2, name = $3, path = $4, tags = $5, description = $6, trust = $7,
                                   session_seconds_max = $8, revoked_before = $9
          WHERE id = $1",
-        values![
-            principal.id,
-            folded,
-            principal.name,
-            principal.path,
-            to_json(&principal.tags),
-            role.and_then(|role| role.description.as_deref()),
-            role.map(|role| role.policy.as_str()),
-            role.map(|role| role.session_seconds_max),
-            role.and_then(|role| role.revoked_before)
-        ],
+        &values,
     )?;
     Ok(true)
 }
@@ -163,23 +139,30 @@ pub fn delete(tx: &mut Tx, id: &str) -> Result<()> {
     tx.defer("DELETE FROM iam_principal WHERE id = $1", values![id])
 }
 
-fn principal(row: &Row<'_>) -> Result<Principal> {
-    let (tags, trust): (String, Option<String>) = (row.get(4)?, row.get(7)?);
-    let (description, session_seconds_max): (Option<String>, Option<i64>) = (row.get(6)?, row.get(8)?);
-    let revoked_before = row.get(9)?;
-    let trusting = trust.map(|policy| Trusting {
-        description,
-        policy,
-        session_seconds_max: session_seconds_max.unwrap_or_default(),
-        revoked_before,
-    });
-    Ok(Principal {
-        id: row.get(0)?,
-        kind: row.get(1)?,
-        name: row.get(2)?,
-        path: row.get(3)?,
-        tags: from_json(&tags)?,
-        created_at: row.get(5)?,
-        trusting,
-    })
+/// A user has none.
+impl FromRow for Option<Trusting> {
+    fn from_row(row: &mut Row<'_>) -> Result<Self> {
+        let (description, policy): (_, Option<String>) = row.read()?;
+        let (session_seconds_max, revoked_before): (Option<i64>, _) = row.read()?;
+        Ok(policy.map(|policy| Trusting {
+            description,
+            policy,
+            session_seconds_max: session_seconds_max.unwrap_or_default(),
+            revoked_before,
+        }))
+    }
+}
+
+impl ToColumns for Option<Trusting> {
+    fn add_to<'a>(&'a self, values: &mut Vec<Value<'a>>) {
+        let Some(role) = self else {
+            return values.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
+        };
+        values.extend_from_slice(values![
+            role.description,
+            role.policy,
+            role.session_seconds_max,
+            role.revoked_before
+        ]);
+    }
 }

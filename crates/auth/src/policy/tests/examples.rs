@@ -41,8 +41,8 @@ impl Principal {
         let action = format!("chime:{operation}");
         let arns: Vec<String> = resources.iter().map(|name| arn(name)).collect();
         self.given.look(|context| {
-            let requests = arns.iter().map(|resource| Request { action: &action, resource, context });
-            require_all(requests, |request| decide(&self.policies, request)).is_ok()
+            let mut requests = arns.iter().map(|resource| Request { action: &action, resource, context });
+            requests.all(|request| decide(&self.policies, &request).is_allowed())
         })
     }
 }
@@ -143,14 +143,11 @@ fn each_resource_brings_its_own_tags() {
     let tagged = Context::new(&tags).over(&session);
     let (user, channel) = (arn("user/ana"), arn("channel/c"));
     let action = "chime:SendChannelMessage";
-    let requests = [
-        Request { action, resource: &user, context: &session },
-        Request { action, resource: &channel, context: &tagged },
-    ];
-    let refused = require_all(requests, |request| decide([&all, &archived], request)).unwrap_err();
-    assert_eq!(refused.request.resource, channel);
-    let gate = Gate { policy: 1, statement: 0, sid: Some("Archived") };
-    assert_eq!(refused.decision, Decision::ExplicitDeny(gate));
+    let bearer = Request { action, resource: &user, context: &session };
+    assert!(decide([&all, &archived], &bearer).is_allowed());
+    let request = Request { action, resource: &channel, context: &tagged };
+    let by = DecidedBy { policy: 1, statement: 0, sid: Some("Archived") };
+    assert_eq!(decide([&all, &archived], &request), Decision::ExplicitDeny(by));
 }
 
 #[test]
@@ -166,50 +163,9 @@ fn a_policy_of_one_arn_only_falls_into_the_published_traps() {
     assert!(user_only.may("ListChannels", &["user/ana"]));
 }
 
-/// A role's policies say what it may, a session's what of that remains.
-#[test]
-fn a_session_policy_only_takes_away() {
-    let role =
-        Policy::parse(&document(r#"{"Effect":"Allow","Action":"chime:*","Resource":"APP/*"}"#)).unwrap();
-    let session = Policy::parse(&document(
-        r#"[{"Sid":"Reads","Effect":"Allow","Action":["chime:List*","iam:*"],"Resource":"*"},
-            {"Sid":"NotC","Effect":"Deny","Action":"*","Resource":"APP/channel/c"}]"#,
-    ))
-    .unwrap();
-    let given = Given::default();
-    let decide = |action: &str, resource: &str| {
-        let role = given.decide(&[&role], action, resource);
-        let within = role.within(given.decide(&[&session], action, resource));
-        let swapped = given.decide(&[&session], action, resource).within(role);
-        assert_eq!(word(&within), word(&swapped));
-        word(&within)
-    };
-    assert_eq!(decide("chime:ListChannelMessages", &arn("channel/a")), "allow");
-    assert_eq!(decide("chime:SendChannelMessage", &arn("channel/a")), "none");
-    assert_eq!(decide("iam:CreateUser", "*"), "none");
-    assert_eq!(decide("chime:ListChannelMessages", &arn("channel/c")), "deny");
-    assert_eq!(decide("chime:SendChannelMessage", &arn("channel/c")), "deny");
-}
-
-/// `CreateAppInstanceAdmin` is allowed by the app instance or by the user.
-#[test]
-fn one_of_several_resources_is_enough_unless_another_is_denied() {
-    let users =
-        Policy::parse(&document(r#"{"Effect":"Allow","Action":"*","Resource":"APP/user/*"}"#)).unwrap();
-    let denied = Policy::parse(&document(r#"{"Effect":"Deny","Action":"*","Resource":"APP"}"#)).unwrap();
-    let user = arn("user/ana");
-    let (context, action) = (Context::default(), "chime:CreateAppInstanceAdmin");
-    let requests = || [APP, user.as_str()].map(|resource| Request { action, resource, context: &context });
-    assert!(require_any(requests(), |request| decide([&users], request)).is_ok());
-    let refused = require_any(requests(), |request| decide([&users, &denied], request)).unwrap_err();
-    assert_eq!(refused.request.resource, APP);
-    let refused = require_any(requests(), |request| decide([], request)).unwrap_err();
-    assert_eq!(refused.decision, Decision::Implicit);
-}
-
 #[test]
 fn a_decision_names_the_statement() {
     let policy = Policy::parse(&document(END_USER)).unwrap();
     let decision = Given::default().decide(&[&policy], "chime:GetMessagingSessionEndpoint", "*");
-    assert_eq!(decision, Decision::Allow(Gate { policy: 0, statement: 0, sid: None }));
+    assert_eq!(decision, Decision::Allow(DecidedBy { policy: 0, statement: 0, sid: None }));
 }

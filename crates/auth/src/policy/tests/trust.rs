@@ -117,7 +117,7 @@ fn an_external_id_is_demanded() {
     .unwrap();
     let them = Caller::Aws { account: "999999999999", arn: "arn:aws:iam::999999999999:root", role_arn: None };
     let ask = |given: &str| Given::read(given).look(|context| policy.decide(&them, ASSUME, context));
-    let denied = Trust::ExplicitDeny(Gate { policy: 0, statement: 1, sid: Some("Stranger") });
+    let denied = Trust::ExplicitDeny(DecidedBy { policy: 0, statement: 1, sid: Some("Stranger") });
     assert!(matches!(ask("sts:ExternalId=42"), Trust::Account(_)));
     assert_eq!(ask("sts:ExternalId=41"), denied);
     assert_eq!(ask(""), denied);

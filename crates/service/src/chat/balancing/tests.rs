@@ -51,7 +51,7 @@ fn places(world: &mut World, arn: &ChannelArn) -> Places {
     let arn = arn.clone();
     world.step(move |tx, _| {
         let anyone = arn.app_instance().user("ana");
-        let channel = store::channel::find_standing(tx, &anyone, &arn)?.unwrap().channel.unwrap();
+        let channel = store::standing::find(tx, &anyone, &arn)?.unwrap().channel.unwrap();
         let mut places = Places::new();
         for (key, count) in store::sub_channel::list_counted(tx, channel.key, None, 1_000)? {
             let ids = |all: Vec<carillon_model::channel::Membership>| -> BTreeSet<String> {
@@ -299,14 +299,13 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     let all = users(world, 32);
     let (arn_of_step, lane) = (arn.clone(), Lane::channel(&arn));
     let job = move |tx: &mut Tx, now| {
-        let (channels, _) = find_channels(tx, &World::home(), FIRST_CHANNEL)?;
-        for (_, key) in channels {
+        for (_, key) in store::sub_channel::list_busy_channels(tx, &World::home(), Key([0; 16]), 9)? {
             step(tx, now, (&arn_of_step, key), 1)?;
         }
         Ok(())
     };
     let joins: Vec<_> = all.iter().map(|who| add(&arn, &ana, who)).collect();
-    let answers = world.call_at_once(&joins, &lane, job.clone());
+    let answers = world.call_beside_jobs(&joins, &lane, job.clone());
     let refused: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
     assert!(refused.iter().all(|refused| refused.code == ErrorCode::ResourceLimitExceeded), "{refused:?}");
     assert_eq!(refused.len(), 2, "six times five");
@@ -316,7 +315,7 @@ fn many_at_once_on_two_nodes_leave_every_count_right(world: &mut World) {
     truth.check(world, &arn, 5);
     let leaving: Vec<_> = truth.regulars.iter().take(24).cloned().collect();
     let leaves: Vec<_> = leaving.iter().map(|who| leave(&arn, &world.instance().user(who))).collect();
-    assert!(world.call_at_once(&leaves, &lane, job).iter().all(std::result::Result::is_ok));
+    assert!(world.call_beside_jobs(&leaves, &lane, job).iter().all(std::result::Result::is_ok));
     for who in &leaving {
         assert!(truth.regulars.remove(who));
     }
@@ -365,7 +364,7 @@ impl Model {
         let target = i64::try_from(target).unwrap();
         world.step(move |tx, _| {
             let anyone = arn.app_instance().user("ana");
-            let channel = store::channel::find_standing(tx, &anyone, &arn)?.unwrap().channel.unwrap();
+            let channel = store::standing::find(tx, &anyone, &arn)?.unwrap().channel.unwrap();
             let fullest = store::sub_channel::find_fullest(tx, channel.key, i64::MAX, None)?;
             assert!(fullest.is_none_or(|fullest| fullest.taken <= target));
             let emptiest = store::sub_channel::find_emptiest(tx, channel.key, i64::MAX)?;
@@ -387,7 +386,7 @@ impl Model {
         let arn = arn.clone();
         world.step(move |tx, _| {
             let anyone = arn.app_instance().user("ana");
-            let channel = store::channel::find_standing(tx, &anyone, &arn)?.unwrap().channel.unwrap();
+            let channel = store::standing::find(tx, &anyone, &arn)?.unwrap().channel.unwrap();
             assert_eq!(store::sub_channel::find_busy(tx, channel.key)?, None);
             let live = store::sub_channel::count(tx, channel.key)?;
             assert_eq!(usize::try_from(live).unwrap(), sizes.len());

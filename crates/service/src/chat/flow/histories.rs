@@ -12,7 +12,6 @@ use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::CALLBACK_WINDOW_MS;
 use crate::front::invocation::Invocation;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
@@ -21,7 +20,7 @@ use crate::operations::messaging::get_channel_message_status::GetChannelMessageS
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_message::UpdateChannelMessage;
-use crate::shapes::ChannelMessageCallback;
+use crate::patience::CALLBACK_WINDOW_MS;
 use crate::testing::*;
 
 /// Histories on each engine; `PROPTEST_CASES` sets another number.
@@ -120,6 +119,8 @@ struct Flight {
     due: (i64, i64),
     /// Known once it was called.
     callback_id: Option<String>,
+    /// The call whose lease holds: no other one is reported.
+    leased: Option<Invocation>,
     attempts: u32,
     tried_since: Option<i64>,
     /// When the wait for the callback is over, once it was handed over.
@@ -341,6 +342,7 @@ impl<'w> Play<'w> {
             assert!(flight.due.0 <= self.now, "not before its time");
             flight.due = (self.now + LEASE_MS, self.now + LEASE_MS);
             flight.callback_id = Some(id);
+            flight.leased = Some(call.clone());
             self.calls.push(call);
         }
     }
@@ -380,31 +382,43 @@ impl<'w> Play<'w> {
         same.then_some(model)
     }
 
+    /// The same, while it waits for the call to be made.
+    fn waiting(&mut self, call: &Invocation) -> Option<&mut Flight> {
+        let flight = self.current(call)?.flight.as_mut()?;
+        flight.until.is_none().then_some(flight)
+    }
+
     fn hand_over(&mut self, call: &Invocation) {
-        self.world.hand_over(call);
+        let reported = self.world.try_hand_over(call);
         let now = self.now;
-        if let Some(flight) = self.current(call).and_then(|model| model.flight.as_mut())
-            && flight.until.is_none()
-        {
-            flight.until = Some(now + CALLBACK_WINDOW_MS);
+        match self.waiting(call) {
+            Some(flight) if flight.leased.as_ref() != Some(call) => {
+                assert_eq!(reported, Err(ErrorCode::Conflict), "another lease holds");
+            }
+            Some(flight) => {
+                assert_eq!(reported, Ok(()));
+                flight.until = Some(now + CALLBACK_WINDOW_MS);
+            }
+            None => assert_eq!(reported, Ok(()), "of a stage that is over nothing is reported"),
         }
     }
 
     fn fail(&mut self, call: &Invocation, permanent: bool) {
-        let decided = self.world.fail(call, Failure { reason: Reason::NotReachable, permanent });
+        let decided = self.world.try_fail(call, Failure { reason: Reason::NotReachable, permanent });
         let now = self.now;
-        let Some(model) = self.current(call) else { return assert!(!decided) };
-        let flight = model.flight.as_mut().unwrap();
-        if flight.until.is_some() {
-            return assert!(!decided, "it was handed over");
+        let Some(flight) = self.waiting(call) else {
+            return assert_eq!(decided, Ok(false), "of a stage that is over nothing is reported");
+        };
+        if flight.leased.as_ref() != Some(call) {
+            return assert_eq!(decided, Err(ErrorCode::Conflict), "another lease holds");
         }
         flight.attempts += 1;
         let since = *flight.tried_since.get_or_insert(now);
         let over = permanent || 3 <= flight.attempts || since + 10_000 <= now;
-        assert_eq!(decided, over, "{model:?}");
+        assert_eq!(decided, Ok(over), "{flight:?}");
         let backoff_ms = 250 << (flight.attempts - 1);
-        flight.due = (now + backoff_ms, now + 2 * backoff_ms);
-        if over {
+        (flight.due, flight.leased) = ((now + backoff_ms, now + 2 * backoff_ms), None);
+        if over && let Some(model) = self.current(call) {
             model.fall_back(now);
         }
     }
@@ -415,15 +429,7 @@ impl<'w> Play<'w> {
             callback_id: text(&callback_id(call)),
             channel_arn: self.channel.clone(),
             delete_resource: Some(matches!(answer, Answer::Deny)),
-            channel_message: ChannelMessageCallback {
-                message_id: text(&call.message_id),
-                content: None,
-                metadata: None,
-                push_notification: None,
-                message_attributes: None,
-                sub_channel_id: None,
-                content_type: None,
-            },
+            channel_message: unchanged(&text(&call.message_id)),
         };
         match answer {
             Answer::Change => callback.channel_message.content = Some(text(&changed)),
@@ -541,8 +547,8 @@ impl<'w> Play<'w> {
 impl Flight {
     fn new(edit: bool, content: String, fallbacks: &[FallbackAction], now: i64) -> Self {
         let (stage, callback_id, attempts, fallbacks) = (0, None, 0, fallbacks.to_vec());
-        let (due, tried_since, until) = ((now, now), None, None);
-        Self { edit, content, fallbacks, stage, due, callback_id, attempts, tried_since, until }
+        let (due, leased, tried_since, until) = ((now, now), None, None, None);
+        Self { edit, content, fallbacks, stage, due, callback_id, leased, attempts, tried_since, until }
     }
 }
 

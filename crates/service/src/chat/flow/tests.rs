@@ -1,13 +1,14 @@
 //! The state table: every state, everything that can happen, what becomes of the message, who is told, and what
 //! everyone sees then.
 
+use std::collections::BTreeMap;
+
 use carillon_model::channel_flow::{Failure, Reason, Unasked};
 use carillon_model::event::EventId;
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, ChannelFlowArn, IdentityArn};
 use carillon_store as store;
 
-use super::{CALLBACK_WINDOW_MS, Patience};
 use crate::chat::retention::DAY_MS;
 use crate::front::invocation::Invocation;
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
@@ -22,11 +23,9 @@ use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_flow::UpdateChannelFlow;
 use crate::operations::messaging::update_channel_message::UpdateChannelMessage;
+use crate::patience::{CALLBACK_WINDOW_MS, Patience};
 use crate::processors::{Action, BuiltIn, Processors};
-use crate::shapes::{
-    ChannelMessageCallback, MessageAttributeMap, MessageAttributeValue, Processor,
-    PushNotificationConfiguration,
-};
+use crate::shapes::{MessageAttributeMap, MessageAttributeValue, Processor, PushNotificationConfiguration};
 use crate::testing::*;
 
 const TABLE: &str = include_str!("state_table.txt");
@@ -97,7 +96,7 @@ fn a_sender_who_left_is_told_live_and_shown_after_a_resume(world: &mut World) {
     world.set_quotas(|quotas| quotas.channel_flows_max = 1_000);
     let (ana, bob, moderator) = (world.user("ana"), world.user("bob"), world.user("mod"));
     let (admin, cy) = (world.admin("admin"), world.user("cy"));
-    let sender = world.connect(&ana).unwrap().user;
+    let sender = world.connect(&ana).unwrap().entrance.user;
     let ends = [
         ("S1", "deny", "DENIED_CREATE_CHANNEL_MESSAGE"),
         ("S1", "unreachable, ABORT", "FAILED_CREATE_CHANNEL_MESSAGE"),
@@ -854,6 +853,39 @@ fn built_in_processors_decide_at_once_through_the_same_states(world: &mut World)
 }
 
 #[engine_test]
+fn a_rehearsal_does_what_a_message_says(world: &mut World) {
+    world.set_processors(|| {
+        let mut processors = Processors::default();
+        let arn = "arn:aws:lambda:us-east-1:111122223333:function:rehearsal";
+        assert!(processors.add(&text(arn), BuiltIn::rehearsal(10).unwrap()));
+        processors
+    });
+    let (channel, ana, bob) = channel_with_flow(world, &[FallbackAction::Continue]);
+    let flow = world.flow_of_functions(&["rehearsal"]);
+    world.call(&association(&channel, &flow, &ana)).unwrap();
+    world.told();
+    let last_of = |world: &mut World, content: &str| {
+        world.send(&channel, &bob, content);
+        world.told_what().pop().unwrap().0
+    };
+    assert_eq!(last_of(world, "hello"), "CREATE_CHANNEL_MESSAGE");
+    assert_eq!(last_of(world, "denying is not denial"), "CREATE_CHANNEL_MESSAGE", "whole words");
+    assert_eq!(last_of(world, "Deny, please"), "DENIED_CREATE_CHANNEL_MESSAGE");
+    assert_eq!(last_of(world, "now FAIL!"), "FAILED_CREATE_CHANNEL_MESSAGE", "whatever its fallback says");
+    assert_eq!(last_of(world, "wait for it"), "PENDING_CREATE_CHANNEL_MESSAGE");
+    world.advance_ms(9_999);
+    assert!(world.invocations().is_empty(), "not yet");
+    world.restart();
+    world.advance_ms(1);
+    let [due] = world.invocations().try_into().unwrap();
+    world.decide(&due);
+    assert_eq!(world.told_what().pop().unwrap().0, "CREATE_CHANNEL_MESSAGE");
+    assert_eq!(world.contents(&channel, &ana), ["wait for it", "denying is not denial", "hello"]);
+    world.decide(&due);
+    assert!(world.told_what().is_empty(), "once");
+}
+
+#[engine_test]
 fn a_message_in_a_sub_channel_stays_there(world: &mut World) {
     let (ana, bob) = (world.user("ana"), world.user("bob"));
     let channel = world.call(&elastic_request(world, &ana)).unwrap().channel_arn;
@@ -893,18 +925,6 @@ fn callback_id(invocation: &Invocation) -> CallbackIdType {
     text(payload["CallbackId"].as_str().unwrap())
 }
 
-fn unchanged(message: &MessageId) -> ChannelMessageCallback {
-    ChannelMessageCallback {
-        message_id: message.clone(),
-        content: None,
-        metadata: None,
-        push_notification: None,
-        message_attributes: None,
-        sub_channel_id: None,
-        content_type: None,
-    }
-}
-
 /// A channel of bob's with a flow, and a message of ana's in it.
 fn in_flight(world: &mut World) -> (ChannelArn, IdentityArn, IdentityArn) {
     let (ana, bob, flow) = (world.user("ana"), world.user("bob"), world.flow());
@@ -936,4 +956,58 @@ fn what_is_in_flight_in_a_deleted_app_instance_is_void_at_once(world: &mut World
     assert!(world.invocations().is_empty());
     world.fail_overdue();
     assert!(world.take_full_events().iter().all(|event| event.kind.as_str() != "FAILED_CHANNEL_MESSAGE"));
+}
+
+#[engine_test]
+fn a_call_that_another_node_took_over_is_that_ones_to_report(world: &mut World) {
+    let (channel, _, bob) = in_flight(world);
+    let stopped = world.invocations().pop().unwrap();
+    world.advance_ms(7_999);
+    assert!(world.invocations().is_empty(), "it is leased");
+    world.advance_ms(1);
+    let taken_over = world.invocations().pop().unwrap();
+    world.take_events();
+    let failure = Failure { reason: Reason::NotReachable, permanent: true };
+    assert_eq!(world.try_fail(&stopped, failure), Err(ErrorCode::Conflict));
+    assert!(world.take_events().is_empty(), "and nothing comes of it");
+    world.hand_over(&taken_over);
+    assert_eq!(world.try_fail(&taken_over, failure), Ok(false), "it is over");
+    // Both called the processor, by one name: its first answer counts.
+    world.call(&callback_of(&channel, &stopped)).unwrap();
+    assert_eq!(world.refusal(&callback_of(&channel, &taken_over)), ErrorCode::BadRequest);
+    assert_eq!(world.contents(&channel, &bob), ["last words"]);
+}
+
+#[engine_test]
+fn a_callback_that_comes_to_two_nodes_at_once_counts_once(world: &mut World) {
+    let (ana, bob, flow) = (world.user("ana"), world.user("bob"), world.flow());
+    let channel = world.channel_of(&bob, ChannelMode::Restricted, ChannelPrivacy::Private);
+    world.join(&channel, &bob, &ana);
+    world.call(&association(&channel, &flow, &bob)).unwrap();
+    let mut told = BTreeMap::new();
+    for number in 0..20 {
+        world.send(&channel, &ana, &number.to_string());
+        let invocation = world.invocations().pop().unwrap();
+        world.hand_over(&invocation);
+        world.take_events();
+        let callbacks = vec![callback_of(&channel, &invocation); 4];
+        let answers = world.call_at_once(&callbacks);
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
+        assert_eq!(world.take_events(), ["CREATE_CHANNEL_MESSAGE"]);
+        for refused in answers.into_iter().filter_map(std::result::Result::err) {
+            *told.entry(refused.code).or_insert(0) += 1;
+        }
+        assert_eq!(world.refusal(&callbacks[0]), ErrorCode::BadRequest, "it comes too late, and not at once");
+    }
+    // One may have come when another was through already.
+    assert!(told.keys().all(|code| [ErrorCode::Conflict, ErrorCode::BadRequest].contains(code)), "{told:?}");
+    assert!(told.get(&ErrorCode::BadRequest).copied().unwrap_or(0) < told[&ErrorCode::Conflict], "{told:?}");
+    assert_eq!(world.contents(&channel, &bob).len(), 20);
+}
+
+#[test]
+fn a_detail_is_never_too_long_and_always_says_what_happened() {
+    let words = super::detail(&"é".repeat(256), "could not be called: answered with an error");
+    assert!(words.as_str().chars().count() <= 256 && words.as_str().ends_with("with an error"));
+    assert!(words.as_str().parse::<StatusDetail>().is_ok());
 }

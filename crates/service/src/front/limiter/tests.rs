@@ -1,5 +1,6 @@
 use std::sync::atomic::AtomicU64;
 
+use carillon_model::session::Close;
 use carillon_model::shape::Member;
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, IdentityArn, Timestamp};
@@ -7,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::constraints::{request, sample};
-use crate::front::connect::Close;
-use crate::front::exchange::{Person, Role};
+use crate::front::exchange::Person;
 use crate::front::query::tests::new_user;
+use crate::front::roles::Role;
 use crate::front::route::Route;
 use crate::operations::identity::describe_app_instance::DescribeAppInstance;
 use crate::operations::identity::list_app_instances::ListAppInstances;

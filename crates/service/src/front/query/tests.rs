@@ -341,7 +341,8 @@ const NAMED: [(&str, &str); 7] = [
 #[test]
 fn every_action_that_changes_something_is_recorded_with_what_it_is_asked_of() {
     World::once(|world| {
-        for action in super::iam::writes() {
+        let writes = carillon_access::query::iam_actions().filter(|(_, writes)| *writes);
+        for (action, _) in writes {
             world.take_records();
             let (status, body) = act(world, action, &NAMED);
             let records = world.take_records();

@@ -9,6 +9,7 @@ use crate::operations::messaging::create_channel::CreateChannel;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::testing::*;
+use carillon_model::event::Event;
 use carillon_model::text::*;
 use carillon_model::{ChannelArn, IdentityArn};
 
@@ -65,6 +66,17 @@ fn what_was_missed_is_shown_and_nothing_else(world: &mut World) {
     world.advance_ms(1);
     let from = now(world);
     assert!(shown(world, &bob, &from).is_empty());
+}
+
+#[engine_test]
+fn whoever_missed_what_cannot_be_read_is_told_to_reload(world: &mut World) {
+    let ana = world.user("ana");
+    let lobby = open_channel(world, &ana);
+    let from = now(world);
+    let channel = world.take_full_events().last().unwrap().channel;
+    world.send(&lobby, &ana, "missed");
+    assert_eq!(world.step(move |tx, _| Ok(store::testing::spoil_event(tx, channel)?)), 1);
+    assert_eq!(kinds(world, &ana, &from), ["RELOAD_REQUIRED"]);
 }
 
 #[engine_test]
@@ -176,7 +188,7 @@ fn sender_and_target_who_left_are_shown_what_became_of_their_message(world: &mut
     world.call(&delete).unwrap();
     let told = world.tell();
     for who in [&ana, &bob, &cy] {
-        let key = world.connect(who).unwrap().user;
+        let key = world.connect(who).unwrap().entrance.user;
         let told = told.iter().filter(|(_, told)| told.contains(&key)).count();
         assert_eq!(kinds(world, who, &from).len(), told, "{who}");
     }
@@ -243,7 +255,7 @@ fn play(world: &mut World, steps: &[Step], point: prop::sample::Index) -> (usize
     world.use_new_instance();
     world.take_full_events();
     let people: Vec<_> = ["ana", "bob", "cy", "dora", "eve"].map(|name| world.user(name)).into();
-    let keys: Vec<Key> = people.iter().map(|who| world.connect(who).unwrap().user).collect();
+    let keys: Vec<Key> = people.iter().map(|who| world.connect(who).unwrap().entrance.user).collect();
     let ana = &people[0];
     let elastic = world.token();
     let elastic = CreateChannel { client_request_token: elastic, ..elastic_request(world, ana) };

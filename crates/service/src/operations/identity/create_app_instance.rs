@@ -118,4 +118,18 @@ mod tests {
         request.tags = Some(vec![Tag { key: text("aws:a"), value: text("1") }]);
         assert_eq!(world.call(&request).unwrap_err().code, ErrorCode::BadRequest);
     }
+
+    #[engine_test]
+    fn of_two_nodes_each_counts_the_app_instances_of_the_other(world: &mut World) {
+        for most in 2..12 {
+            world.set_quotas(|quotas| quotas.app_instances_max = most);
+            let race = |number| named("Bells", &format!("race-{most}-{number}"));
+            let answers = world.call_at_once(&(0..4).map(race).collect::<Vec<_>>());
+            assert_eq!(
+                answers.iter().filter(|answer| answer.is_ok()).count(),
+                1,
+                "the world has one already"
+            );
+        }
+    }
 }

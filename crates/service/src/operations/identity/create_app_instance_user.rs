@@ -142,4 +142,25 @@ mod tests {
         request.app_instance_arn = foreign.parse().unwrap();
         assert_eq!(world.call(&request).unwrap_err().code, ErrorCode::Forbidden);
     }
+
+    #[engine_test]
+    fn of_two_nodes_one_makes_a_user_and_the_other_finds_it(world: &mut World) {
+        for round in 0..20 {
+            let id = format!("user-{round}");
+            let create = |number: usize| CreateAppInstanceUser {
+                app_instance_user_id: text(&id),
+                ..ana(world, ["Ana", "Anna"][number / 2], &format!("token-{round}-{number}"))
+            };
+            let all: Vec<_> = (0..4).map(create).collect();
+            let answers = world.call_at_once(&all);
+            let app_instance_user_arn = world.instance().user(&id);
+            let made =
+                world.call(&DescribeAppInstanceUser { app_instance_user_arn }).unwrap().app_instance_user;
+            for (request, answer) in all.iter().zip(answers) {
+                let is_same = request.name.as_str() == made.name.as_str();
+                let expected = if is_same { None } else { Some(ErrorCode::Conflict) };
+                assert_eq!(answer.err().map(|refused| refused.code), expected);
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `DeleteAppInstance`: ends an app instance with everything inside it.
 //!
 //! At once nothing of it can be reached; sockets are closed and rows destroyed in steps, by
-//! [`crate::jobs::destroy`]. Nobody is told of each channel.
+//! `jobs::destroy`. Nobody is told of each channel.
 
 use carillon_store::Work;
 
@@ -22,7 +22,7 @@ impl Write for DeleteAppInstance {
         let key = call.app_instance(tx, &self.app_instance_arn)?;
         store::app_instance::set_deleted(tx, key, call.now)?;
         // From here on nothing more is streamed.
-        store::streaming::delete_all(tx, key)?;
+        store::streaming::replace(tx, key, &[])?;
         tx.wake(Work::Destroy);
         Ok(NoContent {})
     }

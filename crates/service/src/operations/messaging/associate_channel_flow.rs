@@ -1,7 +1,8 @@
 //! `AssociateChannelFlow`: gives a channel the flow that its messages pass from now on. A channel has one at most:
 //! another takes its place, and what is in flight keeps the processors with which it was accepted.
 
-use super::flows::claim_channel;
+use super::flows::{claim_channel, current};
+use crate::operation::GoesBy;
 use crate::prelude::*;
 
 /// The request.
@@ -21,10 +22,8 @@ pub struct AssociateChannelFlow {
 pub struct Associated {}
 
 impl Write for AssociateChannelFlow {
-    /// Of two who decide at once, one learns of the other.
-    fn exclusive(&self) -> Option<&str> {
-        Some(self.channel_arn.as_str())
-    }
+    const GOES_BY: Option<GoesBy<Self>> =
+        Some(|asked, tx| Ok(store::channel_flow::find_key_by_arn(tx, &asked.channel_arn)?));
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Associated> {
         let mut channel = claim_channel(tx, call, &self.channel_arn)?.channel;
@@ -34,7 +33,7 @@ impl Write for AssociateChannelFlow {
         let unknown = || Error::not_found("ChannelFlowArn: the channel flow does not exist");
         let flow = store::channel_flow::find(tx, &self.channel_flow_arn)?.ok_or_else(unknown)?.key;
         store::channel_flow::hold(tx, &self.channel_flow_arn, flow)?;
-        if store::channel_flow::find_key_of(tx, channel.key)? != Some(flow) {
+        if current(tx, call, channel.key)? != Some(flow) {
             crate::chat::channel::set_flow(tx, &mut channel, Some(flow), call.now)?;
         }
         Ok(Associated {})
@@ -101,6 +100,24 @@ mod tests {
         };
         let found = world.call(&list).unwrap().channels;
         assert_eq!(found.iter().map(|one| &one.channel_arn).collect::<Vec<_>>(), [&channel]);
+    }
+
+    #[engine_test]
+    fn of_two_who_decide_at_once_on_two_nodes_one_learns_of_the_other(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        let flows = [0; 3].map(|_| world.flow());
+        let mut conflicts = 0;
+        for _ in 0..20 {
+            world.call(&association(&channel, &flows[0], &ana)).unwrap();
+            let asked = [1, 2].map(|flow| association(&channel, &flows[flow], &ana));
+            let refused: Vec<_> =
+                world.call_at_once(&asked).into_iter().filter_map(std::result::Result::err).collect();
+            // One may have been through before the other came.
+            assert!(refused.len() < 2 && refused.iter().all(|one| one.code == ErrorCode::Conflict));
+            conflicts += refused.len();
+        }
+        assert!(10 < conflicts, "{conflicts}");
     }
 
     #[engine_test]

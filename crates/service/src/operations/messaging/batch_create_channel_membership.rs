@@ -7,7 +7,7 @@ use carillon_model::channel::{Channel, Membership};
 use carillon_model::event::Event;
 
 use crate::chat::balancing::claim_numbers;
-use crate::chat::placement::{Joining, admit_all, may_add, moderating};
+use crate::chat::placement::{Joining, admit_all, moderating, who_adds};
 use crate::error::ErrorCode;
 use crate::prelude::*;
 
@@ -41,8 +41,8 @@ pub struct Created {
 impl Write for BatchCreateChannelMembership {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         let kind = self.kind.unwrap_or(ChannelMembershipType::Default);
-        let admits = |view: &View| may_add(call, view, kind, &self.member_arns);
-        let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, admits)?;
+        let rule = who_adds(call, kind, &self.member_arns)?;
+        let mut view = call.claim_channel(tx, &self.channel_arn, 1, rule)?;
         let elastic = view.channel.elastic.is_some();
         if elastic && kind == ChannelMembershipType::Hidden {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
@@ -54,6 +54,9 @@ impl Write for BatchCreateChannelMembership {
             let moderating = moderating(tx, &view.channel, kind)?;
             let event = Event::batch_create_channel_membership(&view.channel, &added, &moderating);
             event.map_or(Ok(()), |event| tx.emit(event))?;
+            for (part, membership) in (1..).zip(&added) {
+                tx.record(&Event::one_of_batch(&view.channel, membership), part)?;
+            }
         }
         let batch_channel_memberships = BatchChannelMemberships {
             invited_by: Identity::from(&view.caller),

@@ -11,7 +11,9 @@ use carillon_store::in_flight::Supposed;
 
 use crate::chat::content;
 use crate::chat::flow::{self, no_message};
-use crate::chat::retention::seen_key;
+use crate::chat::retention::seen_since;
+use crate::operation::GoesBy;
+use crate::patience::CALLBACK_WINDOW_MS;
 use crate::prelude::*;
 
 /// The request.
@@ -39,9 +41,11 @@ pub struct Accepted {
 }
 
 impl Write for ChannelFlowCallback {
-    fn exclusive(&self) -> Option<&str> {
-        Some(self.callback_id.as_str())
-    }
+    /// Whether the callback is awaited.
+    const GOES_BY: Option<GoesBy<Self>> = Some(|asked, tx| {
+        let Some(keys) = InFlight::callback_keys(asked.callback_id.as_str()) else { return Ok(None) };
+        Ok(store::in_flight::find_awaited(tx, &asked.channel_arn, keys)?)
+    });
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Accepted> {
         let denied = self.delete_resource == Some(true);
@@ -58,7 +62,7 @@ impl Write for ChannelFlowCallback {
             flow::go_on(tx, call, &mut channel, &mut one)?;
         }
         if !store::in_flight::keep(tx, &one, supposed)? {
-            return Err(Error::conflict("CallbackId: another callback was faster"));
+            return Err(faster());
         }
         let (channel_arn, callback_id) = (self.channel_arn.clone(), self.callback_id.clone());
         Ok(Accepted { channel_arn, callback_id })
@@ -92,11 +96,15 @@ impl ChannelFlowCallback {
         }
         self.check_sub_channel(&one)?;
         let over = answered || one.phase == FlowPhase::End;
-        if over && call.now < one.accepted_at.plus_ms(flow::CALLBACK_WINDOW_MS) {
+        if over && call.went_by().is_some() {
+            return Err(faster());
+        }
+        if over && call.now < one.accepted_at.plus_ms(CALLBACK_WINDOW_MS) {
             return Err(Error::bad_request("CallbackId: the message is no longer pending"));
         }
         let late = one.phase == FlowPhase::Wait && one.due_at <= call.now;
-        let hidden = seen_key(tx, &instance, &self.channel_message.message_id, call.now)?.is_none();
+        let since = seen_since(tx, &instance, call.now)?;
+        let hidden = since.is_some_and(|since| one.message.created() < since);
         if over || late || hidden || !is_there(tx, &one)? {
             return Err(no_message());
         }
@@ -134,6 +142,10 @@ impl ChannelFlowCallback {
         }
         Some(revision).filter(|revision| revision != current)
     }
+}
+
+fn faster() -> Error {
+    Error::conflict("CallbackId: another callback was faster")
 }
 
 /// Whether a message that is kept was not destroyed meanwhile, with its sub-channel perhaps.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use carillon_model::Timestamp;
-use carillon_model::channel::Channel as StoredChannel;
-use carillon_model::event::Event;
+use carillon_model::channel::{Appointment, Channel as StoredChannel};
+use carillon_model::event::{ChannelShown, Event};
 use carillon_store::app_instance::Counts;
 use carillon_store::identity::Found;
 use carillon_store::membership::Candidate;
@@ -76,6 +76,28 @@ impl Write for CreateChannel {
     }
 }
 
+/// Streams are told of the channel before anything that happens in it.
+fn record_channel(tx: &mut Tx, channel: &StoredChannel, creator: &Found) -> Result<()> {
+    let first = StoredChannel { sequence: 0, ..channel.clone() };
+    let shown = ChannelShown { created_by: creator.identity.clone(), flow: None };
+    Ok(tx.record(&Event::create_channel(&first, &shown), 1)?)
+}
+
+/// Streams are told of each moderator after the members.
+fn record_moderators(
+    tx: &mut Tx,
+    channel: &StoredChannel,
+    creator: &Found,
+    moderators: &[Found],
+) -> Result<()> {
+    for (part, moderator) in (1..).zip(moderators) {
+        let (member, created_by) = (moderator.identity.clone(), creator.identity.clone());
+        let appointment = Appointment { member, created_by, created_at: channel.created_at };
+        tx.record(&Event::create_channel_moderator(channel, &appointment), part)?;
+    }
+    Ok(())
+}
+
 impl CreateChannel {
     fn check_elastic(&self, call: &Call) -> Result<()> {
         let Some(elastic) = &self.elastic_channel_configuration else { return Ok(()) };
@@ -123,14 +145,17 @@ impl CreateChannel {
         for moderator in &moderators {
             let (moderator, by) = (moderator.identity.key, creator.identity.key);
             store::identity::hold(tx, moderator)?;
-            store::channel::insert_moderator(tx, channel.key, moderator, by, call.now)?;
+            store::moderator::insert(tx, channel.key, moderator, by, call.now)?;
         }
+        record_channel(tx, &channel, creator)?;
         if channel.elastic.is_some() {
             let first = call.new_key();
             store::sub_channel::insert(tx, channel.key, first, None, call.now)?;
             tx.emit(Event::create_sub_channel(&channel, first))?;
         }
-        channel.sequence = 0;
+        if channel.elastic.is_none() {
+            channel.sequence = 0;
+        }
         let together: Vec<Key> = members.iter().map(|member| member.identity.key).collect();
         for member in &members {
             channel.sequence += 1;
@@ -142,6 +167,7 @@ impl CreateChannel {
                 Candidate { found: member.clone(), is_moderator: false, is_banned: false, is_member: false };
             join(tx, call, &mut channel, &candidate, &joining)?;
         }
+        record_moderators(tx, &channel, creator, &moderators)?;
         crate::tags::set(tx, channel.arn.as_str(), self.tags.as_deref())?;
         Ok(channel.arn)
     }

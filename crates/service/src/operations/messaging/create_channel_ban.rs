@@ -1,6 +1,9 @@
 //! `CreateChannelBan`: bans someone from a channel, member or not. A member is taken out; nobody can add them
 //! again until the ban is lifted. Those who moderate cannot be banned.
 
+use carillon_model::channel::Appointment;
+use carillon_model::event::Event;
+
 use crate::chat::placement::leave_all;
 use crate::prelude::*;
 
@@ -29,11 +32,12 @@ const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
 
 impl Write for CreateChannelBan {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
-        // A number even without an event: whoever looked at the channel before learns by it that something changed.
+        // A number even where no socket is told: whoever looked at the channel before learns by it that something
+        // changed.
         let mut view = call.claim_channel(tx, &self.channel_arn, 1, RULE)?;
         let found = call.identity(tx, &self.member_arn, &self.channel_arn.app_instance())?;
         let (key, member) = (view.channel.key, found.identity);
-        if found.is_admin || store::channel::is_moderator(tx, key, member.key)? {
+        if found.is_admin || store::moderator::exists(tx, key, member.key)? {
             return Err(Error::forbidden("MemberArn: an administrator or a moderator cannot be banned"));
         }
         if store::ban::exists(tx, key, member.key)? {
@@ -45,6 +49,9 @@ impl Write for CreateChannelBan {
         }
         store::identity::hold(tx, member.key)?;
         store::ban::insert(tx, key, member.key, view.caller.key, view.channel.clock)?;
+        let (created_by, created_at) = (view.caller.clone(), view.channel.clock);
+        let ban = Appointment { member: member.clone(), created_by, created_at };
+        tx.record(&Event::create_channel_ban(&view.channel, &ban), 1)?;
         let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
         leave_all(tx, call.now, &mut view.channel, &places)?;
         Ok(Created { channel_arn: self.channel_arn.clone(), member: Identity::from(&member) })

@@ -64,7 +64,7 @@ impl CreateChannelFlow {
         if quotas.processors_max < length {
             return Err(Error::limit_exceeded("processors of a channel flow", quotas.processors_max));
         }
-        // Two that race are of one lane: the second counts the first.
+        // Two that race are of one lane, on one node or on two: the second counts the first.
         store::app_instance::hold(tx, instance)?;
         let most = quotas.channel_flows_max;
         if most <= store::channel_flow::count(tx, instance, most)? {
@@ -116,5 +116,16 @@ mod tests {
         let mut create = flow_request(world);
         create.processors.push(create.processors[0].clone());
         assert_eq!(world.call(&create).unwrap_err().code, ErrorCode::BadRequest);
+    }
+
+    #[engine_test]
+    fn of_two_nodes_each_counts_the_flows_of_the_other(world: &mut World) {
+        world.set_quotas(|quotas| quotas.channel_flows_max = 8);
+        let create = |number: usize| CreateChannelFlow {
+            client_request_token: text(&format!("race-{number}")),
+            ..flow_request(world)
+        };
+        let all: Vec<_> = (0..32).map(create).collect();
+        assert_eq!(world.call_at_once(&all).iter().filter(|answer| answer.is_ok()).count(), 8);
     }
 }

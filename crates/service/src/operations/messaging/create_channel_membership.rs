@@ -1,6 +1,6 @@
 //! `CreateChannelMembership`: adds a user or a bot to a channel.
 
-use crate::chat::placement::{Joining, join, may_add};
+use crate::chat::placement::{Joining, join, who_adds};
 use crate::prelude::*;
 
 /// The request.
@@ -34,8 +34,8 @@ pub struct Created {
 impl Write for CreateChannelMembership {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
         let members = std::slice::from_ref(&self.member_arn);
-        let admits = |view: &View| may_add(call, view, self.kind, members);
-        let mut view = call.claim_channel_as(tx, &self.channel_arn, 1, admits)?;
+        let rule = who_adds(call, self.kind, members)?;
+        let mut view = call.claim_channel(tx, &self.channel_arn, 1, rule)?;
         if self.kind == ChannelMembershipType::Hidden && view.channel.elastic.is_some() {
             return Err(Error::bad_request("Type: an elastic channel has no hidden members"));
         }
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[engine_test]
-    fn whom_nobody_knows_is_not_found_and_only_told_to_who_may_add(world: &mut World) {
+    fn whom_nobody_knows_is_not_found_and_only_told_to_who_who_adds(world: &mut World) {
         let (ana, bob) = (world.user("ana"), world.user("bob"));
         let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
         let nobody = world.instance().user("nobody");

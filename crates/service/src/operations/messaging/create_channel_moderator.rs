@@ -1,6 +1,9 @@
 //! `CreateChannelModerator`: makes someone a moderator, member or not. A regular member of an elastic channel
 //! leaves its sub-channel by that: a moderator chooses theirs.
 
+use carillon_model::channel::Appointment;
+use carillon_model::event::Event;
+
 use crate::chat::placement::leave_all;
 use crate::prelude::*;
 
@@ -29,7 +32,8 @@ const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
 
 impl Write for CreateChannelModerator {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Created> {
-        // A number without an event: whoever looked at the channel before learns by it that something changed.
+        // A number even where no socket is told: whoever looked at the channel before learns by it that something
+        // changed.
         let mut view = call.claim_channel(tx, &self.channel_arn, 1, RULE)?;
         let instance = self.channel_arn.app_instance();
         let member = call.identity(tx, &self.channel_moderator_arn, &instance)?.identity;
@@ -37,7 +41,7 @@ impl Write for CreateChannelModerator {
         if store::ban::exists(tx, key, member.key)? {
             return Err(Error::forbidden("The user or bot is banned from the channel"));
         }
-        if store::channel::is_moderator(tx, key, member.key)? {
+        if store::moderator::exists(tx, key, member.key)? {
             return Err(Error::conflict("The user or bot is a moderator of the channel already"));
         }
         let most = call.surroundings.quotas.moderators_max;
@@ -49,7 +53,10 @@ impl Write for CreateChannelModerator {
             let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
             leave_all(tx, call.now, &mut view.channel, &places)?;
         }
-        store::channel::insert_moderator(tx, key, member.key, view.caller.key, view.channel.clock)?;
+        store::moderator::insert(tx, key, member.key, view.caller.key, view.channel.clock)?;
+        let (created_by, created_at) = (view.caller.clone(), view.channel.clock);
+        let moderator = Appointment { member: member.clone(), created_by, created_at };
+        tx.record(&Event::create_channel_moderator(&view.channel, &moderator), 1)?;
         Ok(Created { channel_arn: self.channel_arn.clone(), channel_moderator: Identity::from(&member) })
     }
 }

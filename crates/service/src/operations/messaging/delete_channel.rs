@@ -28,7 +28,7 @@ mod tests {
     use super::super::create_channel::CreateChannel;
     use super::super::describe_channel::DescribeChannel;
     use super::*;
-    use crate::jobs;
+    use crate::jobs::{Progress, destroy};
     use crate::testing::*;
 
     fn named(world: &mut World, who: &IdentityArn, token: &str) -> ChannelArn {
@@ -70,7 +70,7 @@ mod tests {
             world.send(&channel, &ana, &number.to_string());
         }
         world.call(&DeleteChannel { channel_arn: channel, chime_bearer: ana.clone() }).unwrap();
-        while world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)) {}
+        world.run_jobs();
         world.take_events();
         let channel = named(world, &ana, "second");
         assert_eq!(world.members(&channel, &ana), ["ana"]);
@@ -95,18 +95,22 @@ mod tests {
         for number in 0..3 {
             world.send(&plain, &ana, &number.to_string());
         }
-        assert!(!world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)), "nothing is deleted yet");
+        assert!(world.find(&destroy::JOB).due.is_empty(), "nothing is deleted yet");
         world.take_events();
         for channel_arn in [plain, elastic] {
             world.call(&DeleteChannel { channel_arn, chime_bearer: ana.clone() }).unwrap();
         }
         assert_eq!(world.told(), [vec!["ana"], vec!["b", "c", "d"]], "members of all sub-channels");
+        let deleted = world.find(&destroy::JOB).due;
+        assert_eq!(deleted.len(), 2);
         let mut steps = 0;
-        while world.step(|tx, _| jobs::destroy_channels(tx, jobs::FIRST, 2)) {
-            steps += 1;
+        for channel in deleted {
+            while world.step_on(&channel) == Progress::More {
+                steps += 1;
+            }
         }
-        assert!(4 < steps, "{steps} steps of two rows");
-        assert_eq!(world.step(|tx, _| Ok(store::channel::find_deleted(tx, Key([0; 16]))?)), None);
+        assert!(4 < steps, "{steps} steps of few rows");
+        assert!(world.find(&destroy::JOB).due.is_empty());
         assert_eq!(world.contents(&kept, &ana), ["kept"]);
         assert_eq!(world.members(&kept, &ana), ["ana"]);
     }

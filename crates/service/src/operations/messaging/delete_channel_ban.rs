@@ -1,5 +1,8 @@
 //! `DeleteChannelBan`: lifts a ban. The membership does not come back by itself.
 
+use carillon_model::event::Event;
+
+use crate::chat::channel::is_streamed;
 use crate::operation::NoContent;
 use crate::prelude::*;
 
@@ -23,7 +26,13 @@ impl Write for DeleteChannelBan {
         let view = call.claim_channel(tx, &self.channel_arn, 1, RULE)?;
         let instance = self.channel_arn.app_instance();
         if let Some(found) = call.find_identity(tx, &self.member_arn, &instance)? {
-            store::ban::delete(tx, view.channel.key, found.identity.key)?;
+            let key = view.channel.key;
+            if is_streamed(tx, &view.channel)
+                && let Some(ban) = store::ban::find(tx, &instance, key, &found.identity)?
+            {
+                tx.record(&Event::delete_channel_ban(&view.channel, &ban), 1)?;
+            }
+            store::ban::delete(tx, key, found.identity.key)?;
         }
         Ok(NoContent {})
     }

@@ -35,7 +35,7 @@ impl Write for DeleteChannelMembership {
         let key = view.channel.key;
         let mut places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
         if let Some(id) = &self.sub_channel_id {
-            let moderates = store::channel::is_moderator(tx, key, member.key)?;
+            let moderates = store::moderator::exists(tx, key, member.key)?;
             if view.channel.elastic.is_none() || !moderates {
                 return Err(Error::bad_request("SubChannelId: is for the moderators of an elastic channel"));
             }

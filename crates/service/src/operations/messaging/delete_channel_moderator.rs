@@ -1,6 +1,9 @@
 //! `DeleteChannelModerator`: takes the role away; the membership stays, but for an elastic channel. The last
 //! moderator may go: administrators remain.
 
+use carillon_model::event::Event;
+
+use crate::chat::channel::is_streamed;
 use crate::chat::placement::leave_all;
 use crate::operation::NoContent;
 use crate::prelude::*;
@@ -28,9 +31,14 @@ impl Write for DeleteChannelModerator {
             return Ok(NoContent {});
         };
         let (key, member) = (view.channel.key, found.identity);
-        if view.channel.elastic.is_some() && store::channel::is_moderator(tx, key, member.key)? {
+        if view.channel.elastic.is_some() && store::moderator::exists(tx, key, member.key)? {
             let places = store::membership::list_places(tx, &self.channel_arn, key, &member)?;
             leave_all(tx, call.now, &mut view.channel, &places)?;
+        }
+        if is_streamed(tx, &view.channel)
+            && let Some(moderator) = store::moderator::find(tx, &instance, key, &member)?
+        {
+            tx.record(&Event::delete_channel_moderator(&view.channel, &moderator), 1)?;
         }
         store::moderator::delete(tx, key, member.key)?;
         Ok(NoContent {})

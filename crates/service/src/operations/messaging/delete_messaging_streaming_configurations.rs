@@ -15,7 +15,7 @@ pub struct DeleteMessagingStreamingConfigurations {
 impl Write for DeleteMessagingStreamingConfigurations {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let instance = call.app_instance(tx, &self.app_instance_arn)?;
-        store::streaming::delete_all(tx, instance)?;
+        store::streaming::replace(tx, instance, &[])?;
         Ok(NoContent {})
     }
 }

@@ -47,7 +47,7 @@ impl Read for DescribeChannelMembership {
         if let Some(id) = &self.sub_channel_id {
             let named = Key::from_hex(id.as_str());
             places.retain(|place| Some(place.sub_channel) == named);
-        } else if view.channel.elastic.is_some() && store::channel::is_moderator(tx, key, member.key)? {
+        } else if view.channel.elastic.is_some() && store::moderator::exists(tx, key, member.key)? {
             return Err(Error::bad_request("SubChannelId: is required for a moderator"));
         }
         let membership = places.into_iter().next().ok_or_else(not_there)?;

@@ -33,7 +33,7 @@ impl Read for DescribeChannelModeratedByAppInstanceUser {
         let view = call.view_channel(tx, &self.channel_arn, rule)?;
         let instance = self.channel_arn.app_instance();
         let moderator = call.identity(tx, &self.app_instance_user_arn, &instance)?.identity;
-        let moderates = store::channel::is_moderator(tx, view.channel.key, moderator.key)?;
+        let moderates = store::moderator::exists(tx, view.channel.key, moderator.key)?;
         if !moderates || view.channel.elastic.is_some() {
             return Err(Error::forbidden("The user or bot does not moderate the channel, or it is elastic"));
         }

@@ -1,7 +1,7 @@
 //! `DisassociateChannelFlow`: takes the flow of a channel away, from this channel only.
 
-use super::flows::claim_channel;
-use crate::operation::NoContent;
+use super::flows::{claim_channel, current};
+use crate::operation::{GoesBy, NoContent};
 use crate::prelude::*;
 
 /// The request.
@@ -18,15 +18,13 @@ pub struct DisassociateChannelFlow {
 }
 
 impl Write for DisassociateChannelFlow {
-    /// Of two who decide at once, one learns of the other.
-    fn exclusive(&self) -> Option<&str> {
-        Some(self.channel_arn.as_str())
-    }
+    const GOES_BY: Option<GoesBy<Self>> =
+        Some(|asked, tx| Ok(store::channel_flow::find_key_by_arn(tx, &asked.channel_arn)?));
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         let mut channel = claim_channel(tx, call, &self.channel_arn)?.channel;
         let named = store::channel_flow::find(tx, &self.channel_flow_arn)?.map(|flow| flow.key);
-        let current = store::channel_flow::find_key_of(tx, channel.key)?;
+        let current = current(tx, call, channel.key)?;
         if current.is_none() || named != current {
             return Err(Error::not_found("ChannelFlowArn: the channel does not have this channel flow"));
         }

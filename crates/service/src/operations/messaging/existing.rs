@@ -2,7 +2,6 @@
 
 use carillon_model::message::Message;
 
-use crate::call::Claim;
 use crate::chat::retention::seen_key;
 use crate::prelude::*;
 
@@ -25,8 +24,7 @@ impl Which<'_> {
     ) -> Result<(View, Message)> {
         let view = call.view_channel(tx, self.channel_arn, rule)?;
         self.get(tx, call, &view, &judge)?;
-        let claim = Claim { events: 1, last_message: false };
-        let view = call.claim(tx, view, claim, |view| rule.admits(view))?;
+        let view = call.claim(tx, view, Claim::of(1), rule)?;
         let message = self.get(tx, call, &view, &judge)?;
         Ok((view, message))
     }
@@ -38,9 +36,9 @@ impl Which<'_> {
         view: &View,
         judge: &impl Fn(&View, &Message) -> Result<()>,
     ) -> Result<Message> {
-        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id)?;
+        let sub_channel = view.readable_sub_channel(tx, call, self.sub_channel_id)?;
         let instance = self.channel_arn.app_instance();
-        let found = match seen_key(tx, &instance, self.message_id, call.now)? {
+        let found = match seen_key(view.retention, self.message_id, call.now) {
             Some(key) => store::message::find(tx, &instance, sub_channel, key)?,
             None => None,
         };

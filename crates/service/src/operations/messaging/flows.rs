@@ -37,6 +37,17 @@ pub(super) fn check_home(call: &Call, arn: &str) -> Result<()> {
 /// Who decides about the flow of a channel.
 const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator]);
 
+/// The flow of a claimed channel. Of two who decide about it at once, one learns of the other.
+pub(super) fn current(tx: &mut Tx, call: &Call, channel: Key) -> Result<Option<Key>> {
+    let current = store::channel_flow::find_key_of(tx, channel)?;
+    if call.went_by() != current {
+        return Err(Error::conflict(
+            "ChannelArn: somebody changed the flow of the channel at the same moment",
+        ));
+    }
+    Ok(current)
+}
+
 /// The channel, claimed by someone who decides about its flow. That it does not exist, an administrator of the app
 /// instance is told; for everyone else it is as forbidden as one that they may not see.
 pub(super) fn claim_channel(tx: &mut Tx, call: &Call, arn: &ChannelArn) -> Result<View> {

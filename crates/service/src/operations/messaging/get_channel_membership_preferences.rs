@@ -30,7 +30,7 @@ pub struct Got {
 impl Read for GetChannelMembershipPreferences {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = view_own(tx, call, &self.channel_arn, &self.member_arn)?;
-        let found = store::membership::find_preferences(tx, view.channel.key, view.caller.key)?;
+        let found = store::preferences::find(tx, view.channel.key, view.caller.key)?;
         Ok(Got {
             channel_arn: self.channel_arn.clone(),
             member: Identity::from(&view.caller),

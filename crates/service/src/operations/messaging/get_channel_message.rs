@@ -36,10 +36,10 @@ const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::AnyMember, Gran
 impl Read for GetChannelMessage {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
+        let sub_channel = view.readable_sub_channel(tx, call, self.sub_channel_id.as_ref())?;
         let instance = self.channel_arn.app_instance();
         // A message that is not for the caller is as absent as one that never was.
-        let message = match seen_key(tx, &instance, &self.message_id, call.now)? {
+        let message = match seen_key(view.retention, &self.message_id, call.now) {
             Some(key) => find(tx, &instance, (sub_channel, key), view.caller.key)?,
             None => None,
         };

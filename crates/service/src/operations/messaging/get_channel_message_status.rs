@@ -8,8 +8,8 @@
 use carillon_store::in_flight::Outcome;
 use carillon_store::message::Status;
 
-use crate::chat::flow::CALLBACK_WINDOW_MS;
 use crate::chat::retention::seen_key;
+use crate::patience::CALLBACK_WINDOW_MS;
 use crate::prelude::*;
 
 /// The request.
@@ -39,10 +39,18 @@ pub struct Got {
 const RULE: Rule = Rule(&[Grant::Anyone]);
 
 impl Read for GetChannelMessageStatus {
+    fn look(&self, call: &Call) -> Option<Look> {
+        let place = match &self.sub_channel_id {
+            Some(id) => Some(Key::from_hex(id.as_str())?),
+            None => None,
+        };
+        Some(call.look(&self.channel_arn)?.and_status(place, MessageKey::from_hex(self.message_id.as_str())?))
+    }
+
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Got> {
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
-        let found = match seen_key(tx, &self.channel_arn.app_instance(), &self.message_id, call.now)? {
+        let sub_channel = view.readable_sub_channel(tx, call, self.sub_channel_id.as_ref())?;
+        let found = match seen_key(view.retention, &self.message_id, call.now) {
             Some(key) => find(tx, call.now, sub_channel, key)?,
             None => None,
         };

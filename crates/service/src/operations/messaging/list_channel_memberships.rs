@@ -1,5 +1,6 @@
 //! `ListChannelMemberships`: who belongs to a channel. Hidden members are listed to those who moderate only.
 
+use crate::call::OWN_SUB_CHANNEL;
 use crate::prelude::*;
 
 /// The request.
@@ -40,7 +41,7 @@ impl Read for ListChannelMemberships {
         let kind = self.kind.unwrap_or(ChannelMembershipType::Default);
         let rule = if kind == ChannelMembershipType::Hidden { HIDDEN } else { OPEN };
         let view = call.view_channel(tx, &self.channel_arn, rule)?;
-        let sub_channel = self.sub_channel(tx, &view)?;
+        let sub_channel = self.sub_channel(tx, call, &view)?;
         let (page, after) = Page::of(self, call)?;
         let rows =
             store::membership::list_members(tx, &view.channel, sub_channel, kind, after, page.reach())?;
@@ -56,17 +57,15 @@ impl Read for ListChannelMemberships {
 impl ListChannelMemberships {
     /// The sub-channel to list; nothing for all: of an ordinary channel, and for whoever moderates. An outsider of a
     /// public elastic channel has no sub-channel to see, and must not see more than its members do.
-    fn sub_channel(&self, tx: &mut Tx, view: &View) -> Result<Option<Key>> {
+    fn sub_channel(&self, tx: &mut Tx, call: &Call, view: &View) -> Result<Option<Key>> {
         match (view.channel.elastic, &self.sub_channel_id) {
             (None, None) => Ok(None),
             (Some(_), None) if view.is_moderating() => Ok(None),
             (Some(_), None) => {
                 let own = view.memberships.first().map(|place| Some(place.sub_channel));
-                own.ok_or_else(|| {
-                    Error::forbidden("The bearer belongs to no sub-channel of the elastic channel")
-                })
+                own.ok_or_else(|| Error::not_admitted(call.operation, OWN_SUB_CHANNEL))
             }
-            (_, named) => view.readable_sub_channel(tx, named.as_ref()).map(Some),
+            (_, named) => view.readable_sub_channel(tx, call, named.as_ref()).map(Some),
         }
     }
 }

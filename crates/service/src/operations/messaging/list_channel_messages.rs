@@ -50,10 +50,10 @@ impl Read for ListChannelMessages {
             return Err(Error::bad_request("NotBefore: must not be after NotAfter"));
         }
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.readable_sub_channel(tx, self.sub_channel_id.as_ref())?;
+        let sub_channel = view.readable_sub_channel(tx, call, self.sub_channel_id.as_ref())?;
         let (page, after) = Page::of(self, call)?;
         let order = self.sort_order.unwrap_or(SortOrder::Descending);
-        let since = crate::chat::retention::seen_since(tx, &self.channel_arn.app_instance(), call.now)?;
+        let since = crate::chat::retention::kept_since(view.retention, call.now);
         let rows = match self.range(since, order, after) {
             None => Vec::new(),
             Some(range) => {

@@ -30,7 +30,10 @@ impl Read for ListChannels {
         let bearer = call.bearer_of(tx, &self.app_instance_arn)?;
         let privacy = self.privacy.unwrap_or(ChannelPrivacy::Public);
         if privacy == ChannelPrivacy::Private && !bearer.is_admin {
-            return Err(Error::forbidden("Privacy: only an administrator may list private channels"));
+            return Err(Error::not_admitted(
+                Self::NAME,
+                "with Privacy PRIVATE it is for administrators of the app instance",
+            ));
         }
         let (page, after) = Page::of::<String>(self, call)?;
         let after = after.unwrap_or_default();

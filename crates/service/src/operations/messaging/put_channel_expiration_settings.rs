@@ -33,7 +33,7 @@ impl Write for PutChannelExpirationSettings {
         let settings = self.expiration_settings.as_ref();
         channel.expiration =
             settings.map(|settings| (settings.expiration_days, settings.expiration_criterion));
-        crate::chat::channel::update(tx, &mut channel)?;
+        crate::chat::channel::settle_expiration(tx, &mut channel)?;
         Ok(Put { channel_arn: channel.arn, expiration_settings: self.expiration_settings.clone() })
     }
 }

@@ -38,7 +38,7 @@ impl Write for PutChannelMembershipPreferences {
         let preferences = self.checked()?;
         let view = view_own(tx, call, &self.channel_arn, &self.member_arn)?;
         let (channel, member) = (view.channel.key, view.caller.key);
-        if !store::membership::set_preferences(tx, channel, member, preferences.as_ref())? {
+        if !store::preferences::set(tx, channel, member, preferences.as_ref())? {
             return Err(Error::conflict("The bearer has just left the channel"));
         }
         Ok(Put {

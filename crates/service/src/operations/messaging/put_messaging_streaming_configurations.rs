@@ -46,10 +46,9 @@ impl Write for PutMessagingStreamingConfigurations {
             return Err(missing());
         }
         store::app_instance::hold(tx, instance)?;
-        store::streaming::delete_all(tx, instance)?;
-        for StreamingConfiguration { data_type, resource_arn } in &self.streaming_configurations {
-            store::streaming::insert(tx, instance, &(*data_type, resource_arn.clone()))?;
-        }
+        let all = self.streaming_configurations.iter();
+        let all: Vec<_> = all.map(|one| (one.data_type, one.resource_arn.clone())).collect();
+        store::streaming::replace(tx, instance, &all)?;
         Ok(Put { streaming_configurations: self.streaming_configurations.clone() })
     }
 }
@@ -92,6 +91,44 @@ mod tests {
             app_instance_arn: instance.clone(),
             streaming_configurations: configurations.to_vec(),
         }
+    }
+
+    /// The records that wait, by what they say happened.
+    fn records(world: &mut World) -> Vec<String> {
+        world.step(|tx, _| {
+            let mut kinds = Vec::new();
+            for line in store::outgoing::list_lines(tx)? {
+                for row in store::outgoing::list(tx, &line, store::outgoing::Place::FIRST, 100)? {
+                    let record: serde_json::Value = serde_json::from_str(&row.body).unwrap();
+                    kinds.push(record["EventType"].as_str().unwrap().to_owned());
+                }
+            }
+            Ok(kinds)
+        })
+    }
+
+    #[engine_test]
+    fn what_happens_is_recorded_where_there_is_a_stream_for_it_and_nowhere_else(world: &mut World) {
+        let (instance, ana, bob) = (world.instance().clone(), world.user("ana"), world.user("bob"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.send(&channel, &ana, "before");
+        assert!(records(world).is_empty());
+        let messages = configuration(MessagingDataType::ChannelMessage, STREAM);
+        world.call(&put(&instance, std::slice::from_ref(&messages))).unwrap();
+        world.ban(&channel, &ana, &bob);
+        world.send(&channel, &ana, "after");
+        assert_eq!(records(world), ["CREATE_CHANNEL_MESSAGE"]);
+        world.call(&put(&instance, &[configuration(MessagingDataType::Channel, STREAM)])).unwrap();
+        world.take_events();
+        world.send(&channel, &ana, "not recorded");
+        let cy = world.user("cy");
+        world.ban(&channel, &ana, &cy);
+        assert_eq!(world.take_events(), ["CREATE_CHANNEL_MESSAGE"], "no socket is told of a ban");
+        assert_eq!(records(world), ["CREATE_CHANNEL_MESSAGE", "CREATE_CHANNEL_BAN"]);
+        world.call(&DeleteMessagingStreamingConfigurations { app_instance_arn: instance }).unwrap();
+        let dora = world.user("dora");
+        world.ban(&channel, &ana, &dora);
+        assert_eq!(records(world).len(), 2);
     }
 
     #[engine_test]

@@ -1,9 +1,11 @@
 //! `SearchChannels`: the channels that certain people share; one's own, or for administrators, all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use carillon_model::arn::IdentityKind;
 use carillon_model::channel::Channel as StoredChannel;
 use carillon_store::identity::Found;
+use carillon_store::search::{Seen, Walked};
 
 use crate::operation::check_length;
 use crate::prelude::*;
@@ -32,6 +34,8 @@ pub struct Listed {
 
 /// How many look-ups one page may cost. A page that was cut short by it goes on with its token.
 const SEEKS_MAX: usize = 2_000;
+/// How many channels of somebody's are looked at in one go.
+const WALK_LEN_MAX: usize = 200;
 
 impl Read for SearchChannels {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
@@ -39,10 +43,10 @@ impl Read for SearchChannels {
         let bearer = call.bearer(tx)?;
         let (page, from) = Page::of(self, call)?;
         let from = from.unwrap_or(Key([0; 16]));
-        let Some(sought) = Sought::find(tx, call, &bearer, &arns)? else {
+        let Some(sought) = Sought::find(tx, &bearer, &arns)? else {
             return Ok(Listed { channels: Vec::new(), next_token: None });
         };
-        let (rows, next) = sought.search(tx, from, page.reach() - 1)?;
+        let (rows, next) = sought.search(tx, from, page.size())?;
         let channels =
             rows.into_iter().map(|(channel, target)| ChannelSummary::new(channel, target)).collect();
         Ok(Listed { channels, next_token: next.map(|key| page.token(&key)) })
@@ -70,6 +74,8 @@ struct Sought<'a> {
     bearer: &'a Found,
     /// Who must belong, seen by the bearer.
     members: BTreeSet<Key>,
+    /// Who of them, and of the bearer where they must belong, too, is in the fewest channels.
+    walker: Key,
     /// How many must belong and no more, where a field says so.
     exactly: Option<i64>,
 }
@@ -78,7 +84,6 @@ impl<'a> Sought<'a> {
     /// Nothing where no channel can be like that: a name that nobody has, or two different exact sets.
     fn find(
         tx: &mut Tx,
-        call: &Call,
         bearer: &'a Found,
         fields: &[(SearchFieldOperator, BTreeSet<IdentityArn>)],
     ) -> Result<Option<Self>> {
@@ -89,76 +94,97 @@ impl<'a> Sought<'a> {
             return Ok(None);
         }
         let exactly = exact.map(|(_, arns)| i64::try_from(arns.len()).unwrap_or(i64::MAX)).next();
-        let mut members = BTreeSet::new();
-        for arn in all {
-            if arn.app_instance() != instance {
-                return Ok(None);
-            }
-            let Some(found) = call.find_identity(tx, arn, &instance)? else { return Ok(None) };
-            members.insert(found.identity.key);
-        }
-        Ok(Some(Self { bearer, members, exactly }))
-    }
-
-    /// Up to `limit` channels from `from` on, and where to go on. All who are sought are walked at once along
-    /// their channels: whoever is behind catches up with one seek, so a common channel costs a seek each, and
-    /// a long stretch without one costs little.
-    fn search(&self, tx: &mut Tx, mut from: Key, limit: i64) -> Result<(Vec<Row>, Option<Key>)> {
-        let viewer = self.bearer.identity.key;
-        let mut walkers: Vec<Key> = self.members.iter().copied().collect();
-        if !self.bearer.is_admin && !self.members.contains(&viewer) {
-            walkers.push(viewer);
-        }
-        let mut rows = Vec::new();
-        let (mut seeks, mut agreeing) = (0, 0);
-        for walker in walkers.iter().copied().cycle() {
-            if SEEKS_MAX <= seeks {
-                return Ok((rows, Some(from)));
-            }
-            seeks += 1;
-            let Some(channel) = store::membership::next_channel(tx, walker, from)? else {
-                return Ok((rows, None));
-            };
-            agreeing = if channel == from { agreeing + 1 } else { 1 };
-            from = channel;
-            if agreeing < walkers.len() {
-                continue;
-            }
-            // One more than the page holds is not read, but where it stands is where the next page begins.
-            if i64::try_from(rows.len()).unwrap_or(i64::MAX) == limit {
-                return Ok((rows, Some(from)));
-            }
-            seeks += 2 * self.members.len();
-            rows.extend(self.look(tx, from)?);
-            let Some(next) = from.next() else { return Ok((rows, None)) };
-            (from, agreeing) = (next, 0);
-        }
-        Ok((rows, None))
-    }
-
-    /// The channel that all belong to, if what the bearer sees of it is what is sought.
-    fn look(&self, tx: &mut Tx, key: Key) -> Result<Option<Row>> {
-        let viewer = &self.bearer.identity;
-        let Some(channel) = store::channel::find(tx, &viewer.arn.app_instance(), key)? else {
+        if all.iter().any(|arn| arn.app_instance() != instance) {
             return Ok(None);
-        };
-        let own = store::membership::find_channel(tx, &viewer.arn.app_instance(), viewer.key, key)?;
-        let moderates = self.bearer.is_admin || store::channel::is_moderator(tx, key, viewer.key)?;
-        let hidden = own.as_ref().is_some_and(|own| own.kind == ChannelMembershipType::Hidden);
-        // A hidden member sees nobody else; everyone but who moderates sees no hidden ones.
-        for member in self.members.iter().filter(|member| !moderates && **member != viewer.key) {
-            if hidden || !store::membership::is_seen(tx, key, *member)? {
-                return Ok(None);
-            }
         }
-        if let Some(exactly) = self.exactly {
-            let (seer, most) = ((!moderates).then_some(viewer.key), exactly + 1);
-            if store::membership::count_members(tx, key, seer, most)? != exactly {
-                return Ok(None);
-            }
+        let (bots, users): (Vec<_>, Vec<_>) = all.iter().partition(|arn| arn.kind() == IdentityKind::Bot);
+        let mut found = Vec::new();
+        for some in users.chunks(store::LIST_LEN_MAX).chain(bots.chunks(store::LIST_LEN_MAX)) {
+            found.extend(store::identity::find_all(tx, some)?);
         }
-        Ok(Some((channel, own.and_then(|own| own.last_target_at))))
+        if found.len() != all.len() {
+            return Ok(None);
+        }
+        let must = found.iter().chain(Some(bearer).filter(|bearer| !bearer.is_admin));
+        let walker =
+            must.min_by_key(|one| one.membership_count).map_or(bearer.identity.key, |one| one.identity.key);
+        let members = found.iter().map(|one| one.identity.key).collect();
+        Ok(Some(Self { bearer, members, walker, exactly }))
     }
+
+    /// Up to `limit` channels from `from` on, and where to go on. Whoever is in the fewest channels is walked along
+    /// them, many at a time, and of each it is asked whether all others belong.
+    fn search(&self, tx: &mut Tx, mut from: Key, limit: usize) -> Result<(Vec<Row>, Option<Key>)> {
+        let viewer = self.bearer.identity.key;
+        let mut all: Vec<Key> = self.members.iter().copied().collect();
+        if !self.bearer.is_admin && !self.members.contains(&viewer) {
+            all.push(viewer);
+        }
+        let (mut rows, mut seeks) = (Vec::new(), 0);
+        while seeks < SEEKS_MAX {
+            let most = WALK_LEN_MAX.min((SEEKS_MAX - seeks).div_ceil(all.len()));
+            let walked = self.walk(tx, (from, most), &all)?;
+            seeks += walked.len() * all.len();
+            let last = walked.last().copied().filter(|_| walked.len() == most);
+            let common: Vec<_> = walked.into_iter().filter(|walked| walked.is_common).collect();
+            for some in common.chunks(store::LIST_LEN_MAX) {
+                seeks += 2 * some.len();
+                let mut seen = self.look(tx, some)?;
+                for walked in some {
+                    // One more than the page holds is where the next page begins.
+                    if rows.len() == limit {
+                        return Ok((rows, Some(walked.channel)));
+                    }
+                    rows.extend(seen.remove(&walked.channel));
+                }
+            }
+            let Some(next) = last.and_then(|last| last.channel.next()) else { return Ok((rows, None)) };
+            from = next;
+        }
+        Ok((rows, Some(from)))
+    }
+
+    /// The next channels of the walker.
+    fn walk(&self, tx: &mut Tx, (from, most): (Key, usize), all: &[Key]) -> Result<Vec<Walked>> {
+        let (most, viewer) = (i64::try_from(most).unwrap_or(i64::MAX), self.bearer.identity.key);
+        let mut walked: Vec<Walked> = Vec::new();
+        for others in all.chunks(store::LIST_LEN_MAX) {
+            let some = store::search::walk(tx, (self.walker, from, most), others, viewer)?;
+            walked = if walked.is_empty() { some } else { both(&walked, &some) };
+        }
+        Ok(walked)
+    }
+
+    /// Those of channels that all belong to in which what the bearer sees is what is sought.
+    fn look(&self, tx: &mut Tx, common: &[Walked]) -> Result<BTreeMap<Key, Row>> {
+        let viewer = &self.bearer.identity;
+        let keys: Vec<Key> = common.iter().map(|walked| walked.channel).collect();
+        let most = self.exactly.map_or(0, |exactly| exactly + 1);
+        let all_seen: BTreeSet<Key> =
+            common.iter().filter(|walked| walked.is_seen).map(|walked| walked.channel).collect();
+        let only_viewer = self.members.iter().all(|member| *member == viewer.key);
+        let found = store::search::list(tx, (&viewer.arn.app_instance(), viewer.key), &keys, most)?;
+        let is_sought = |seen: &Seen| {
+            let moderates = self.bearer.is_admin || seen.is_moderator;
+            let hidden = seen.own == Some(ChannelMembershipType::Hidden);
+            // A hidden member sees nobody else; everyone but who moderates sees no hidden ones.
+            let sees = moderates || only_viewer || (!hidden && all_seen.contains(&seen.channel.key));
+            let count = if moderates { seen.member_count } else { seen.seen_count };
+            sees && self.exactly.is_none_or(|exactly| count == exactly)
+        };
+        let row = |seen: Seen| (seen.channel.key, (seen.channel, seen.last_target_at));
+        Ok(found.into_iter().filter(is_sought).map(row).collect())
+    }
+}
+
+/// What is true of both halves of the others.
+fn both(one: &[Walked], other: &[Walked]) -> Vec<Walked> {
+    let both = one.iter().zip(other).map(|(one, other)| Walked {
+        channel: one.channel,
+        is_common: one.is_common && other.is_common,
+        is_seen: one.is_seen && other.is_seen,
+    });
+    both.collect()
 }
 
 #[cfg(test)]

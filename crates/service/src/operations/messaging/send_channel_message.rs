@@ -10,8 +10,8 @@ use carillon_model::message::Message;
 
 use carillon_model::channel_flow::FlowOperation;
 
-use crate::call::Claim;
-use crate::chat::{content, flow, message};
+use crate::call::OWN_SUB_CHANNEL;
+use crate::chat::{content, flow, message, push};
 use crate::once::{Once, once, unreadable};
 use crate::prelude::*;
 
@@ -64,11 +64,12 @@ pub struct Sent {
 const RULE: Rule = Rule(&[Grant::Member]);
 
 impl Write for SendChannelMessage {
+    fn look(&self, call: &Call) -> Option<Look> {
+        Some(call.look(&self.channel_arn)?.and_token(Self::NAME, &self.client_request_token))
+    }
+
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Sent> {
-        content::check(self.kind, self.content.as_str(), self.metadata.as_ref())?;
-        content::check_attributes(self.message_attributes.as_ref())?;
-        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
-        let sub_channel = view.sub_channel(self.sub_channel_id.as_ref())?;
+        let (view, sub_channel) = self.view(tx, call)?;
         let token = (view.caller.key, &self.client_request_token);
         let keep = |(key, _): &(MessageKey, _)| key.to_string();
         let sent = once(tx, call, self, token, keep, |tx| self.send(tx, call, view, sub_channel))?;
@@ -89,6 +90,20 @@ impl Write for SendChannelMessage {
 }
 
 impl SendChannelMessage {
+    /// Sends the message whatever was sent under its token, for who knows that it is sent once.
+    pub(crate) fn send_anew(&self, tx: &mut Tx, call: &Call) -> Result<MessageKey> {
+        let (view, sub_channel) = self.view(tx, call)?;
+        self.send(tx, call, view, sub_channel).map(|(key, _)| key)
+    }
+
+    fn view(&self, tx: &mut Tx, call: &Call) -> Result<(View, Key)> {
+        content::check(self.kind, self.content.as_str(), self.metadata.as_ref())?;
+        content::check_attributes(self.message_attributes.as_ref())?;
+        let view = call.view_channel(tx, &self.channel_arn, RULE)?;
+        let sub_channel = view.sub_channel(self.sub_channel_id.as_ref())?;
+        Ok((view, sub_channel))
+    }
+
     fn send(
         &self,
         tx: &mut Tx,
@@ -98,14 +113,17 @@ impl SendChannelMessage {
     ) -> Result<(MessageKey, ChannelMessageStatusStructure)> {
         let target = self.target(tx, call, &view, sub_channel)?;
         let persistent = self.persistence == ChannelMessagePersistenceType::Persistent;
-        let admits = |view: &View| RULE.admits(view) && view.belongs_to(sub_channel);
-        if !admits(&view) {
-            return Err(Error::forbidden("The bearer does not belong to the sub-channel"));
-        }
+        check_belongs(&view, sub_channel)?;
         let flows = |view: &View| view.flow.filter(|_| self.kind == ChannelMessageType::Standard);
         let in_flow = flows(&view).is_some();
-        let claim = Claim { events: 1, last_message: !in_flow && persistent && target.is_none() };
-        let mut view = call.claim(tx, view, claim, admits)?;
+        let claim = Claim::of_message(!in_flow && persistent && target.is_none());
+        let looked_at = view.channel.sequence;
+        let mut view = call.claim(tx, view, claim, RULE)?;
+        if view.channel.sequence != looked_at + claim.events {
+            // Something happened between the look and the claim: who sends, or the target, may have left.
+            check_belongs(&view, sub_channel)?;
+            self.target(tx, call, &view, sub_channel)?;
+        }
         let flow = flows(&view);
         if flow.is_some() != in_flow {
             // The flow came or went between the look and the claim, which was made for the other case.
@@ -115,20 +133,24 @@ impl SendChannelMessage {
         if flow.is_some() {
             (message.status, message.released) = (ChannelMessageStatus::Pending, false);
         }
-        let push = self.push_notification.as_ref();
-        let push = push.map(|push| serde_json::to_string(push).expect("texts always serialize"));
+        let notification = self.push_notification.as_ref();
+        let notification =
+            notification.map(|said| serde_json::to_string(said).expect("texts always serialize"));
         if persistent {
-            store::message::insert(tx, &message, push.as_deref())?;
+            store::message::insert(tx, &message, notification.as_deref())?;
         }
         let answer = (message.key, ChannelMessageStatusStructure::from(&message));
         if let Some(flow) = flow {
             let (operation, message) = (FlowOperation::Create, &message);
-            let entry = flow::Entry { flow, operation, message, push_notification: push };
+            let entry = flow::Entry { flow, operation, message, push_notification: notification };
             flow::begin(tx, call, &mut view.channel, entry)?;
             return Ok(answer);
         }
         let event = Event::create_channel_message(&view.channel, &message);
-        message::show(tx, &view.channel, &message, event)?;
+        message::show(tx, call, &view.channel, &message, event)?;
+        if let Some(notification) = &self.push_notification {
+            push::queue(tx, &view.channel, &message, notification)?;
+        }
         Ok(answer)
     }
 
@@ -171,6 +193,15 @@ impl SendChannelMessage {
     }
 }
 
+/// Refuses who does not belong to where the message goes.
+fn check_belongs(view: &View, sub_channel: Key) -> Result<()> {
+    if view.belongs_to(sub_channel) {
+        Ok(())
+    } else {
+        Err(Error::not_admitted(SendChannelMessage::NAME, OWN_SUB_CHANNEL))
+    }
+}
+
 /// How far a message that was accepted has come. One that is neither stored nor in a flow was sent once, or it would
 /// have no token.
 fn status_of(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<ChannelMessageStatusStructure> {
@@ -187,6 +218,7 @@ fn status_of(tx: &mut Tx, sub_channel: Key, key: MessageKey) -> Result<ChannelMe
 
 #[cfg(test)]
 mod tests {
+    use super::super::delete_channel_membership::DeleteChannelMembership;
     use super::super::describe_channel::DescribeChannel;
     use super::*;
     use crate::testing::*;
@@ -317,5 +349,31 @@ mod tests {
         world.advance_ms(-60_000);
         world.send(&channel, &ana, "second");
         assert_eq!(world.contents(&channel, &ana), ["second", "first"]);
+    }
+
+    #[engine_test]
+    fn nobody_who_has_left_is_a_target_whichever_node_they_left_at(world: &mut World) {
+        let (ana, bob) = (world.user("ana"), world.user("bob"));
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        for _ in 0..20 {
+            world.join(&channel, &ana, &bob);
+            world.take_events();
+            let send = |client_request_token| SendChannelMessage {
+                client_request_token,
+                target: Some(vec![Target { member_arn: Some(bob.clone()) }]),
+                ..message_request(&channel, &ana, "only for you")
+            };
+            let leave = DeleteChannelMembership {
+                channel_arn: channel.clone(),
+                member_arn: bob.clone(),
+                chime_bearer: bob.clone(),
+                sub_channel_id: None,
+            };
+            let mut asked: Vec<_> = (0..4).map(|_| send(world.token()).encode()).collect();
+            asked.insert(1, leave.encode());
+            assert!(world.race(&asked)[1]);
+            let events = world.take_events();
+            assert_eq!(events.last(), Some(&"DELETE_CHANNEL_MEMBERSHIP"), "{events:?}");
+        }
     }
 }

@@ -15,7 +15,10 @@ pub(super) fn subject(tx: &mut Tx, call: &Call, named: Option<&IdentityArn>) -> 
     };
     let instance = bearer.identity.arn.app_instance();
     if !bearer.is_admin || other.app_instance() != instance {
-        return Err(Error::forbidden("AppInstanceUserArn: only an administrator may ask for another"));
+        return Err(Error::not_admitted(
+            call.operation,
+            "of another AppInstanceUserArn it is for administrators of the app instance",
+        ));
     }
     Ok(call.identity(tx, other, &instance)?.identity)
 }

@@ -1,6 +1,5 @@
 //! `UpdateChannel`: changes the name, the mode or the metadata of a channel. What is left out stays.
 
-use crate::call::Claim;
 use crate::prelude::*;
 
 /// The request.
@@ -34,8 +33,7 @@ impl Write for UpdateChannel {
         if view.channel.elastic.is_some() && self.mode == Some(ChannelMode::Unrestricted) {
             return Err(Error::bad_request("Mode: an elastic channel is RESTRICTED"));
         }
-        let claim = Claim { events: 1, last_message: false };
-        let mut channel = call.claim(tx, view, claim, |view| RULE.admits(view))?.channel;
+        let mut channel = call.claim(tx, view, Claim::of(1), RULE)?.channel;
         channel.name = self.name.clone().unwrap_or(channel.name);
         channel.mode = self.mode.unwrap_or(channel.mode);
         if self.metadata.is_some() {

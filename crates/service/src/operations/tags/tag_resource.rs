@@ -22,7 +22,7 @@ impl Write for TagResource {
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
         crate::tags::check(Some(&self.tags))?;
-        crate::tags::must_exist(tx, call, &self.resource_arn)?;
+        crate::tags::enter(tx, call, &self.resource_arn)?;
         let resource = self.resource_arn.as_str();
         let present = store::tag::list(tx, resource)?;
         let new = self.tags.iter().filter(|tag| present.iter().all(|(key, _)| *key != tag.key));
@@ -101,5 +101,18 @@ mod tests {
         world.call(&tag(&instance, &all[..3])).unwrap();
         let refused = world.call(&tag(&instance, &[("one-more", "1")])).unwrap_err();
         assert_eq!(refused.code, ErrorCode::ResourceLimitExceeded);
+    }
+
+    #[engine_test]
+    fn of_two_nodes_each_counts_the_tags_of_the_other(world: &mut World) {
+        let ana = world.user("ana");
+        let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        for resource in [ana.to_string(), channel.to_string()] {
+            let keys: Vec<String> = (0..64).map(|number| format!("key-{number}")).collect();
+            let all: Vec<_> = keys.iter().map(|key| tag(&resource, &[(key.as_str(), "1")])).collect();
+            let answers = world.call_at_once(&all);
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 50, "{resource}");
+            assert_eq!(listed(world, &resource).len(), 50);
+        }
     }
 }

@@ -21,7 +21,7 @@ impl Write for UntagResource {
     }
 
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<NoContent> {
-        crate::tags::must_exist(tx, call, &self.resource_arn)?;
+        crate::tags::enter(tx, call, &self.resource_arn)?;
         for key in &self.tag_keys {
             store::tag::delete(tx, self.resource_arn.as_str(), key)?;
         }
