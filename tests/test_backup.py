@@ -295,14 +295,14 @@ def test_killed_at_any_moment_a_repetition_finishes_it(own_server, tmp_path):
     shutil.rmtree(folder)
     for number in range(KILLS):
         kill_after(took * (number + 1) / (KILLS + 1), tmp_path, *words)
-        if (folder / "restoring").exists():
+        if (folder / "restoring" / "into").exists():
             said = commands.refused(tmp_path, "iam", "--data-dir", str(folder), "list-users")
             assert "was not finished" in said
         elif (folder / "carillon.db").exists():
             shutil.rmtree(folder)
-    if not (folder / "carillon.db").exists() or (folder / "restoring").exists():
+    if not (folder / "carillon.db").exists() or (folder / "restoring" / "into").exists():
         commands.done(tmp_path, *words)
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert sorted(path.name for path in folder.iterdir() if path.name != "restoring") == [
         *("carillon.db", "lock", "master-key", "node", "root-credentials", "tls"),
     ]
 
@@ -324,6 +324,15 @@ def test_a_restore_that_was_killed_at_its_end_is_done_again(own_server, tmp_path
     (folder / "notes").unlink()
     commands.done(tmp_path, "restore", str(file), "--data-dir", str(folder))
     assert (folder / "node").exists() and not (folder / "restoring").exists()
+    # Without its mark it is finished: killed then, nothing is to be done again, and what stands there is kept.
+    (folder / "restoring").mkdir()
+    assert "carillon.db" in commands.refused(tmp_path, "restore", str(file), "--data-dir", str(folder))
+    commands.done(tmp_path, "iam", "--data-dir", str(folder), "list-users")
+    # Killed before the mark, it has done nothing.
+    early = tmp_path / "early"
+    (early / "restoring").mkdir(parents=True)
+    commands.done(tmp_path, "restore", str(file), "--data-dir", str(early))
+    assert (early / "node").exists() and not (early / "restoring").exists()
 
 
 def lasting(folder: Path, *words: str) -> float:

@@ -161,6 +161,7 @@ def test_an_audit_log_that_cannot_be_written_is_found(serve, tmp_path):
 def test_a_restore_that_was_not_finished_is_found(own_server):
     own_server.stop()
     (own_server.data_dir / "restoring").mkdir()
+    (own_server.data_dir / "restoring" / "into").write_text(str(own_server.data_dir / "carillon.db"))
     assert faults(doctor(own_server))["data-folder"] == "serious"
 
 

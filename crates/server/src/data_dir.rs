@@ -27,8 +27,10 @@ pub const MEMBERS: [Member; 8] = [
 ];
 /// What a server holds while it uses the folder.
 pub const LOCK: &str = "lock";
-/// What a restore makes first, and takes away when everything is in its place.
+/// The folder that a restore makes first, and takes away when everything is in its place.
 pub const RESTORING: &str = "restoring";
+/// In that folder, the mark of a restore that is not finished: it says where the store will be.
+pub const INTO: &str = "into";
 /// What others than the owner may do.
 const OTHERS: u32 = 0o077;
 /// What the files of a SQLite store end with.
@@ -132,7 +134,7 @@ impl DataDir {
 
 /// Whether what is there may be half of what is to be.
 pub fn is_half_restored(path: &Path) -> bool {
-    path.join(RESTORING).exists()
+    path.join(RESTORING).join(INTO).exists()
 }
 
 /// Says so where others than the owner may look into the folder, whose files hold secrets. It may have been made so on

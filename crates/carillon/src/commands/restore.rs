@@ -1,8 +1,8 @@
 //! `carillon restore`: a backup becomes the data folder of a server, which is to be empty.
 //!
 //! The archive is read whole before anything is written. What it holds is then put beside its place, to the disk, and
-//! moved there at the end. A folder of its own stands for a restore that is not finished: no server starts beside it,
-//! and a restore that is done again takes away what the one before had put there.
+//! moved there at the end. A file stands for a restore that is not finished: no server starts beside it, and a restore
+//! that is done again takes away what the one before had put there.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
@@ -16,12 +16,12 @@ use data_encoding::HEXLOWER;
 use crate::archive::{self, Manifest, STORE};
 use crate::progress::Progress;
 use carillon_server::config::{Settings, Written};
-use carillon_server::data_dir::{DataDir, LOCK, MEMBERS, RESTORING, STORE_SUFFIXES, sync_parent};
+use carillon_server::data_dir::{
+    DataDir, INTO, LOCK, MEMBERS, RESTORING, STORE_SUFFIXES, is_half_restored, sync_parent,
+};
 use carillon_server::error::{Error, ExitStatus, Result};
 use carillon_server::{log, master_key};
 
-/// In the folder of what is not finished: where the store will be.
-const INTO: &str = "into";
 /// How much more room is asked for than the archive holds: what the file system needs for itself.
 const ROOM_BYTES: u64 = 1024 * 1024;
 /// The most names of what stands in the way.
@@ -150,7 +150,7 @@ impl Places {
 
     /// Takes away what a restore that was not finished has put here; refuses everything else.
     fn make_room(&self) -> Result<()> {
-        let is_half = self.restoring.exists();
+        let is_half = is_half_restored(&self.folder);
         let is_ours = |name: &str| {
             let of_member = MEMBERS.iter().any(|member| member.name.split('/').next() == Some(name));
             name == LOCK || name == RESTORING || is_half && of_member
@@ -174,7 +174,8 @@ impl Places {
             in_the_way.sort();
             return Err(refused(&self.folder, &in_the_way));
         }
-        if is_half {
+        // Without its mark it is what a restore began with, or has left when it was done.
+        if self.restoring.exists() {
             self.clear(&of_store).map_err(|error| at(&self.folder, &error))?;
         }
         Ok(())
@@ -189,6 +190,7 @@ impl Places {
                 _ => {}
             }
         }
+        sync_parent(&self.store).and_then(|()| sync_parent(&self.restoring))?;
         fs::remove_dir_all(&self.restoring)
     }
 
@@ -224,6 +226,8 @@ impl Places {
             let moved = make_parent(&path).and_then(|()| fs::rename(waiting(name), &path));
             moved.and_then(|()| sync_parent(&path)).map_err(|error| at(&path, &error))?;
         }
+        // From here on it is finished, whatever happens to the folder.
+        fs::remove_file(&into).and_then(|()| sync_parent(&into)).map_err(written)?;
         fs::remove_dir_all(&self.restoring).and_then(|()| sync_parent(&self.restoring)).map_err(written)
     }
 }
