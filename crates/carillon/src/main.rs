@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod demo;
 mod progress;
+mod way;
 
 use std::process::ExitCode;
 

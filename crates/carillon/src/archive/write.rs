@@ -11,6 +11,8 @@ use zstd::Encoder;
 use carillon_server::data_dir;
 use carillon_server::error::{Error, Result};
 
+use crate::way::Way;
+
 use super::{Digest, MANIFEST, Manifest, PRIVATE, chunks, is_archive, mode_of};
 
 /// zstd's own default: twice as fast as the next one that is worth its time.
@@ -19,7 +21,7 @@ const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
 const PART: &str = ".part";
 const SCRATCH: &str = ".store.part";
 /// How much may wait to be put to the disk. One flush of a large file at its end would hold up those of the server.
-const FLUSH_BYTES: u64 = 4 * 1024 * 1024;
+const FLUSH_BYTES: u64 = 1024 * 1024;
 
 /// An archive that is being written.
 pub(crate) struct Writer {
@@ -91,7 +93,7 @@ impl Writer {
 
     fn write(&mut self, mut done: impl FnMut(u64)) -> io::Result<()> {
         self.part.set_len(0)?;
-        let file = Flushed { file: &self.part, waiting: 0 };
+        let file = Flushed { file: &self.part, waiting: 0, way: Way::begin() };
         let mut encoder = Encoder::new(file, LEVEL)?;
         encoder.include_checksum(true)?;
         let mut tar = Builder::new(encoder);
@@ -140,6 +142,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Error {
 struct Flushed<'a> {
     file: &'a File,
     waiting: u64,
+    way: Way,
 }
 
 impl Write for Flushed<'_> {
@@ -148,6 +151,7 @@ impl Write for Flushed<'_> {
         self.waiting += length as u64;
         if FLUSH_BYTES <= self.waiting {
             self.file.sync_data()?;
+            self.way.give();
             self.waiting = 0;
         }
         Ok(length)

@@ -1,6 +1,7 @@
 //! `carillon backup`: one archive of a SQLite store and of what the data folder holds, as they are at one moment,
 //! beside a running server too. A PostgreSQL database is backed up by its own tools, and it says by which.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use indicatif::BinaryBytes;
 
 use crate::archive::{STORE, Writer};
 use crate::progress::Progress;
+use crate::way::Way;
 use carillon_server::config::{Settings, StoreAddress, Written};
 use carillon_server::data_dir::{self, LOCK, MEMBERS, STORE_SUFFIXES};
 use carillon_server::error::{Error, ExitStatus, Result};
@@ -89,8 +91,15 @@ fn fill(
     let failed = |error| Error::failure(format!("the store {} cannot be copied: {error}", settings.store));
     let taken_at = clock::real().to_string();
     let mut progress = Progress::begin("copying");
+    // The copy is needed for a moment only. It goes to the disk bit by bit all the same: what the system would write
+    // of it at once, a flush of the server's log waits for.
+    let broken = |error: std::io::Error| carillon_store::Error::broken(error.to_string());
+    let scratch = File::open(copy).map_err(|error| failed(broken(error)))?;
+    let mut way = Way::begin();
     let step = |done, all| {
         progress.set(done, all);
+        scratch.sync_data().map_err(broken)?;
+        way.give();
         Ok(())
     };
     carillon_store::copy(store, copy, step).map_err(failed)?;

@@ -1,10 +1,9 @@
 //! A copy of the file while others write to it, as it was at one moment.
 //!
 //! One transaction that reads is held open for the whole of it, so that the copy never begins anew, however much is
-//! written. The price is that the log grows meanwhile: it cannot be moved past who reads. So the pauses are short.
+//! written. The price is that the log grows meanwhile: it cannot be moved past who reads.
 
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
@@ -15,11 +14,9 @@ use crate::{Error, Result};
 
 /// Pages that are copied in one go: 1 MiB.
 const STEP_PAGES: i32 = 256;
-/// How long the disk and the processor are left to others after each.
-const PAUSE: Duration = Duration::from_millis(2);
 
-/// Copies the file of a store into an empty one, and says after each step how many of how many bytes are done. What
-/// fails leaves something half done there, to be removed by the caller.
+/// Copies the file of a store into an empty one, and says after each step how many of how many bytes are done, which is
+/// the moment to give way to others. What fails leaves something half done there, to be removed by the caller.
 pub fn copy(from: &Path, into: &Path, mut done: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
     let (source, mut target) = (open(from)?, open(into)?);
     let copying = |error: rusqlite::Error| {
@@ -41,13 +38,7 @@ pub fn copy(from: &Path, into: &Path, mut done: impl FnMut(u64, u64) -> Result<(
         if step == StepResult::Done {
             return Ok(());
         }
-        pause();
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "nothing is awaited: others are given way to")]
-fn pause() {
-    std::thread::sleep(PAUSE);
 }
 
 fn open(path: &Path) -> Result<Connection> {
