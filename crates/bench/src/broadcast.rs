@@ -19,11 +19,15 @@ use tokio::sync::mpsc;
 use carillon_server::answer::json;
 use carillon_server::clock;
 use carillon_server::error::Result;
-use carillon_server::http::{bind, serve, with_limits};
+use carillon_server::http::{bind, serve};
 use carillon_server::tls::Development;
 
 /// Frames that wait for one socket.
 const QUEUE_LEN_MAX: usize = 1024;
+/// What a socket reads at once: the default costs 128 KiB.
+const READ_BUFFER_BYTES: usize = 256;
+/// What a socket may have waiting to be written.
+const WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
 struct Sockets(Mutex<Vec<mpsc::Sender<Utf8Bytes>>>);
@@ -42,7 +46,11 @@ pub(crate) async fn broadcast(http: SocketAddr, https: SocketAddr, folder: &Path
 }
 
 async fn connect(State(sockets): State<Arc<Sockets>>, upgrade: WebSocketUpgrade) -> Response {
-    with_limits(upgrade).on_upgrade(move |socket| listen(socket, sockets))
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
+        .on_upgrade(move |socket| listen(socket, sockets))
 }
 
 async fn listen(mut socket: WebSocket, sockets: Arc<Sockets>) {

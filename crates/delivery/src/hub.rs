@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::WebSocket;
 use carillon_meter::Times;
 use carillon_model::event::Event;
 use carillon_model::session::{Close, Entrance};
@@ -22,10 +21,16 @@ use crate::beats;
 use crate::bus::Bus;
 use crate::held::{Guard, Held};
 use crate::node::{Node, TELLERS};
-use crate::socket::{self, Expiry, Opening};
+use crate::session::Told;
+use crate::socket::{self, Expiry, Opening, Serving};
+use crate::web_socket::WebSocket;
 
 /// Events that wait for a task that tells.
 const TELLER_QUEUE_LEN_MAX: usize = 8_192;
+/// Events that are told before those are woken up whom they are for, so that each sends what it is told in one go.
+const TOLD_LEN_MAX: usize = 64;
+/// How often anybody may be told anything meanwhile, which takes a few milliseconds.
+const TOLD_TIMES_MAX: usize = 32_768;
 /// How long sockets may take to close when the server goes down.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -171,19 +176,20 @@ impl Hub {
         self.node.places.closes()
     }
 
-    /// Serves a socket until it ends.
-    pub async fn serve(
+    /// Begins a session on a socket; nothing, where it has ended.
+    pub async fn begin_session(
         &self,
-        socket: WebSocket,
+        mut socket: WebSocket,
         entrance: Entrance,
         opening: Opening,
         expiry: Option<Expiry>,
-    ) {
+    ) -> Option<Serving> {
         if self.sessions.is_closed() {
-            return Box::pin(socket::close(socket, Close::RESTART)).await;
+            socket::close(&mut socket, Close::RESTART).await;
+            return None;
         }
-        let running = socket::run(socket, self.node.clone(), entrance, opening, expiry);
-        self.sessions.track_future(running).await;
+        let (node, token) = (self.node.clone(), self.sessions.token());
+        socket::begin(socket, node, entrance, opening, expiry, token).await
     }
 
     /// Closes the sockets one after the other, spread over this time, so that those who come back do not come at once.
@@ -219,10 +225,19 @@ impl Hub {
 
 /// Tells what this node committed, each event of a channel by the same task.
 async fn tell(node: Arc<Node>, mut events: mpsc::Receiver<Due>) {
-    while let Some(due) = events.recv().await {
-        match due {
-            Due::Own { event, is_doubtful, ticket } => node.committed(event, is_doubtful, ticket),
-            Due::OwnBlank(channel, number) => node.skipped(channel, number),
+    let mut waiting = Vec::with_capacity(TOLD_LEN_MAX);
+    while 0 < events.recv_many(&mut waiting, TOLD_LEN_MAX).await {
+        let mut sleeping = Told::default();
+        for due in waiting.drain(..) {
+            match due {
+                Due::Own { event, is_doubtful, ticket } => {
+                    node.committed(event, is_doubtful, ticket, &mut sleeping);
+                }
+                Due::OwnBlank(channel, number) => node.skipped(channel, number),
+            }
+            if TOLD_TIMES_MAX <= sleeping.times {
+                sleeping = Told::default();
+            }
         }
     }
 }

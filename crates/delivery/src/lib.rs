@@ -6,6 +6,7 @@
 mod beats;
 mod bus;
 mod floors;
+mod frames;
 mod held;
 mod hub;
 mod journal;
@@ -16,7 +17,9 @@ mod places;
 mod session;
 mod socket;
 mod user;
+mod web_socket;
 
 pub use bus::{Bus, BusError, NatsSettings};
 pub use hub::Hub;
-pub use socket::{Expiry, Opening, refuse};
+pub use socket::{Expiry, Opening, Serving, refuse};
+pub use web_socket::{Stream, WebSocket};

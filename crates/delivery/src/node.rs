@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::ledger::{From, KEPT_FOR, Ledger, Order};
 use crate::news::{self, News, Roll};
 use crate::places::{Places, named};
-use crate::session::Session;
+use crate::session::{Session, Told};
 
 /// Tasks that tell what this node committed; the channels are spread over them.
 pub(crate) const TELLERS: usize = 2;
@@ -88,18 +88,18 @@ impl Node {
         self.store().map_or(Timestamp::from_ms(0), |store| store.told())
     }
 
-    /// What this node committed is said to the others, and told here.
-    pub(crate) fn committed(self: &Arc<Self>, event: Event, is_doubtful: bool, guard: Guard) {
+    /// What this node committed is said to the others, and told here; whoever was `told` is woken up by the caller.
+    pub(crate) fn committed(self: &Arc<Self>, event: Event, doubtful: bool, guard: Guard, told: &mut Told) {
         if self.bus.is_shared() {
-            lock(&self.journal).note(&event, is_doubtful);
-            if !is_doubtful {
+            lock(&self.journal).note(&event, doubtful);
+            if !doubtful {
                 self.publish(&event);
             }
         }
-        if is_doubtful {
+        if doubtful {
             return self.doubt(&event);
         }
-        self.arrived(event, Some(guard));
+        self.arrived(event, Some(guard), told);
     }
 
     fn publish(&self, event: &Event) {
@@ -126,9 +126,9 @@ impl Node {
     }
 
     /// An event came, from whomever.
-    pub(crate) fn arrived(self: &Arc<Self>, event: Event, guard: Option<Guard>) {
-        let concerns = |event: &Event| self.places.concerned(event);
-        self.keep(event.channel, |ledger, now| ledger.arrive(event, guard, concerns, now));
+    fn arrived(self: &Arc<Self>, event: Event, guard: Option<Guard>, sleeping: &mut Told) {
+        let (channel, concerns) = (event.channel, |event: &Event| self.places.concerned(event));
+        self.keep_for(sleeping, channel, |ledger, now| ledger.arrive(event, guard, concerns, now));
     }
 
     /// What another node said on the bus.
@@ -136,7 +136,7 @@ impl Node {
         match News::read(bytes) {
             Some(News::Event(event)) => {
                 self.places.count_news();
-                self.arrived(event, None);
+                self.arrived(event, None, &mut Told::default());
             }
             Some(News::Blank(channel, number)) => self.skip(channel, number),
             Some(News::Roll(roll)) => self.heard_roll(roll),
@@ -170,7 +170,7 @@ impl Node {
             sleep_until(due_at).await;
             let mut ledger = lock(&self.ledgers[ledger]);
             let orders = ledger.tick(Instant::now());
-            self.carry_out(orders);
+            self.carry_out(orders, &mut Told::default());
             match ledger.due_at() {
                 Some(next) => due_at = next,
                 None => return,
@@ -282,21 +282,31 @@ impl Node {
         channel: Key,
         change: impl FnOnce(&mut Ledger<Guard>, Instant) -> O,
     ) {
+        self.keep_for(&mut Told::default(), channel, change);
+    }
+
+    /// The same; who is `sleeping` is woken up by the caller.
+    fn keep_for<O: IntoIterator<Item = Order<Guard>>>(
+        self: &Arc<Self>,
+        sleeping: &mut Told,
+        channel: Key,
+        change: impl FnOnce(&mut Ledger<Guard>, Instant) -> O,
+    ) {
         let place = Self::ledger_of(channel);
         let mut ledger = lock(&self.ledgers[place]);
         let was_late = ledger.due_at().is_some();
         let orders = change(&mut ledger, Instant::now());
-        self.carry_out(orders);
+        self.carry_out(orders, sleeping);
         if let (false, Some(due_at)) = (was_late, ledger.due_at()) {
             tokio::spawn(self.clone().look_for_late(place, due_at));
         }
     }
 
-    fn carry_out(self: &Arc<Self>, orders: impl IntoIterator<Item = Order<Guard>>) {
+    fn carry_out(self: &Arc<Self>, orders: impl IntoIterator<Item = Order<Guard>>, sleeping: &mut Told) {
         for order in orders {
             match order {
                 Order::Tell(event, guard) => {
-                    self.tell(&event, guard.as_ref().and_then(|guard| guard.committed_at()));
+                    self.tell(&event, guard.as_ref().and_then(|guard| guard.committed_at()), sleeping);
                     drop(guard);
                 }
                 Order::Release(guards) => drop(guards),
@@ -310,8 +320,8 @@ impl Node {
 
     /// Tells an event. A panic in that must not silence the channels of its teller: whoever may not have been told
     /// comes back to what the store holds, and the teller goes on.
-    fn tell(&self, event: &Event, committed_at: Option<Instant>) {
-        let tell = || self.places.tell_since(event, committed_at, || self.told());
+    fn tell(&self, event: &Event, committed_at: Option<Instant>, sleeping: &mut Told) {
+        let tell = || self.places.tell_since(event, committed_at, || self.told(), sleeping);
         if catch_unwind(AssertUnwindSafe(tell)).is_err() {
             let (channel, sequence) = (event.channel, event.sequence);
             self.places.count_panic();

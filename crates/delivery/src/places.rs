@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::Utf8Bytes;
 use carillon_meter::Times;
 use carillon_model::event::{Audience, Change, Event, Step};
 use carillon_model::session::{Close, Entrance, Seat};
@@ -17,9 +16,11 @@ use carillon_model::{Key, Timestamp};
 use dashmap::DashMap;
 use tokio::time::Instant;
 
+use crate::frames;
 use crate::news::{Present, Roll};
-use crate::session::{Frame, Session};
+use crate::session::{Session, Told};
 use crate::user::User;
+use crate::web_socket::Frame;
 
 /// A session, among those that sit in a place.
 struct Listener {
@@ -165,12 +166,13 @@ impl Places {
     }
 
     /// Tells everyone whom an event is for, and follows what it changes. `told` answers up to when all was told, and
-    /// is asked before this event is.
+    /// is asked before this event is. Who is `sleeping` is woken up by the caller.
     pub(crate) fn tell_since(
         &self,
         event: &Event,
         committed_at: Option<Instant>,
         told: impl FnOnce() -> Timestamp,
+        sleeping: &mut Told,
     ) {
         self.told.fetch_add(1, Ordering::Relaxed);
         #[cfg(test)]
@@ -180,7 +182,7 @@ impl Places {
             match step {
                 Step::Tell(audience) => {
                     if let Some(told) = told.take() {
-                        self.tell_audience((event, committed_at), audience, told);
+                        self.tell_audience((event, committed_at), audience, told, sleeping);
                     }
                 }
                 Step::Change(Change::Joined { member, sub_channel: place, hidden }) => {
@@ -198,7 +200,7 @@ impl Places {
     /// The same, of an event of which nobody knows when it was committed.
     #[cfg(test)]
     pub(crate) fn tell(&self, event: &Event, told: impl FnOnce() -> Timestamp) {
-        self.tell_since(event, None, told);
+        self.tell_since(event, None, told, &mut Told::default());
     }
 
     fn tell_audience(
@@ -206,13 +208,14 @@ impl Places {
         (event, committed_at): (&Event, Option<Instant>),
         audience: &Audience,
         told: impl FnOnce() -> Timestamp,
+        sleeping: &mut Told,
     ) {
         // Made for the first who is told, and then shared: of most channels nobody listens.
         let told = LazyCell::new(told);
-        let made = |text: Utf8Bytes| Frame { text, committed_at };
-        let frame = LazyCell::new(|| made(event.frame(*told).into()));
+        let made = |text: String| Frame { bytes: frames::text(&text), committed_at };
+        let frame = LazyCell::new(|| made(event.frame(*told)));
         let whole_frame = LazyCell::new(|| {
-            if event.has_more_for_some() { made(event.whole_frame(*told).into()) } else { frame.clone() }
+            if event.has_more_for_some() { made(event.whole_frame(*told)) } else { frame.clone() }
         });
         // A moderator may sit in several places of an elastic channel.
         let mut told_already = (1 < audience.sub_channels.len()).then(HashSet::new);
@@ -224,13 +227,13 @@ impl Places {
                     audience.tells_members(listener.hidden) && !audience.names(listener.session.user);
                 let told_already = told_already.as_mut().is_some_and(|all| !all.insert(*number));
                 if is_told && !told_already {
-                    listener.session.tell(event, &frame);
+                    sleeping.tell(&listener.session, event, &frame);
                 }
             }
         }
         for user in &audience.users {
             if let Some(user) = self.users.get(user) {
-                user.sessions.iter().for_each(|session| session.tell(event, &whole_frame));
+                user.sessions.iter().for_each(|session| sleeping.tell(session, event, &whole_frame));
             }
         }
     }

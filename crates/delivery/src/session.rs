@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::ws::Utf8Bytes;
 use carillon_model::Key;
 use carillon_model::event::Event;
 use carillon_model::session::{Close, Entrance};
@@ -11,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::news::Present;
+use crate::web_socket::Frame;
 
 /// Frames that wait for one slow socket. Past it the session is closed: it is never waited for.
 pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
@@ -25,16 +25,9 @@ pub(crate) struct Session {
     /// Sessions that its user may have.
     pub(crate) sessions_max: usize,
     inbox: Mutex<Inbox>,
-    /// Rung when frames come to an empty inbox, and when the session is to end.
+    /// Rung when frames came to an empty inbox, and when the session is to end.
     bell: Notify,
     seats: Mutex<Taken>,
-}
-
-/// What a socket is sent, and when what it tells was committed, where that is known.
-#[derive(Clone)]
-pub(crate) struct Frame {
-    pub(crate) text: Utf8Bytes,
-    pub(crate) committed_at: Option<Instant>,
 }
 
 /// What waits for the socket. It holds nothing while nothing waits.
@@ -103,6 +96,30 @@ pub(crate) struct Taken {
     pub(crate) gone: bool,
 }
 
+/// Sessions that were told something and sleep. They are woken up when this goes.
+#[derive(Default)]
+pub(crate) struct Told {
+    sleeping: Vec<Arc<Session>>,
+    /// How often somebody was told something.
+    pub(crate) times: usize,
+}
+
+impl Told {
+    /// Tells one more session of an event.
+    pub(crate) fn tell(&mut self, session: &Arc<Session>, event: &Event, frame: &Frame) {
+        self.times += 1;
+        if session.tell(event, frame) {
+            self.sleeping.push(session.clone());
+        }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.sleeping.iter().for_each(|session| session.wake());
+    }
+}
+
 impl Inbox {
     /// Whether an event is part of what it sat down with.
     fn knows(&self, event: &Event) -> bool {
@@ -153,7 +170,7 @@ impl Session {
         let mut inbox = self.inbox();
         if inbox.ending.is_none() {
             *inbox = Inbox { ending: Some(close), ..Inbox::default() };
-            self.bell.notify_one();
+            self.wake();
         }
     }
 
@@ -230,30 +247,34 @@ impl Session {
         inbox.forget_resuming();
     }
 
-    /// Tells the session of an event, by the frame that all share.
-    pub(crate) fn tell(&self, event: &Event, frame: &Frame) {
+    /// Tells the session of an event, by the frame that all share. Where nothing waited before, it is still to be woken
+    /// up, once all is told that there is to tell: so it sends that in one go.
+    #[must_use]
+    pub(crate) fn tell(&self, event: &Event, frame: &Frame) -> bool {
         let mut inbox = self.inbox();
         if !inbox.begun || inbox.ending.is_some() {
-            return;
+            return false;
         }
         if inbox.knows(event) {
-            return;
+            return false;
         }
         if let Some(resumed) = &mut inbox.resumed {
             if !resumed.tell(event.channel, event.sequence) {
-                return;
+                return false;
             }
             inbox.forget_resuming();
         }
         if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
             drop(inbox);
-            return self.end(Close::TOO_SLOW);
+            self.end(Close::TOO_SLOW);
+            return false;
         }
         inbox.frames.push_back(frame.clone());
-        if inbox.frames.len() == 1 {
-            drop(inbox);
-            self.bell.notify_one();
-        }
+        inbox.frames.len() == 1
+    }
+
+    fn wake(&self) {
+        self.bell.notify_one();
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {
@@ -268,8 +289,9 @@ impl Session {
 #[cfg(test)]
 impl Session {
     /// Takes what waits for it.
-    pub(crate) fn take_waiting(&self) -> VecDeque<Utf8Bytes> {
-        std::mem::take(&mut self.inbox().frames).into_iter().map(|frame| frame.text).collect()
+    pub(crate) fn take_waiting(&self) -> VecDeque<String> {
+        let text = |frame: Frame| crate::frames::text_in(&frame.bytes).to_owned();
+        std::mem::take(&mut self.inbox().frames).into_iter().map(text).collect()
     }
 
     /// Whether it still tells what it is shown from what it is told.

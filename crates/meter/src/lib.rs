@@ -47,7 +47,12 @@ struct Counts<const BOUNDS: usize> {
 impl Times {
     /// It took so long once more.
     pub fn observe(&self, took: Duration) {
-        self.0.observe(&TIMES, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.observe_all(took, 1);
+    }
+
+    /// It took so long for so many at once.
+    pub fn observe_all(&self, took: Duration, count: u64) {
+        self.0.observe(&TIMES, u64::try_from(took.as_micros()).unwrap_or(u64::MAX), count);
     }
 
     /// What was measured so far, in seconds.
@@ -59,7 +64,7 @@ impl Times {
 impl Lengths {
     /// There were so many once more.
     pub fn observe(&self, length: usize) {
-        self.0.observe(&LENGTHS, length as u64);
+        self.0.observe(&LENGTHS, length as u64, 1);
     }
 
     /// What was measured so far.
@@ -83,10 +88,10 @@ impl<const BOUNDS: usize> Default for Counts<BOUNDS> {
 }
 
 impl<const BOUNDS: usize> Counts<BOUNDS> {
-    fn observe(&self, bounds: &[u64; BOUNDS], value: u64) {
+    fn observe(&self, bounds: &[u64; BOUNDS], value: u64, count: u64) {
         let place = bounds.iter().position(|bound| value <= *bound);
-        place.map_or(&self.beyond, |place| &self.within[place]).fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        place.map_or(&self.beyond, |place| &self.within[place]).fetch_add(count, Ordering::Relaxed);
+        self.sum.fetch_add(value.saturating_mul(count), Ordering::Relaxed);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "2^52 microseconds are 142 years")]
@@ -108,11 +113,12 @@ mod tests {
         for micros in [0, 250, 251, 1_000_000, 10_000_001] {
             times.observe(Duration::from_micros(micros));
         }
+        times.observe_all(Duration::from_secs(1), 3);
         let reading = times.read();
         let filled: Vec<_> = reading.buckets.iter().copied().filter(|(_, count)| *count != 0).collect();
-        assert_eq!(filled, [(0.000_25, 2), (0.000_5, 1), (1.0, 1), (f64::INFINITY, 1)]);
-        assert!((reading.sum - 11.000_502).abs() < 1e-9);
-        assert_eq!(reading.count(), 5);
+        assert_eq!(filled, [(0.000_25, 2), (0.000_5, 1), (1.0, 4), (f64::INFINITY, 1)]);
+        assert!((reading.sum - 14.000_502).abs() < 1e-9);
+        assert_eq!(reading.count(), 8);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod pace;
 mod places;
 mod proxies;
 mod proxy_head;
+mod upgrade;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -50,7 +51,6 @@ use crate::traces;
 pub(crate) use body::BODIES_BYTES_LEAST;
 pub use body::Intake;
 use body::Unread;
-pub use connect::with_limits;
 use in_flight::InFlight;
 pub(crate) use inside::Inside;
 pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};

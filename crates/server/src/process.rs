@@ -1,5 +1,5 @@
-//! What the process asks of the system before it does anything: that nobody else reads its files, and as many open
-//! files as it may have.
+//! What the process asks of the system before it does anything: that nobody else reads its files, as many open files as
+//! it may have, and memory in small pieces.
 
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
@@ -7,6 +7,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 /// What is made from here on is for the owner only, whoever makes it: SQLite too.
 pub(crate) fn keep_private() {
     umask(Mode::RWXG | Mode::RWXO);
+}
+
+/// Takes memory in pages of the usual size, also where the system would give it in pages of 2 MiB by itself: a server
+/// that idles uses a little of many.
+pub(crate) fn use_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "the system gives pages as it likes");
+    }
 }
 
 /// Raises the limit of open files as far as it goes; answers how many there may be.

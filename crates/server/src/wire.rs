@@ -173,6 +173,7 @@ fn measured_of(service: &Arc<Service>, hub: &Arc<Hub>) -> [Box<dyn Collector>; 4
 /// What needs nothing to be there.
 fn begin(settings: &Settings) -> Result<StopSignal> {
     process::keep_private();
+    process::use_small_pages();
     let stop = StopSignal::listen()?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting");
     settings.check_push()?;

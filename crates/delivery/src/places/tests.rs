@@ -73,7 +73,7 @@ fn seat(places: &Places, session: &Arc<Session>, stored: &[Seat], resumes: bool)
 /// What waits for a session.
 fn payloads(session: &Session) -> Vec<String> {
     let frames = session.take_waiting();
-    let payload = |frame: &Utf8Bytes| {
+    let payload = |frame: &String| {
         let (_, payload) = frame.rsplit_once("\"Payload\":\"").unwrap();
         payload.trim_end_matches("\"}").to_owned()
     };

@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts as _, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
-use carillon_delivery::{Expiry, Opening};
+use carillon_delivery::{Expiry, Opening, Serving, WebSocket};
 use carillon_model::session::Close;
 use carillon_service::error::ErrorCode;
 use carillon_service::front::connect::Connection;
@@ -16,16 +15,8 @@ use futures_util::{FutureExt as _, StreamExt};
 use http::{HeaderValue, StatusCode, header};
 
 use super::Front;
+use super::upgrade::Upgrade;
 use crate::answer::Refusal;
-
-/// What a socket reads at once. Clients send nothing but small frames, and every socket has this always: the
-/// default costs 128 KiB.
-const READ_BUFFER_BYTES: usize = 256;
-/// What a socket may have waiting to be written: above the largest frame, `CHANNEL_DETAILS` with twenty messages
-/// of control characters only, each of which takes seven bytes.
-const WRITE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The largest message that is taken from a client, to be ignored.
-const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// As what it is measured that somebody opens a socket.
 const CONNECT: &str = "Connect";
@@ -47,7 +38,7 @@ const TOO_MANY_WAIT: Refusal = Refusal {
 /// Opens a socket for whoever may have one.
 pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
-    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+    let Some(upgrade) = Upgrade::of(&mut parts) else {
         let mut response = NO_UPGRADE.answer(&front.service.new_id());
         response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         return response;
@@ -64,9 +55,23 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
     let is_signed = verdict.is_ok();
     let answered =
         Answered { operation: CONNECT, code: verdict.as_ref().map_or_else(code, |_| Answered::OK) };
-    let mut response = with_limits(upgrade)
-        .on_failed_upgrade(|error| tracing::debug!(%error, "a socket did not come about"))
-        .on_upgrade(move |socket| run(front, socket, verdict));
+    let (mut response, upgraded) = upgrade.accept();
+    // What only the beginning needs is not kept for as long as the socket lasts.
+    let beginning = async move {
+        match upgraded.await {
+            Ok(socket) => begin(front, socket, verdict).await,
+            Err(error) => {
+                tracing::debug!(%error, "a socket did not come about");
+                None
+            }
+        }
+    };
+    let beginning = beginning.boxed();
+    tokio::spawn(async move {
+        if let Some(mut serving) = beginning.await {
+            serving.run().await;
+        }
+    });
     if is_signed {
         response.extensions_mut().insert(Signed);
     }
@@ -84,17 +89,8 @@ fn code(close: &Close) -> &'static str {
     }
 }
 
-/// An upgrade to a socket that holds little memory.
-pub fn with_limits(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX)
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-}
-
-async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) {
+/// Begins the session of whoever may have one.
+async fn begin(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) -> Option<Serving> {
     match verdict {
         Ok(connection) => {
             let opening = Opening {
@@ -109,11 +105,12 @@ async fn run(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, C
             // Of the front, a socket keeps only what it needs.
             let hub = front.hub.clone();
             drop(front);
-            hub.serve(socket, connection.entrance, opening, expired).await;
+            hub.begin_session(socket, connection.entrance, opening, expired).await
         }
         Err(refusal) => {
             drop(front);
-            Box::pin(carillon_delivery::refuse(socket, refusal)).await;
+            carillon_delivery::refuse(socket, refusal).await;
+            None
         }
     }
 }

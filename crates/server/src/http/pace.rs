@@ -120,6 +120,12 @@ pub(crate) struct Paced<S> {
     ahead: Bytes,
     place: Arc<Place>,
     progress: Arc<Progress>,
+    /// Nothing once it is a socket, of which there may be many.
+    waits: Option<Box<Waits>>,
+}
+
+/// What is waited for, and how long.
+struct Waits {
     patience: Patience,
     overdue: Arc<Overdue>,
     /// When what is waited for must have come; it is of this phase.
@@ -145,37 +151,44 @@ impl<S> Paced<S> {
         overdue: Arc<Overdue>,
     ) -> Self {
         let due = Box::pin(tokio::time::sleep(patience.head));
-        Self { stream, ahead, place, progress, patience, overdue, due, phase: None, write: None }
+        let waits = Some(Box::new(Waits { patience, overdue, due, phase: None, write: None }));
+        Self { stream, ahead, place, progress, waits }
+    }
+
+    fn waits(&mut self) -> Option<&mut Waits> {
+        if self.progress.get() == FREE {
+            self.waits = None;
+        }
+        self.waits.as_deref_mut()
     }
 
     /// Fails once what is waited for is overdue.
     fn poll_due(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        let phase = self.progress.get();
+        let (phase, is_last) = (self.progress.get(), self.place.is_last());
+        let Some(waits) = self.waits() else { return Poll::Pending };
         let wait = match phase {
-            HEAD => self.patience.head,
-            IDLE => self.patience.idle,
+            HEAD => waits.patience.head,
+            IDLE => waits.patience.idle,
             _ => {
-                self.phase = None;
+                waits.phase = None;
                 return Poll::Pending;
             }
         };
-        if self.phase != Some(phase) {
-            self.phase = Some(phase);
-            let wait = if self.place.is_last() { wait.min(LAST_TIMEOUT) } else { wait };
-            self.due.as_mut().reset(Instant::now() + wait);
+        if waits.phase != Some(phase) {
+            waits.phase = Some(phase);
+            let wait = if is_last { wait.min(LAST_TIMEOUT) } else { wait };
+            waits.due.as_mut().reset(Instant::now() + wait);
         }
-        ready!(self.due.as_mut().poll(context));
-        Overdue::count(if phase == HEAD { &self.overdue.heads } else { &self.overdue.idle });
+        ready!(waits.due.as_mut().poll(context));
+        Overdue::count(if phase == HEAD { &waits.overdue.heads } else { &waits.overdue.idle });
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
     /// Fails once nobody has taken for too long what is written.
     fn poll_write_due(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
-        if self.progress.get() == FREE {
-            return Poll::Pending;
-        }
-        let wait = self.patience.write;
-        let write = self.write.get_or_insert_with(|| Write {
+        let Some(waits) = self.waits() else { return Poll::Pending };
+        let wait = waits.patience.write;
+        let write = waits.write.get_or_insert_with(|| Write {
             since: Instant::now(),
             taken: 0,
             due: Box::pin(tokio::time::sleep(wait)),
@@ -185,7 +198,7 @@ impl<S> Paced<S> {
             write.due.as_mut().reset(due);
         }
         ready!(write.due.as_mut().poll(context));
-        Overdue::count(&self.overdue.writes);
+        Overdue::count(&waits.overdue.writes);
         Poll::Ready(io::ErrorKind::TimedOut.into())
     }
 
@@ -194,13 +207,15 @@ impl<S> Paced<S> {
         context: &mut Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        match (&written, &mut self.write) {
-            (Poll::Pending, _) => self.poll_write_due(context).map(Err),
-            (Poll::Ready(Ok(length)), Some(write)) => {
-                write.taken += *length as u64;
+        match &written {
+            Poll::Pending => self.poll_write_due(context).map(Err),
+            Poll::Ready(Ok(length)) => {
+                if let Some(write) = self.waits.as_mut().and_then(|waits| waits.write.as_mut()) {
+                    write.taken += *length as u64;
+                }
                 written
             }
-            _ => written,
+            Poll::Ready(Err(_)) => written,
         }
     }
 }
@@ -255,7 +270,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     /// Whoever flushes has nothing left to write.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.write = None;
+        if let Some(waits) = &mut self.waits {
+            waits.write = None;
+        }
         Poll::Ready(Ok(()))
     }
 
