@@ -13,6 +13,7 @@ mod console;
 mod dist;
 mod fmt;
 mod lint;
+mod peers;
 mod postgres;
 mod repository;
 mod setup;
@@ -34,7 +35,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 9] = [
+const COMMANDS: [Command; 10] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -71,6 +72,12 @@ const COMMANDS: [Command; 9] = [
         arguments: "",
         about: "a PostgreSQL for running single tests by hand, until its input ends",
         run: postgres::run,
+    },
+    Command {
+        name: "peers",
+        arguments: "[--only NAME] …",
+        about: "Carillon beside its peers, in turns, into target/peers; bench/peers/README.md says more",
+        run: peers::run,
     },
     Command {
         name: "dist",

@@ -49,7 +49,13 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
+    /// As the tests need it.
     pub(crate) fn start(site_packages: &Path) -> Result<Self> {
+        Self::start_with(site_packages, &[])
+    }
+
+    /// With these lines more in its configuration.
+    pub(crate) fn start_with(site_packages: &Path, more: &[&str]) -> Result<Self> {
         let folder = env::temp_dir().join(format!("carillon-postgres-{}", process::id()));
         fs::create_dir(&folder).map_err(Failure::while_doing(format!("make {}", folder.display())))?;
         let owner = Owner::of(&folder)?;
@@ -61,7 +67,7 @@ impl Postgres {
         let log = folder.join("log");
         let server = Self { url, log: log.clone(), keeper, pipe };
         provide(site_packages, &folder, &owner)?;
-        initialize(&folder, &owner, port)?;
+        initialize(&folder, &owner, port, more)?;
         owner
             .run(&folder, "pg_ctl", &["start", "--silent", "--wait", "--timeout", "60"], &[("--log", &log)])
             .map_err(|failure| failure.hint(fs::read_to_string(&log).unwrap_or_default()))?;
@@ -127,7 +133,7 @@ fn provide(site_packages: &Path, folder: &Path, owner: &Owner) -> Result<()> {
     owner.take(folder)
 }
 
-fn initialize(folder: &Path, owner: &Owner, port: u16) -> Result<()> {
+fn initialize(folder: &Path, owner: &Owner, port: u16, more: &[&str]) -> Result<()> {
     let options = ["--auth", "trust", "--username", USER, "--encoding", "UTF8", "--locale", "C", "--no-sync"];
     owner.run(folder, "initdb", &options, &[])?;
     let path = folder.join("data/postgresql.conf");
@@ -140,7 +146,8 @@ fn initialize(folder: &Path, owner: &Owner, port: u16) -> Result<()> {
         "log_line_prefix = '%m [%p] %d '",
     ];
     let text = fs::read_to_string(&path).map_err(Failure::while_doing(format!("read {}", path.display())))?;
-    fs::write(&path, format!("{text}\n{}\n", settings.join("\n")))
+    let settings = [settings.as_slice(), more].concat().join("\n");
+    fs::write(&path, format!("{text}\n{settings}\n"))
         .map_err(Failure::while_doing(format!("write {}", path.display())))
 }
 

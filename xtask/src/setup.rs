@@ -59,7 +59,7 @@ pub(crate) fn run(repository: &Repository, _: &[String]) -> Result<()> {
 
 pub(crate) fn install(repository: &Repository) -> Result<Tools> {
     let python = repository.root.join(".tools").join("python");
-    install_python(repository, &python)?;
+    install_python(&python, &repository.tests().join("requirements.txt"))?;
     install_node(&repository.tests())?;
     install_node(&repository.console())?;
     install_of_debian()?;
@@ -68,10 +68,10 @@ pub(crate) fn install(repository: &Repository) -> Result<Tools> {
     Ok(Tools { bin: python.join("bin"), prometheus, site_packages: site_packages(&python)? })
 }
 
-fn install_python(repository: &Repository, folder: &Path) -> Result<()> {
-    let requirements = repository.tests().join("requirements.txt");
+/// A virtual environment with what this file pins.
+pub(crate) fn install_python(folder: &Path, requirements: &Path) -> Result<()> {
     // A virtual environment does not survive being moved, so its place is part of its pins.
-    let pins = format!("{}\n{}", folder.display(), read(&requirements)?);
+    let pins = format!("{}\n{}", folder.display(), read(requirements)?);
     if is_current(folder, &pins) {
         return Ok(());
     }
@@ -90,9 +90,9 @@ fn install_python(repository: &Repository, folder: &Path) -> Result<()> {
         "--only-binary",
         ":all:",
     ];
-    shell::run(Command::new(folder.join("bin/python")).args(pip).arg("-r").arg(&requirements))
+    shell::run(Command::new(folder.join("bin/python")).args(pip).arg("-r").arg(requirements))
         .map_err(|failure| failure.hint("pip must reach PyPI, or a mirror of it"))?;
-    write(&folder.join(PINS), &pins)
+    keep_pins(folder, &pins)
 }
 
 /// What the lock file in this folder pins.
@@ -110,7 +110,7 @@ pub(crate) fn install_node(place: &Path) -> Result<()> {
         Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(place),
     )
     .map_err(|failure| failure.hint("npm must reach the npm registry, or a mirror of it"))?;
-    write(&folder.join(PINS), &pins)
+    keep_pins(&folder, &pins)
 }
 
 fn install_of_debian() -> Result<()> {
@@ -180,11 +180,13 @@ fn version_of(printed: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-fn is_current(folder: &Path, pins: &str) -> bool {
+/// Whether a folder was made of these pins.
+pub(crate) fn is_current(folder: &Path, pins: &str) -> bool {
     fs::read_to_string(folder.join(PINS)).is_ok_and(|installed| installed == pins)
 }
 
-fn site_packages(python: &Path) -> Result<PathBuf> {
+/// Where such an environment holds the binaries of PostgreSQL.
+pub(crate) fn site_packages(python: &Path) -> Result<PathBuf> {
     let lib = python.join("lib");
     let versions = fs::read_dir(&lib).map_err(Failure::while_doing(format!("list {}", lib.display())))?;
     let mut folders = versions.flatten().map(|version| version.path().join("site-packages"));
@@ -195,6 +197,11 @@ fn site_packages(python: &Path) -> Result<PathBuf> {
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(Failure::while_doing(format!("read {}", path.display())))
+}
+
+/// Notes of what pins a folder was made; the last thing to be done for it.
+pub(crate) fn keep_pins(folder: &Path, pins: &str) -> Result<()> {
+    write(&folder.join(PINS), pins)
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
