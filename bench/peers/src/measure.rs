@@ -19,8 +19,8 @@ pub(crate) const SENDERS: [usize; 2] = [64, 256];
 pub(crate) const LISTENERS: [usize; 2] = [500, 2_000];
 /// The number of connections that listen while nothing is said: so many that what is not theirs counts little.
 const IDLE: usize = 5_000;
-/// Connections that send where many listen.
-const TELLERS: usize = 16;
+/// Connections that send where many listen: one for each message that may be under way.
+const TELLERS: usize = fan_out::WINDOW;
 /// How long a server may take to its first send.
 const START_TIMEOUT: Duration = Duration::from_secs(90);
 /// How long one attempt of it may take.

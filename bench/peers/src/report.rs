@@ -211,7 +211,9 @@ impl Report {
                 table.row(cells);
             }
         }
-        table.titled("Fan-out, flat: 16 senders, 64 messages under way, 400 bytes, everybody hears all")
+        table.titled(
+            "Fan-out, flat: 64 senders, 64 messages under way at most, 400 bytes, everybody hears all",
+        )
     }
 
     fn standing(&self) -> String {

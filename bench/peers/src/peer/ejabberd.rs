@@ -78,7 +78,7 @@ impl Ejabberd {
              db_type: sql\n    ram_db_type: mnesia\n    access: all\n    access_create: all\n    \
              access_persistent: all\n    access_mam: all\n    history_size: 0\n    max_users: {OCCUPANTS_MAX}\n    \
              min_message_interval: 0\n    min_presence_interval: 0\n    default_room_options:\n      mam: true\n      \
-             persistent: true\n      presence_broadcast: []\n",
+             persistent: true\n      presence_broadcast: []\n      max_users: {OCCUPANTS_MAX}\n",
             self.address.port(),
             self.address.ip(),
         )

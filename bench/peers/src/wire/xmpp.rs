@@ -42,8 +42,10 @@ impl Occupant {
         let bind = "<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'>\
                     <resource>peers</resource></bind></iq>";
         occupant.say(bind, b"</iq>").await?;
+        // Whoever had this nick before may still be on their way out.
+        let life = crate::now_ms();
         let join = format!(
-            "<presence to='{room}@{ROOMS}/{nick}'><x xmlns='http://jabber.org/protocol/muc'>\
+            "<presence to='{room}@{ROOMS}/{nick}-{life}'><x xmlns='http://jabber.org/protocol/muc'>\
              <history maxstanzas='0'/></x></presence>"
         );
         // The subject comes last, in a room that has none, too.
