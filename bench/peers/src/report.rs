@@ -89,7 +89,7 @@ impl Report {
         }
         let _ = writeln!(
             text,
-            "{rounds} rounds, in each of which every server had its turn alone, from an empty store; {seconds} \
+            "Rounds: {rounds}, in each of which every server had its turn alone, from an empty store; {seconds} \
              seconds a workload after one to warm. Figures are the medians of the rounds; in parentheses the least \
              and the greatest. {processors} processors, which servers and load share; kernel {kernel}; an append of \
              a page takes {flush_ms:.2} ms with its flush; all on 127.0.0.1."

@@ -54,8 +54,12 @@ impl Table {
         let _ = writeln!(self.text, "| {} |", cells.join(" | "));
     }
 
-    /// The table under a title.
+    /// The table under a title; nothing where there is no row.
     pub(crate) fn titled(self, title: &str) -> String {
+        // The head, and the line below it.
+        if self.text.lines().count() == 2 {
+            return String::new();
+        }
         format!("\n## {title}\n\n{}", self.text)
     }
 }
@@ -105,5 +109,6 @@ mod tests {
         let mut table = Table::new(&["a", "b"]);
         table.row(["x".to_owned(), "1".to_owned()]);
         assert_eq!(table.titled("t"), "\n## t\n\n| a | b |\n|---|--:|\n| x | 1 |\n");
+        assert_eq!(Table::new(&["a", "b"]).titled("t"), "");
     }
 }
