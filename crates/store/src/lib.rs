@@ -64,6 +64,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 pub use engine::postgres::Address as PostgresAddress;
+pub use engine::postgres::schema::OwnSchema;
 pub use engine::sqlite::copy::copy;
 pub use error::{Error, Result};
 pub use horizon::Ticket;

@@ -20,6 +20,7 @@ mod fault;
 mod flight;
 mod indexes;
 mod merged;
+pub(crate) mod schema;
 mod session;
 mod statement;
 mod terms;
