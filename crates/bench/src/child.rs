@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child as Process, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
 use super::client::Connection;
@@ -13,6 +14,8 @@ use carillon_server::error::{Error, Result};
 
 /// How long a child may take to answer.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often it is asked whether it does.
 const ASK_EVERY: Duration = Duration::from_millis(20);
 
@@ -57,20 +60,42 @@ impl Child {
     }
 
     /// Starts a command that is a server, and waits until it answers.
-    pub(crate) async fn start_as(mut command: Command) -> Result<Self> {
+    pub(crate) async fn start_as(command: Command) -> Result<Self> {
+        let mut child = Self::begin(command)?;
+        child.wait_until_ready().await?;
+        Ok(child)
+    }
+
+    /// Starts a command that is a server.
+    pub(crate) fn begin(mut command: Command) -> Result<Self> {
         let address = free_address()?;
         command.args(["--http", &address.to_string()]).stdout(Stdio::null());
         let process = command
             .spawn()
             .map_err(|error| Error::failure(format!("a child process cannot be started: {error}")))?;
-        let mut child = Self { process, address };
-        child.wait_until_ready().await?;
-        Ok(child)
+        Ok(Self { process, address })
     }
 
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Ends it as an operator does, and waits until it has ended.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        let failed = |words: String| Error::failure(format!("a child process did not end well: {words}"));
+        let id = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| failed("it has no number".to_owned()))?;
+        kill_process(id, Signal::TERM).map_err(|error| failed(error.to_string()))?;
+        let deadline = Instant::now() + END_TIMEOUT;
+        while Instant::now() < deadline {
+            match self.process.try_wait().map_err(|error| failed(error.to_string()))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(failed(status.to_string())),
+                None => sleep(ASK_EVERY).await,
+            }
+        }
+        Err(failed("it goes on".to_owned()))
     }
 
     async fn wait_until_ready(&mut self) -> Result<()> {

@@ -114,7 +114,7 @@ impl Door {
     }
 
     /// Opens the socket of a user, who resumes from an event if they were told of one, and reads its first frame.
-    async fn open(
+    pub(crate) async fn open(
         &self,
         user: &IdentityArn,
         stalled: bool,
@@ -201,18 +201,14 @@ impl Socket {
         }
     }
 
-    /// Counts events until the socket ends; answers the close code, if there was one.
-    async fn count(mut self, tally: &Tally) -> io::Result<Option<u16>> {
-        let mut place = 0;
+    /// Hands each event over until the socket ends; answers the close code, if there was one.
+    pub(crate) async fn listen(mut self, mut hear: impl FnMut(&[u8])) -> io::Result<Option<u16>> {
         loop {
             let mut at = 0;
             while let Some((kind, start, end)) = parse(&self.received[at..]) {
                 let payload = at + start..at + end;
                 match kind {
-                    TEXT => {
-                        tally.note(place);
-                        place += 1;
-                    }
+                    TEXT => hear(&self.received[payload]),
                     PING => {
                         let answer = pong(&self.received[payload])?;
                         self.write_all(&answer).await?;
@@ -252,8 +248,24 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Opens a socket for each user.
+    /// Opens a socket for each user, and counts what comes to each.
     pub(crate) async fn gather(door: &Door, users: &[IdentityArn], tally: &Arc<Tally>) -> Result<Self> {
+        Self::listening(door, users, || {
+            let (tally, mut place) = (tally.clone(), 0);
+            move |_: &[u8]| {
+                tally.note(place);
+                place += 1;
+            }
+        })
+        .await
+    }
+
+    /// Opens a socket for each user; what comes to it is handed to an ear of its own.
+    pub(crate) async fn listening<F: FnMut(&[u8]) + Send + 'static>(
+        door: &Door,
+        users: &[IdentityArn],
+        ear: impl Fn() -> F,
+    ) -> Result<Self> {
         let (mut sockets, mut opening) = (Vec::with_capacity(users.len()), JoinSet::new());
         let mut left = users.iter();
         loop {
@@ -265,8 +277,8 @@ impl Crowd {
             }
             let Some(opened) = opening.join_next().await else { return Ok(Self { sockets }) };
             let opened = opened.map_err(|error| Error::failure(format!("a socket ended badly: {error}")))?;
-            let (socket, tally) = (opened.map_err(|error| lost(&error))?, tally.clone());
-            sockets.push(tokio::spawn(async move { socket.count(&tally).await }));
+            let (socket, ear) = (opened.map_err(|error: io::Error| lost(&error))?, ear());
+            sockets.push(tokio::spawn(socket.listen(ear)));
         }
     }
 

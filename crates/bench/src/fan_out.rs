@@ -146,7 +146,7 @@ async fn wait_for(tally: &Tally, place: usize) -> Result<()> {
 }
 
 /// The processor time that a process has used.
-fn processor_seconds(process: u32) -> Result<f64> {
+pub(crate) fn processor_seconds(process: u32) -> Result<f64> {
     let failed = || Error::failure("the kernel does not say what a process uses");
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).map_err(|_| failed())?;
     // What comes before is the name, which may hold anything.

@@ -7,6 +7,7 @@
 mod broadcast;
 mod child;
 mod client;
+mod common;
 mod crowd;
 mod fan_out;
 mod load;
@@ -17,9 +18,12 @@ mod processor;
 #[cfg(test)]
 mod random_sessions;
 mod report;
+mod returning;
 mod scene;
 pub mod sends;
 mod socket;
 pub mod sockets;
 mod stage;
+mod starting;
 mod vitals;
+mod workload;

@@ -36,8 +36,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::broadcast::broadcast;
+use super::common::runtime;
 use super::scene::{ACCOUNT, Answering, REGION, Scene};
-use super::sends::runtime;
 use carillon_server::answer::json;
 use carillon_server::clock::SystemClock;
 use carillon_server::config::StoreAddress;

@@ -120,9 +120,16 @@ fn content_start(number: usize) -> String {
 
 /// The number of the message that a frame carries, if it carries one.
 pub(crate) fn number_in(frame: &[u8]) -> Option<usize> {
+    number_at(frame, &mut 0)
+}
+
+/// The same, where the frame before had it at `seen_at`: frames of one channel are alike.
+pub(crate) fn number_at(frame: &[u8], seen_at: &mut usize) -> Option<usize> {
     let mark = CONTENT_MARK.as_bytes();
-    let at = frame.windows(mark.len()).position(|window| window == mark)?;
-    let digits = &frame[at + mark.len()..];
+    if !frame.get(*seen_at..).is_some_and(|rest| rest.starts_with(mark)) {
+        *seen_at = frame.windows(mark.len()).position(|window| window == mark)?;
+    }
+    let digits = &frame[*seen_at + mark.len()..];
     let end = digits.iter().position(|byte| !byte.is_ascii_digit())?;
     std::str::from_utf8(&digits[..end]).ok()?.parse().ok()
 }
@@ -189,5 +196,11 @@ mod tests {
         let frame = format!(r#"{{"Payload":"{{\"Content\":\"{content}\"}}"}}"#);
         assert_eq!(number_in(frame.as_bytes()), Some(1_234));
         assert_eq!(number_in(br#"{"Payload":"{}"}"#), None);
+        let mut seen_at = 0;
+        for longer in ["", " and a longer frame"] {
+            let frame = format!("{longer}{frame}");
+            assert_eq!(number_at(frame.as_bytes(), &mut seen_at), Some(1_234));
+            assert_eq!(number_at(frame.as_bytes(), &mut seen_at), Some(1_234));
+        }
     }
 }

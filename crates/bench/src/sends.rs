@@ -13,16 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use rand::SeedableRng as _;
-use rand::rngs::{StdRng, SysRng};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::child::{Child, Folder, command};
+use crate::common::{NOT_OPTIMIZED, address_in, figures, processors, ratio, root_key, runtime, say};
 use crate::load::{Board, Plan, Round, sign};
 use crate::report::{Measured, Report, Row};
 use crate::scene::{Remote, Scene};
 use crate::socket::Member;
+use crate::{returning, starting, workload};
 use carillon_server::config::StoreAddress;
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, ExitStatus, Result};
@@ -72,6 +72,12 @@ enum Also {
     Processors(processors::Options),
     /// The deletion of an app instance full of messages, and what others notice of it.
     Deletion(deletion::Options),
+    /// One workload, on one binary or on several in turns, at one size or at several, as ratios to the first.
+    Workload(workload::Options),
+    /// How long a start takes on a store that holds much, as a ratio to an empty one.
+    Start(starting::Options),
+    /// Sockets that all come back at once, beside the bare library, and what senders notice of it.
+    Return(returning::Options),
 }
 
 /// The options that every part has.
@@ -113,7 +119,7 @@ impl Common {
                 signal = stop.received() => Err(Error::failure(format!("{signal} ended the measurement"))),
             }
         })?;
-        let mut text = if self.json { json(&measured)? } else { String::new() };
+        let mut text = if self.json { figures(&measured)? } else { String::new() };
         if !self.json {
             text.push_str(if cfg!(debug_assertions) { NOT_OPTIMIZED } else { "" });
             for OfStore { store, found } in &measured {
@@ -133,29 +139,6 @@ struct OfStore<T> {
     found: T,
 }
 
-const NOT_OPTIMIZED: &str = "THIS BUILD IS NOT OPTIMIZED: build with --release before reading any figure.\n";
-
-fn json(measured: &impl Serialize) -> Result<String> {
-    let figures = serde_json::json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "optimized": !cfg!(debug_assertions),
-        "stores": measured,
-    });
-    let text = serde_json::to_string_pretty(&figures);
-    text.map(|text| text + "\n").map_err(|error| Error::failure(format!("no JSON: {error}")))
-}
-
-/// The address of the store of a server that is measured in this folder.
-fn address_in(store: &str, folder: &Path) -> String {
-    let file = || format!("sqlite:{}", folder.join("server").join("carillon.db").display());
-    if store == "sqlite" { file() } else { store.to_owned() }
-}
-
-/// How many times as long.
-fn ratio(of: f64, to: f64) -> f64 {
-    of / to.max(f64::EPSILON)
-}
-
 /// Measures what was asked for.
 pub fn run(options: &Options) -> Result<ExitStatus> {
     match &options.also {
@@ -164,6 +147,9 @@ pub fn run(options: &Options) -> Result<ExitStatus> {
         Some(Also::ProcessorDown(options)) => processor_down::run(options),
         Some(Also::Processors(options)) => processors::run(options),
         Some(Also::Deletion(options)) => deletion::run(options),
+        Some(Also::Workload(options)) => workload::run(options),
+        Some(Also::Start(options)) => starting::run(options),
+        Some(Also::Return(options)) => returning::run(options),
     }
 }
 
@@ -182,14 +168,6 @@ fn run_sends(options: &Options) -> Result<ExitStatus> {
     Ok(ExitStatus::Success)
 }
 
-/// The runtime of a measurement.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))
-}
-
 async fn measure_all(options: &Options, parent: &Path) -> Result<Report> {
     let mut stores = Vec::new();
     for store in &options.store {
@@ -199,7 +177,7 @@ async fn measure_all(options: &Options, parent: &Path) -> Result<Report> {
     Ok(Report {
         version: env!("CARGO_PKG_VERSION"),
         optimized: !cfg!(debug_assertions),
-        processors: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        processors: processors(),
         seconds: options.seconds,
         stores,
     })
@@ -237,9 +215,7 @@ impl Bench {
     }
 
     async fn start(store: &str, folder: &Folder, lasting: Duration) -> Result<Self> {
-        let mut random = StdRng::try_from_rng(&mut SysRng)
-            .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
-        let root = RootKey::random(&mut random);
+        let root = root_key()?;
         let data_dir = folder.path().join("server");
         let data_dir = data_dir.to_string_lossy();
         let mut words = vec![
@@ -343,10 +319,4 @@ fn flush_ms(folder: &Path) -> Result<f64> {
     }
     took.sort_unstable();
     Ok(took[FLUSHES / 2].as_secs_f64() * 1000.0)
-}
-
-/// Says on stderr how far it is.
-fn say(words: std::fmt::Arguments<'_>) {
-    // Where stderr is closed nobody waits.
-    let _ = writeln!(std::io::stderr(), "{words}");
 }

@@ -1,6 +1,6 @@
 //! `carillon bench-sockets`: what open sockets cost on this machine, beside a bare broadcast by the same library.
 
-mod stage;
+pub(crate) mod stage;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ enum Part {
 /// Measures what was asked for.
 pub fn run(options: &Options) -> Result<ExitStatus> {
     let parent = options.folder.clone().unwrap_or_else(std::env::temp_dir);
-    crate::sends::runtime()?.block_on(async {
+    crate::common::runtime()?.block_on(async {
         let folder = Folder::make_in(&parent)?;
         let parts = if options.part.is_empty() { Part::value_variants() } else { &options.part };
         if cfg!(debug_assertions) {

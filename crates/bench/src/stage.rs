@@ -14,10 +14,9 @@ use carillon_service::operations::messaging::list_channel_messages::ListChannelM
 use carillon_service::shapes::{
     ChannelMessageSummary, LambdaConfiguration, Processor, ProcessorConfiguration,
 };
-use rand::SeedableRng as _;
-use rand::rngs::{StdRng, SysRng};
 
 use super::child::{Child, command, command_of};
+use super::common::root_key;
 use super::load::Board;
 use super::pace::{Load, Pace};
 use super::scene::{Remote, Scene, text};
@@ -61,9 +60,7 @@ impl Stage {
         store: &str,
         behind_http: SocketAddr,
     ) -> Result<Self> {
-        let mut random = StdRng::try_from_rng(&mut SysRng)
-            .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
-        let root = RootKey::random(&mut random);
+        let root = root_key()?;
         let config = folder.join("carillon.toml");
         std::fs::write(&config, configuration(behind_http))
             .map_err(|error| Error::failure(format!("{} cannot be written: {error}", config.display())))?;

@@ -24,7 +24,7 @@ mod metrics;
 pub mod moving;
 mod outgoing;
 mod private_file;
-mod process;
+pub mod process;
 pub mod request;
 pub mod stop;
 mod store_clock;

@@ -19,7 +19,7 @@ pub(crate) fn use_small_pages() {
 }
 
 /// Raises the limit of open files as far as it goes; answers how many there may be.
-pub(crate) fn raise_open_files() -> u64 {
+pub fn raise_open_files() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let (now, most) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
     if most <= now {

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use carillon_model::{ChannelArn, IdentityArn};
 use carillon_service::operations::messaging::create_channel::CreateChannel;
-use rand::SeedableRng as _;
-use rand::rngs::{StdRng, SysRng};
 
 use crate::child::{Child, free_address};
+use crate::common::root_key;
 use crate::fan_out::Plan;
 use crate::load::sign;
 use crate::members;
@@ -32,9 +31,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) async fn set(folder: &Path, name: &str, users: usize) -> Result<Self> {
-        let mut random = StdRng::try_from_rng(&mut SysRng)
-            .map_err(|error| Error::failure(format!("the system has no randomness: {error}")))?;
-        let (root, https) = (RootKey::random(&mut random), free_address()?);
+        let (root, https) = (root_key()?, free_address()?);
         let data_dir = folder.join(name);
         let (shown, port) = (data_dir.to_string_lossy(), https.to_string());
         let words =
@@ -52,24 +49,7 @@ impl Stage {
     /// A channel of these users.
     pub(super) async fn channel(&self, name: &str, users: &[IdentityArn]) -> Result<ChannelArn> {
         let mut remote = Remote::open(self.server.address, &self.root).await?;
-        let create = CreateChannel {
-            app_instance_arn: self.scene.sender.app_instance(),
-            name: text(name),
-            mode: None,
-            privacy: None,
-            metadata: None,
-            client_request_token: text(name),
-            tags: None,
-            chime_bearer: self.scene.sender.clone(),
-            channel_id: None,
-            member_arns: None,
-            moderator_arns: None,
-            elastic_channel_configuration: None,
-            expiration_settings: None,
-        };
-        let channel = remote.call(&create).await?.0.channel_arn;
-        members::add(&mut remote, &channel, &self.scene.sender, users).await?;
-        Ok(channel)
+        channel_of(&mut remote, &self.scene, name, users).await
     }
 
     pub(super) async fn requests(&mut self, channel: &ChannelArn, count: usize) -> Result<Arc<[Vec<u8>]>> {
@@ -85,15 +65,42 @@ impl Stage {
     }
 }
 
+/// A channel of the scene's sender and these users.
+pub(crate) async fn channel_of(
+    remote: &mut Remote<'_>,
+    scene: &Scene,
+    name: &str,
+    users: &[IdentityArn],
+) -> Result<ChannelArn> {
+    let create = CreateChannel {
+        app_instance_arn: scene.sender.app_instance(),
+        name: text(name),
+        mode: None,
+        privacy: None,
+        metadata: None,
+        client_request_token: text(name),
+        tags: None,
+        chime_bearer: scene.sender.clone(),
+        channel_id: None,
+        member_arns: None,
+        moderator_arns: None,
+        elastic_channel_configuration: None,
+        expiration_settings: None,
+    };
+    let channel = remote.call(&create).await?.0.channel_arn;
+    members::add(remote, &channel, &scene.sender, users).await?;
+    Ok(channel)
+}
+
 /// A bare broadcast in a process of its own.
-pub(super) struct Bare {
-    pub(super) process: Child,
+pub(crate) struct Bare {
+    pub(crate) process: Child,
     pub(super) https: SocketAddr,
     pub(super) ca: PathBuf,
 }
 
 impl Bare {
-    pub(super) async fn start(folder: &Path, root: &RootKey) -> Result<Self> {
+    pub(crate) async fn start(folder: &Path, root: &RootKey) -> Result<Self> {
         let (https, folder) = (free_address()?, folder.join("bare"));
         std::fs::create_dir_all(&folder)
             .map_err(|error| Error::failure(format!("{} cannot be made: {error}", folder.display())))?;
