@@ -26,6 +26,7 @@ mod outgoing;
 mod private_file;
 pub mod process;
 pub mod request;
+mod rest;
 pub mod stop;
 mod store_clock;
 mod supervised;

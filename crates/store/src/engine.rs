@@ -54,6 +54,10 @@ pub(crate) trait Driver {
     }
     /// The columns of a table, in their order; none where there is no such table.
     fn columns(&mut self, table: &str) -> Result<Vec<Declared>>;
+    /// Gives back the memory of this process that it keeps only to save itself reading.
+    fn rest(&mut self) -> Result<()> {
+        Ok(())
+    }
     /// Lets all that this transaction does from here on take its time.
     fn take_time(&mut self) -> Result<()> {
         Ok(())

@@ -73,7 +73,7 @@ pub use measured::{Measured, OfKind, Transactions};
 pub use migration::Schema;
 pub use outlets::{Outlets, Skips, Streaming};
 pub use standing::Look;
-pub use tx::{Tx, engine_time};
+pub use tx::{Tx, engine_time, rest};
 pub use worker::as_one_request;
 
 use batch::Shared;

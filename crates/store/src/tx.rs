@@ -18,6 +18,11 @@ pub fn engine_time(tx: &mut Tx) -> Result<Option<Timestamp>> {
     Ok(tx.run(|driver| driver.time())?.map(Timestamp::from_ms))
 }
 
+/// Gives back what the worker's connection keeps only to save itself reading, where that is memory of this process.
+pub fn rest(tx: &mut Tx) -> Result<()> {
+    tx.run(|driver| driver.rest())
+}
+
 /// One transaction. Its methods are for the SQL modules of this crate; everyone else passes it on, and emits.
 pub struct Tx<'a> {
     driver: &'a mut dyn Driver,

@@ -26,6 +26,7 @@ use crate::outgoing::events::Events;
 use crate::outgoing::push::{self, Pushes};
 use crate::outgoing::streams::Streams;
 use crate::outgoing::{Clients, Consumer, Handed, Outgoing};
+use crate::rest::{self, Rest};
 use crate::store_clock::{COMPARE_EVERY, Measured, StoreClock};
 use crate::watch::{LOOK_EVERY, Watch};
 
@@ -36,6 +37,7 @@ pub(super) struct Rooms {
     moved: Option<Watch>,
     store_clock: Arc<StoreClock>,
     comparing: Watch,
+    resting: Watch,
     pub(super) jobs: Arc<Jobs>,
     pub(super) flows: Arc<Flows>,
     outlets: Watch,
@@ -80,6 +82,11 @@ impl Rooms {
             async move { Ok(clock.follow(service.store()).await?) }
         };
         let store_clock = Arc::<StoreClock>::default();
+        let of_rest = (Arc::<Rest>::default(), service.clone());
+        let rest = move || {
+            let (rest, service) = of_rest.clone();
+            async move { Ok(rest.look(service.store()).await?) }
+        };
         let of_store = (store_clock.clone(), service.clone());
         let compare = move || {
             let (store_clock, service) = of_store.clone();
@@ -90,6 +97,7 @@ impl Rooms {
             moved: settings.test_clock.then(|| Watch::start("test clock", LOOK_EVERY, moved)),
             store_clock,
             comparing: Watch::start("the store's clock", COMPARE_EVERY, compare),
+            resting: Watch::start("the rest", rest::LOOK_EVERY, rest),
             jobs: Jobs::start(service.clone(), node, bells.clone()),
             flows: Flows::start(service.clone(), clock.clone(), targets, bells.clone()),
             outlets: Watch::start("outlets", LOOK_EVERY, outlets),
@@ -123,6 +131,7 @@ impl Rooms {
             self.access.stop(),
             moved,
             self.comparing.stop(),
+            self.resting.stop(),
             self.jobs.stop(),
             self.flows.stop(),
             self.outlets.stop(),

@@ -106,6 +106,12 @@ impl Driver for Sqlite {
         Ok(())
     }
 
+    fn rest(&mut self) -> Result<()> {
+        self.connection
+            .execute_batch("PRAGMA shrink_memory")
+            .map_err(|error| broken(&error, "the giving back of memory"))
+    }
+
     fn columns(&mut self, table: &str) -> Result<Vec<Declared>> {
         let sql = "SELECT name, type = 'BLOB' FROM pragma_table_info($1)";
         let mut columns = Vec::new();
