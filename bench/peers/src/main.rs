@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 /// What went wrong, in words.
@@ -59,10 +60,12 @@ fn main() -> ExitCode {
                     Command::Append(options) => appending::run(options).await,
                 }
             };
+            let mut terminate = signal(SignalKind::terminate())?;
             tokio::select! {
                 ended = work => ended,
                 // All servers end with what holds them.
                 _ = tokio::signal::ctrl_c() => Err("ended by ctrl-c".into()),
+                _ = terminate.recv() => Err("ended by a signal".into()),
             }
         })
     });
