@@ -235,7 +235,8 @@ fn canonical(members: &[Member]) -> TokenStream {
         fn canonical(&self) -> Vec<u8> {
             #[derive(::serde::Serialize)]
             struct Canonical #lifetime { #(#fields),* }
-            ::serde_json::to_vec(&Canonical { #(#values),* }).expect("texts, numbers and lists always serialize")
+            let json = ::carillon_model::json::to_vec(&Canonical { #(#values),* });
+            json.expect("texts, numbers and lists always serialize")
         }
     }
 }

@@ -48,7 +48,7 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(&self.0).fmt(f)
+        f.write_str(hex(&self.0, &mut [0; 32]))
     }
 }
 
@@ -133,7 +133,7 @@ impl MessageKey {
 
 impl fmt::Display for MessageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(&self.0).fmt(f)
+        f.write_str(hex(&self.0, &mut [0; 64]))
     }
 }
 
@@ -147,7 +147,7 @@ macro_rules! serialized_as_hex {
     ($($name:ident),*) => {$(
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(hex(&self.0, &mut [0; 2 * size_of::<Self>()]))
             }
         }
         impl<'de> serde::Deserialize<'de> for $name {
@@ -160,6 +160,12 @@ macro_rules! serialized_as_hex {
 }
 
 serialized_as_hex!(Key, MessageKey);
+
+/// Writes bytes into a room of twice as many digits.
+fn hex<'a>(bytes: &[u8], digits: &'a mut [u8]) -> &'a str {
+    HEXLOWER.encode_mut(bytes, digits);
+    std::str::from_utf8(digits).expect("digits are text")
+}
 
 fn unhex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];

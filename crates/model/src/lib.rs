@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod event;
 pub mod filter;
 pub mod identity;
+pub mod json;
 pub mod key;
 pub mod message;
 pub mod session;

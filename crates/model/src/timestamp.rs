@@ -40,10 +40,48 @@ impl Timestamp {
 
     /// `2026-01-15T12:00:03.070Z`: always three digits of fraction, because phones parse exactly that.
     pub fn iso(self) -> impl fmt::Display {
-        let instant = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
-        fmt::from_fn(move |f| write!(f, "{instant:.3}"))
+        fmt::from_fn(move |f| match self.of_four_digits() {
+            Some(text) => f.write_str(std::str::from_utf8(&text).unwrap_or_default()),
+            None => write!(f, "{:.3}", jiff::Timestamp::from_millisecond(self.0).unwrap_or_default()),
+        })
+    }
+
+    /// The same, from 1970 to the year 9999: several of them are written for each message.
+    fn of_four_digits(self) -> Option<[u8; 24]> {
+        let ms = u64::try_from(self.0).ok().filter(|ms| *ms < END_OF_FOUR_DIGITS_MS)?;
+        let (seconds, ms) = (ms / 1_000, ms % 1_000);
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Years begin in March here, so that a leap day is the last of its year, and 400 of them are 146,097 days:
+        // http://howardhinnant.github.io/date_algorithms.html#civil_from_days
+        let days = days + 719_468;
+        let (era, of_era) = (days / 146_097, days % 146_097);
+        let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let shifted = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let year = year + era * 400 + u64::from(month <= 2);
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        for (end, count, mut number) in [
+            (4, 4, year),
+            (7, 2, month),
+            (10, 2, day),
+            (13, 2, second / 3_600),
+            (16, 2, second / 60 % 60),
+            (19, 2, second % 60),
+            (23, 3, ms),
+        ] {
+            for at in (end - count..end).rev() {
+                text[at] = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        Some(text)
     }
 }
+
+/// The beginning of the year 10000.
+const END_OF_FOUR_DIGITS_MS: u64 = 253_402_300_800_000;
 
 impl FromStr for Timestamp {
     type Err = Violation;
@@ -96,6 +134,20 @@ mod tests {
         assert_eq!(serde_json::from_str::<Timestamp>("1768478403.07").unwrap(), time);
         assert_eq!("2026-01-15T13:00:03.070+01:00".parse(), Ok(time));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn every_day_is_written_as_the_calendar_has_it() {
+        let written = |ms: i64| Timestamp(ms).to_string();
+        let by_calendar = |ms| format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap());
+        // A step that meets all hours, and every day of some centuries in the end.
+        for step in 0..150_000 {
+            let ms = step * 86_399_999;
+            assert_eq!(written(ms), by_calendar(ms));
+        }
+        for ms in [0, 1, 999, 951_782_399_999, 4_107_542_399_999, 253_402_207_200_000, -1] {
+            assert_eq!(written(ms), by_calendar(ms));
+        }
     }
 
     #[test]

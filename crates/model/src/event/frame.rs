@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Event, EventId, EventMessageType, EventReason, EventType};
+use crate::json;
 use crate::key::Key;
 use crate::timestamp::Timestamp;
 
@@ -95,7 +96,7 @@ pub(super) fn frame(
 
 /// JSON.
 pub(super) fn serialize(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("texts, numbers and lists always serialize")
+    json::to_string(value).expect("texts, numbers and lists always serialize")
 }
 
 #[cfg(test)]
