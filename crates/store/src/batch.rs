@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Commit, Driver, Kind};
 use crate::horizon::Horizon;
+use crate::known::Standings;
 use crate::lane::{self, Lane};
 use crate::look::{self, Looked};
 use crate::measured::Measured;
@@ -55,9 +56,9 @@ const CAREFUL_BATCHES: u32 = 64;
 /// How often a transaction that the engine wants run again is run.
 pub(crate) const ATTEMPTS_MAX: usize = 8;
 
-/// For how many batches a worker is careful yet.
-#[derive(Debug, Default)]
-pub(crate) struct Caution(u32);
+/// What a worker keeps from batch to batch: for how many it is careful yet, and what it remembers.
+#[derive(Default)]
+pub(crate) struct Caution(u32, Standings);
 
 /// Runs transactions that write; fails where the engine could not be reached, with all of them answered.
 pub(crate) fn write(
@@ -69,18 +70,18 @@ pub(crate) fn write(
     let sink = &shared.sink;
     let mut how = How { marks: Marks::None, is_careful: kind == Kind::Job || 0 < caution.0 };
     caution.0 = caution.0.saturating_sub(1);
-    let mut outcome = attempt(driver, &mut batch, how, shared);
+    let mut outcome = attempt(driver, &mut batch, how, (shared, &mut caution.1));
     if !how.is_careful && matches!(outcome, Outcome::Undone(Error::Retry)) {
         (caution.0, how.is_careful) = (CAREFUL_BATCHES, true);
-        outcome = attempt(driver, &mut batch, how, shared);
+        outcome = attempt(driver, &mut batch, how, (shared, &mut caution.1));
     }
     if matches!(outcome, Outcome::Refused) {
         how.marks = Marks::Each;
-        outcome = attempt(driver, &mut batch, how, shared);
+        outcome = attempt(driver, &mut batch, how, (shared, &mut caution.1));
     }
-    let mut attempts = 1;
+    let (mut attempts, again) = (1, How { marks: Marks::Each, is_careful: true });
     while batch.len() == 1 && attempts < ATTEMPTS_MAX && is_to_run_again(&outcome, kind) {
-        outcome = attempt(driver, &mut batch, How { marks: Marks::Each, is_careful: true }, shared);
+        outcome = attempt(driver, &mut batch, again, (shared, &mut caution.1));
         attempts += 1;
     }
     match outcome {
@@ -168,18 +169,25 @@ enum Outcome {
     Unknown(Committed),
 }
 
-fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], how: How, shared: &Shared) -> Outcome {
+fn attempt(
+    driver: &mut dyn Driver,
+    batch: &mut [Box<dyn Work>],
+    how: How,
+    (shared, standings): (&Shared, &mut Standings),
+) -> Outcome {
     let (ticket, known) = (shared.horizon.begin(), shared.outlets.current());
-    let ran = run_all(driver, batch, how, (&ticket, &known));
-    let Left { events, blanks, work, outlets, .. } = match ran {
+    let ran = run_all(driver, batch, how, (&ticket, &known), standings);
+    let Left { events, blanks, work, outlets, claimed, .. } = match ran {
         Ok(Some(left)) => left,
         Ok(None) => {
             shared.measured.undo();
+            standings.forget();
             driver.rollback();
             return Outcome::Refused;
         }
         Err(error) => {
             shared.measured.undo();
+            standings.forget();
             driver.rollback();
             return Outcome::Undone(error);
         }
@@ -192,11 +200,13 @@ fn attempt(driver: &mut dyn Driver, batch: &mut [Box<dyn Work>], how: How, share
         Ok(Commit::Stands) => {
             shared.measured.batches.observe(batch.len());
             shared.outlets.alter(outlets);
+            standings.committed(&claimed);
             Outcome::Committed(committed)
         }
         Ok(Commit::Unknown) => Outcome::Unknown(Committed { is_doubtful: true, ..committed }),
         Err(error) => {
             shared.measured.undo();
+            standings.forget();
             driver.rollback();
             Outcome::Undone(error)
         }
@@ -208,10 +218,12 @@ fn run_all(
     batch: &mut [Box<dyn Work>],
     How { marks, is_careful }: How,
     (ticket, outlets): (&Ticket, &Outlets),
+    standings: &mut Standings,
 ) -> Result<Option<Left>> {
     driver.begin(Kind::Write)?;
     enter_all(driver, batch)?;
-    let looked = look_all(driver, batch)?;
+    standings.begin(driver.others()?);
+    let looked = look_all(driver, batch, standings)?;
     let mut left = Left::default();
     for (work, looked) in batch.iter_mut().zip(looked) {
         if marks == Marks::Each {
@@ -220,6 +232,7 @@ fn run_all(
         let mut tx = Tx::new(driver, Some(ticket)).knowing(outlets).after(&left, is_careful).having(looked);
         let keep = work.run(&mut tx);
         let end = tx.finish();
+        forget_altered(driver, work.lane(), standings);
         if let Some(error) = end.failed {
             return Err(error);
         }
@@ -234,7 +247,15 @@ fn run_all(
         }
     }
     std::mem::take(&mut left.settlement).run(driver)?;
+    forget_altered(driver, None, standings);
     Ok(Some(left))
+}
+
+/// Forgets what a transaction of this lane altered of how people stand; without a lane, what anything altered.
+fn forget_altered(driver: &mut dyn Driver, lane: Option<&Lane>, standings: &mut Standings) {
+    if driver.take_altered() {
+        standings.altered(lane);
+    }
 }
 
 /// Enters the lanes of a batch that have a row for it.
@@ -245,7 +266,11 @@ fn enter_all(driver: &mut dyn Driver, batch: &[Box<dyn Work>]) -> Result<()> {
 }
 
 /// Looks at what the transactions ask first, in one go.
-fn look_all(driver: &mut dyn Driver, batch: &[Box<dyn Work>]) -> Result<Vec<Looked>> {
+fn look_all(
+    driver: &mut dyn Driver,
+    batch: &[Box<dyn Work>],
+    standings: &mut Standings,
+) -> Result<Vec<Looked>> {
     let looks: Vec<Option<&Look>> = batch.iter().map(|work| work.look()).collect();
-    look::all(driver, &looks)
+    look::all(driver, &looks, Some(standings))
 }

@@ -56,7 +56,7 @@ impl Claimed {
         Self { sequence, clock, last_message_at, altered, ..self }
     }
 
-    fn show(self, channel: &mut Channel) {
+    pub(crate) fn show(self, channel: &mut Channel) {
         (channel.sequence, channel.clock) = (self.sequence, self.clock);
         (channel.last_message_at, channel.member_count) = (self.last_message_at, self.member_count);
     }

@@ -58,6 +58,15 @@ pub(crate) trait Driver {
     fn rest(&mut self) -> Result<()> {
         Ok(())
     }
+    /// In a transaction, where nobody else writes meanwhile: a number that is another whenever others have written.
+    fn others(&mut self) -> Result<Option<i64>> {
+        Ok(None)
+    }
+    /// Whether anything since the last time that this was asked may have altered how somebody stands to a channel;
+    /// nothing to go by where others write.
+    fn take_altered(&mut self) -> bool {
+        false
+    }
     /// Lets all that this transaction does from here on take its time.
     fn take_time(&mut self) -> Result<()> {
         Ok(())
@@ -80,6 +89,22 @@ pub(crate) trait Driver {
     /// transaction, which holds the lock meanwhile; what was cut off is begun anew.
     fn define_beside(&mut self, ddl: &str) -> Result<()> {
         self.define(ddl)
+    }
+}
+
+/// An open connection.
+pub(crate) enum Opened {
+    Sqlite(rusqlite::Connection),
+    Postgres(Box<postgres::Postgres>),
+}
+
+impl Opened {
+    /// Works with it; what it needs again and again it keeps meanwhile.
+    pub(crate) fn hold<T>(&mut self, work: impl FnOnce(&mut dyn Driver) -> T) -> T {
+        match self {
+            Self::Sqlite(connection) => work(&mut sqlite::Sqlite::on(connection)),
+            Self::Postgres(postgres) => work(postgres.as_mut()),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod horizon;
 pub mod iam;
 pub mod identity;
 pub mod in_flight;
+mod known;
 mod lane;
 pub mod lease;
 mod look;
@@ -80,8 +81,7 @@ use batch::Shared;
 use carillon_model::event::Event;
 use carillon_model::{Key, Timestamp};
 use engine::postgres::Postgres;
-use engine::sqlite::Sqlite;
-use engine::{Driver, Kind};
+use engine::{Driver, Kind, Opened, sqlite};
 use horizon::Horizon;
 use outlets::Known;
 use reach::Reach;
@@ -116,10 +116,10 @@ impl Location {
         Ok(Self::Postgres(Arc::new(PostgresAddress::parse(text)?)))
     }
 
-    fn open(&self, kind: Kind) -> Result<Box<dyn Driver>> {
+    fn open(&self, kind: Kind) -> Result<Opened> {
         Ok(match self {
-            Self::Sqlite(path) => Box::new(Sqlite::open(path)?),
-            Self::Postgres(address) => Box::new(Postgres::open(address, kind)?),
+            Self::Sqlite(path) => Opened::Sqlite(sqlite::connect(path)?),
+            Self::Postgres(address) => Opened::Postgres(Box::new(Postgres::open(address, kind)?)),
         })
     }
 }
@@ -200,12 +200,12 @@ impl Store {
 
     /// The same, with as many connections.
     pub fn open_with(location: &Location, lanes: Lanes, now_ms: i64, sink: &Sink) -> Result<Self> {
-        let mut driver = location.open(Kind::Write)?;
-        migration::run(driver.as_mut(), now_ms)?;
-        let (latest, read) = look_around(driver.as_mut())?;
+        let (latest, read) = location.open(Kind::Write)?.hold(|driver| {
+            migration::run(driver, now_ms)?;
+            look_around(driver)
+        })?;
         let (horizon, outlets) = (Horizon::new(latest), Arc::new(Known::default()));
         outlets.take(read, 0);
-        drop(driver);
         let shared = Shared {
             sink: sink.clone(),
             horizon: horizon.clone(),
@@ -357,7 +357,7 @@ impl Drop for Store {
 
 /// Moves the log until told to stop; a panic in that is an error.
 fn checkpoint(path: &Path, stopped: &Receiver<()>) -> Result<()> {
-    let moving = catch_unwind(AssertUnwindSafe(|| engine::sqlite::checkpoint(path, stopped)));
+    let moving = catch_unwind(AssertUnwindSafe(|| sqlite::checkpoint(path, stopped)));
     moving.unwrap_or_else(|_| Err(Error::broken("the moving of the log panicked")))
 }
 

@@ -8,7 +8,8 @@ use carillon_model::arn::{ChannelArn, IdentityArn};
 use carillon_model::text::ClientRequestToken;
 use carillon_model::{Key, MessageKey, Timestamp};
 
-use crate::engine::{Driver, Query};
+use crate::engine::Driver;
+use crate::known::Standings;
 use crate::message::Status;
 use crate::request_token::{Earlier, Scope};
 use crate::standing::{self, Further, Look, Standing};
@@ -65,45 +66,79 @@ struct Found {
     status: Option<Status>,
 }
 
-/// Looks at all of it in one go; at nothing, where there is nothing to look at.
-pub(crate) fn all(driver: &mut dyn Driver, looks: &[Option<&Look>]) -> Result<Vec<Looked>> {
-    let asked: Vec<(usize, &Look, Query)> = looks
-        .iter()
-        .enumerate()
-        .filter_map(|(at, look)| look.and_then(|look| Some((at, look, standing::query(look)?))))
-        .collect();
+/// Looks at all of it in one go; at nothing, where there is nothing to look at, or where it is remembered.
+pub(crate) fn all(
+    driver: &mut dyn Driver,
+    looks: &[Option<&Look>],
+    mut standings: Option<&mut Standings>,
+) -> Result<Vec<Looked>> {
     let mut looked: Vec<Looked> = looks.iter().map(|_| Looked::default()).collect();
-    if asked.is_empty() {
+    let (mut asked, mut queries) = (Vec::new(), Vec::new());
+    for (at, look) in looks.iter().enumerate().filter_map(|(at, look)| Some((at, (*look)?))) {
+        let is_of_channel = !matches!(look.further, Further::Status { .. });
+        let known = standings.as_ref().filter(|_| is_of_channel);
+        let standing = known.and_then(|known| known.find(look));
+        let is_known = standing.is_some();
+        let query = match &standing {
+            Some(standing) => standing::query_rest(look, standing.identity.key),
+            None => standing::query(look),
+        };
+        let found = Found { standing, ..Found::default() };
+        match query {
+            Some(query) => {
+                asked.push(Open { at, look, is_known, found });
+                queries.push(query);
+            }
+            None if is_known => looked[at] = keep(look, found),
+            None => {}
+        }
+    }
+    if queries.is_empty() {
         return Ok(looked);
     }
-    let (asked, queries): (Vec<_>, Vec<_>) =
-        asked.into_iter().map(|(at, look, query)| ((at, look), query)).unzip();
-    let mut found: Vec<Found> = asked.iter().map(|_| Found::default()).collect();
-    driver.query_all(&queries, &mut |at, row| read(row, asked[at].1, &mut found[at]))?;
-    for ((at, look), found) in asked.into_iter().zip(found) {
+    driver.query_all(&queries, &mut |at, row| asked[at].read(row))?;
+    for Open { at, look, is_known, found } in asked {
+        if let (false, Some(standing), Some(standings)) = (is_known, &found.standing, &mut standings) {
+            standings.keep(look, standing);
+        }
         looked[at] = keep(look, found);
     }
     Ok(looked)
 }
 
-fn read(row: &mut Row<'_>, look: &Look, found: &mut Found) -> Result<()> {
-    match look.further {
-        Further::Nothing => {}
-        Further::Token { .. } => {
-            let (at, earlier): (Option<Timestamp>, Option<_>) = row.read()?;
-            found.token = at.zip(earlier).map(|(at, (input, result))| (Earlier { input, result }, at));
+/// A look that is being asked.
+struct Open<'a> {
+    at: usize,
+    look: &'a Look,
+    /// The standing is remembered, and was not asked.
+    is_known: bool,
+    found: Found,
+}
+
+impl Open<'_> {
+    fn read(&mut self, row: &mut Row<'_>) -> Result<()> {
+        let Self { look, found, .. } = self;
+        match look.further {
+            Further::Nothing => {}
+            Further::Token { .. } => {
+                let (at, earlier): (Option<Timestamp>, Option<_>) = row.read()?;
+                found.token = at.zip(earlier).map(|(at, (input, result))| (Earlier { input, result }, at));
+            }
+            Further::Status { .. } => {
+                let (detail, kept): (_, Option<_>) = row.read()?;
+                found.status = kept.map(|(sender, status)| Status { sender, status, detail });
+            }
         }
-        Further::Status { .. } => {
-            let (detail, kept): (_, Option<_>) = row.read()?;
-            found.status = kept.map(|(sender, status)| Status { sender, status, detail });
+        if self.is_known {
+            return Ok(());
         }
+        let standing = standing::standing(row, &look.who, &look.channel)?;
+        found.standing = Some(match found.standing.take() {
+            Some(before) => before.and(standing),
+            None => standing,
+        });
+        Ok(())
     }
-    let standing = standing::standing(row, &look.who, &look.channel)?;
-    found.standing = Some(match found.standing.take() {
-        Some(before) => before.and(standing),
-        None => standing,
-    });
-    Ok(())
 }
 
 fn keep(look: &Look, found: Found) -> Looked {

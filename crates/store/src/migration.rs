@@ -96,13 +96,14 @@ impl Schema {
 
     /// That of a store as it stands. Unlike opening it, this brings nothing up to date.
     pub fn of(location: &Location) -> Result<Self> {
-        let mut driver = location.open(Kind::Read)?;
-        driver.begin(Kind::Read)?;
-        let mut tx = Tx::new(driver.as_mut(), None);
-        let found =
-            find_applied(&mut tx).and_then(|version| Ok(Self { version, needs: find_needed(&mut tx)? }));
-        driver.rollback();
-        found
+        location.open(Kind::Read)?.hold(|driver| {
+            driver.begin(Kind::Read)?;
+            let mut tx = Tx::new(driver, None);
+            let found =
+                find_applied(&mut tx).and_then(|version| Ok(Self { version, needs: find_needed(&mut tx)? }));
+            driver.rollback();
+            found
+        })
     }
 
     /// Whether this binary can serve it.

@@ -4,7 +4,7 @@
 //! not be lost in a crash (streams, push, other nodes) will. Rows older than a named window are deleted.
 
 use carillon_model::event::{Audience, Change, Event, named};
-use carillon_model::{Key, Timestamp};
+use carillon_model::{Key, Timestamp, json};
 
 use crate::engine::values;
 use crate::row::read;
@@ -12,7 +12,7 @@ use crate::{Error, Result, Row, Tx};
 
 /// Adds an event.
 pub(crate) fn insert(tx: &mut Tx, event: &Event) -> Result<()> {
-    let audience = serde_json::to_string(&event.audience).expect("keys and flags always serialize");
+    let audience = json::to_string(&event.audience).expect("keys and flags always serialize");
     let changes = (!event.changes.is_empty())
         .then(|| serde_json::to_string(&event.changes).expect("keys and flags always serialize"));
     let (departed, named) = strangers(event);

@@ -12,12 +12,14 @@ pub(crate) struct Queue<T> {
 
 struct State<T> {
     waiting: VecDeque<T>,
+    /// Workers that wait: where none does, none is woken, which would be a call of the system for each that comes.
+    idle: usize,
     is_closed: bool,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(len_max: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), is_closed: false };
+        let state = State { waiting: VecDeque::new(), idle: 0, is_closed: false };
         Self { state: Mutex::new(state), arrived: Condvar::new(), len_max }
     }
 
@@ -28,16 +30,22 @@ impl<T> Queue<T> {
             return false;
         }
         state.waiting.push_back(one);
+        let is_awaited = 0 < state.idle;
         drop(state);
-        self.arrived.notify_one();
+        if is_awaited {
+            self.arrived.notify_one();
+        }
         true
     }
 
     /// Takes those that wait, `most` of them at most, and waits for the first; nothing once it is closed and empty.
     pub(crate) fn take(&self, most: usize) -> Vec<T> {
         let is_to_wait = |state: &mut State<T>| state.waiting.is_empty() && !state.is_closed;
-        let waited = self.arrived.wait_while(self.state(), is_to_wait);
+        let mut state = self.state();
+        state.idle += 1;
+        let waited = self.arrived.wait_while(state, is_to_wait);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.idle -= 1;
         let count = state.waiting.len().min(most);
         state.waiting.drain(..count).collect()
     }

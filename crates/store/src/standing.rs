@@ -80,10 +80,21 @@ pub fn find(tx: &mut Tx, who: &IdentityArn, arn: &ChannelArn) -> Result<Option<S
     Ok(rows.into_iter().reduce(Standing::and))
 }
 
+/// What is asked for a look of somebody whose standing is known: their token alone; nothing where that is all.
+pub(crate) fn query_rest(Look { further, .. }: &Look, who: Key) -> Option<Query> {
+    let Further::Token { operation, token } = further else { return None };
+    let sql = "SELECT created_at, input, result FROM request_token
+               WHERE owner = $1 AND operation = $2 AND token = $3";
+    Some(Query { sql, values: owned(values![who, operation, token]) })
+}
+
+fn owned(values: &[Value<'_>]) -> Vec<Value<'static>> {
+    values.iter().map(Value::to_owned).collect()
+}
+
 /// What is asked for a look; nothing where whoever looks cannot exist.
 pub(crate) fn query(Look { who, channel, further }: &Look) -> Option<Query> {
     let home = who.app_instance_key()?;
-    let owned = |values: &[Value<'_>]| values.iter().map(Value::to_owned).collect::<Vec<_>>();
     let asked = owned(values![home, who.kind(), who.id(), channel.app_instance_key(), channel.id()]);
     let (sql, more) = match further {
         Further::Nothing => (select_standing!("", ""), Vec::new()),

@@ -55,7 +55,7 @@ pub(crate) struct Left {
     /// Not done yet: the batch does it at its end.
     pub(crate) settlement: Settlement,
     /// The channels that it claimed, as they are until the batch ends.
-    claimed: BTreeMap<Key, Claimed>,
+    pub(crate) claimed: BTreeMap<Key, Claimed>,
 }
 
 impl Left {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::batch::{ATTEMPTS_MAX, Caution, Shared, Work, fail_all, unless_unreachable, write};
-use crate::engine::{Driver, Kind};
+use crate::engine::{Driver, Kind, Opened};
 use crate::lane::Lane;
 use crate::look;
 use crate::measured::{Measured, OfKind, count};
@@ -69,7 +69,7 @@ impl Workers {
     pub(crate) fn start(
         kind: Kind,
         names: impl IntoIterator<Item = String>,
-        open: impl Fn() -> Result<Box<dyn Driver>> + Clone + Send + 'static,
+        open: impl Fn() -> Result<Opened> + Clone + Send + 'static,
         shared: &Shared,
     ) -> Result<Self> {
         let queue = Arc::new(Queue::new(QUEUE_LEN_MAX));
@@ -134,7 +134,7 @@ impl Workers {
 fn start(
     kind: Kind,
     name: &str,
-    open: impl FnOnce() -> Result<Box<dyn Driver>> + Send + 'static,
+    open: impl FnOnce() -> Result<Opened> + Send + 'static,
     queue: Arc<Tasks>,
     shared: Shared,
 ) -> Result<JoinHandle<()>> {
@@ -142,10 +142,11 @@ fn start(
     let thread = std::thread::Builder::new()
         .name(format!("store-{name}"))
         .spawn(move || match open() {
-            Ok(driver) => {
+            Ok(mut opened) => {
                 let _ = ready.send(Ok(()));
+                let mut run = || opened.hold(|driver| run(driver, kind, &queue, &shared));
                 // What it had committed may not have been told: only a new start makes that good.
-                if catch_unwind(AssertUnwindSafe(|| run(driver, kind, &queue, &shared))).is_err() {
+                if catch_unwind(AssertUnwindSafe(&mut run)).is_err() {
                     tracing::error!("a worker of the store panicked; the server has to stop");
                     shared.horizon.give_up();
                 }
@@ -213,7 +214,7 @@ where
     }
 }
 
-fn run(mut driver: Box<dyn Driver>, kind: Kind, queue: &Tasks, shared: &Shared) {
+fn run(driver: &mut dyn Driver, kind: Kind, queue: &Tasks, shared: &Shared) {
     // A job locks many rows, and holds them for itself alone.
     let most = if kind == Kind::Write { BATCH_LEN_MAX } else { 1 };
     let mut caution = Caution::default();
@@ -227,9 +228,9 @@ fn run(mut driver: Box<dyn Driver>, kind: Kind, queue: &Tasks, shared: &Shared) 
         batch.sort_by(|one, other| one.lane().cmp(&other.lane()));
         let begun = shared.reach.begin();
         let reached = match kind {
-            Kind::Read => batch.into_iter().try_for_each(|work| read(driver.as_mut(), work)),
+            Kind::Read => batch.into_iter().try_for_each(|work| read(driver, work)),
             Kind::Write | Kind::Job if batch.is_empty() => Ok(()),
-            Kind::Write | Kind::Job => write(driver.as_mut(), (kind, &mut caution), batch, shared),
+            Kind::Write | Kind::Job => write(driver, (kind, &mut caution), batch, shared),
         };
         if let Err(error) = reached {
             shared.reach.lost(begun, &error);
@@ -259,7 +260,7 @@ fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> Result<()> {
 
 /// One look needs no snapshot; whoever asks nothing else waits for one answer, and leaves no transaction to be ended.
 fn read_once(driver: &mut dyn Driver, work: &mut dyn Work) -> Result<()> {
-    let looked = look::all(driver, &[work.look()])?.pop().unwrap_or_default();
+    let looked = look::all(driver, &[work.look()], None)?.pop().unwrap_or_default();
     driver.begin(Kind::Read)?;
     let mut tx = Tx::new(driver, None).having(looked);
     work.run(&mut tx);

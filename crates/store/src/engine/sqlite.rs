@@ -3,9 +3,10 @@
 //! `synchronous=FULL` makes a commit wait for the disk. Checkpoints run on a connection of their own, because
 //! a writer that checkpoints by itself makes every caller of that batch wait for it.
 
+mod altering;
 pub(crate) mod copy;
+mod statements;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags};
+use statements::Statements;
 
 use super::{Answer, Column, Commit, Declared, Driver, EachRow, Effect, Kind, Query, Value, values};
 use crate::{Error, Result, Row};
@@ -24,8 +26,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG_ATTEMPTS_MAX: u32 = 1_000;
 const LOG_RETRY_EVERY: Duration = Duration::from_millis(10);
 const _: () = assert!(LOG_RETRY_EVERY.as_millis() * LOG_ATTEMPTS_MAX as u128 == BUSY_TIMEOUT.as_millis());
-/// How many statements a connection keeps compiled; more than there are texts.
-const STATEMENTS_MAX: usize = 256;
 /// How often the log is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
 /// Pages that the log may hold. Under a load that never pauses a passive checkpoint finds no moment to begin the log
@@ -40,16 +40,19 @@ const RESTART_TIMEOUT: Duration = Duration::from_millis(25);
 /// How long the end of a server waits for them: a backup may be at work.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(crate) struct Sqlite {
-    connection: Connection,
-    /// The texts with `?1` for `$1`: SQLite numbers the former itself and looks the latter up by name.
-    texts: HashMap<usize, String>,
+/// A connection at work.
+pub(crate) struct Sqlite<'c> {
+    connection: &'c Connection,
+    statements: Statements<'c>,
+    /// Changes of rows that this transaction has locked, of which a later one leaves nothing.
+    overwritten: Vec<(&'static str, Vec<Value<'static>>)>,
+    /// A transaction that reads begins with its first question: many ask none.
+    is_to_begin: bool,
 }
 
-impl Sqlite {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        let connection = connect(path)?;
-        Ok(Self { connection, texts: HashMap::new() })
+impl<'c> Sqlite<'c> {
+    pub(crate) fn on(connection: &'c Connection) -> Self {
+        Self { connection, statements: Statements::default(), overwritten: Vec::new(), is_to_begin: false }
     }
 
     fn run(
@@ -58,31 +61,42 @@ impl Sqlite {
         values: &[Value<'_>],
         each: Option<&mut EachRow<'_>>,
     ) -> Result<u64> {
-        // A text is known by its address: it is `'static`, so no other text can ever stand there.
-        let text = self.texts.entry(sql.as_ptr() as usize).or_insert_with(|| numbered(sql));
-        #[cfg(debug_assertions)]
-        explain(&self.connection, text)?;
-        let mut statement = self.connection.prepare_cached(text).map_err(|error| broken(&error, sql))?;
-        for (at, value) in values.iter().enumerate() {
-            statement.raw_bind_parameter(at + 1, value).map_err(|error| broken(&error, sql))?;
+        self.statements.with(self.connection, sql, |statement| {
+            for (at, value) in values.iter().enumerate() {
+                statement.raw_bind_parameter(at + 1, value).map_err(|error| broken(&error, sql))?;
+            }
+            let Some(each) = each else {
+                let count = statement.raw_execute().map_err(|error| broken(&error, sql))?;
+                return Ok(count as u64);
+            };
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(|error| broken(&error, sql))? {
+                each(&mut Row::new(Answer::Sqlite(row))).map_err(|error| error.context(sql))?;
+            }
+            Ok(0)
+        })
+    }
+
+    /// Does what is still to be done, before anything that could see it.
+    fn settle(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.is_to_begin) {
+            self.run("BEGIN", &[], None)?;
         }
-        let Some(each) = each else {
-            return statement.raw_execute().map(|count| count as u64).map_err(|error| broken(&error, sql));
-        };
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(|error| broken(&error, sql))? {
-            each(&mut Row::new(Answer::Sqlite(row))).map_err(|error| error.context(sql))?;
+        for (sql, values) in std::mem::take(&mut self.overwritten) {
+            self.run(sql, &values, None)?;
         }
-        Ok(0)
+        Ok(())
     }
 }
 
-impl Driver for Sqlite {
+impl Driver for Sqlite<'_> {
     fn query(&mut self, sql: &'static str, values: &[Value<'_>], each: &mut EachRow<'_>) -> Result<()> {
+        self.settle()?;
         self.run(sql, values, Some(each)).map(|_| ())
     }
 
     fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64> {
+        self.settle()?;
         self.run(sql, values, None)
     }
 
@@ -98,8 +112,34 @@ impl Driver for Sqlite {
     }
 
     fn defer(&mut self, sql: &'static str, values: &[Value<'_>], effect: Effect) -> Result<()> {
+        self.settle()?;
+        self.append(sql, values, effect)
+    }
+
+    /// Sees nothing of other rows, so what is still to be changed may wait.
+    fn append(&mut self, sql: &'static str, values: &[Value<'_>], effect: Effect) -> Result<()> {
         let count = self.run(sql, values, None)?;
         if effect == Effect::Must && count == 0 { Err(Error::Retry) } else { Ok(()) }
+    }
+
+    fn overwrite(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<()> {
+        let same = |of: &&mut (&str, Vec<Value<'_>>)| of.0 == sql && of.1.first() == values.first();
+        let values = values.iter().map(Value::to_owned).collect();
+        match self.overwritten.iter_mut().find(same) {
+            Some((_, earlier)) => *earlier = values,
+            None => self.overwritten.push((sql, values)),
+        }
+        Ok(())
+    }
+
+    fn others(&mut self) -> Result<Option<i64>> {
+        let mut version = None;
+        self.query("PRAGMA data_version", &[], &mut |row| row.read().map(|read| version = Some(read)))?;
+        Ok(version)
+    }
+
+    fn take_altered(&mut self) -> bool {
+        std::mem::take(&mut self.statements.has_altered)
     }
 
     fn lock(&mut self, _: &'static str, _: &[Value<'_>]) -> Result<()> {
@@ -123,7 +163,8 @@ impl Driver for Sqlite {
     }
 
     fn begin(&mut self, kind: Kind) -> Result<()> {
-        self.execute(if kind == Kind::Read { "BEGIN" } else { "BEGIN IMMEDIATE" }, &[]).map(|_| ())
+        self.is_to_begin = kind == Kind::Read;
+        if self.is_to_begin { Ok(()) } else { self.execute("BEGIN IMMEDIATE", &[]).map(|_| ()) }
     }
 
     fn commit(&mut self) -> Result<Commit> {
@@ -131,6 +172,10 @@ impl Driver for Sqlite {
     }
 
     fn rollback(&mut self) {
+        self.overwritten.clear();
+        if std::mem::take(&mut self.is_to_begin) {
+            return;
+        }
         // It fails only where there is nothing to roll back: the engine did so itself.
         let _ = self.execute("ROLLBACK", &[]);
     }
@@ -148,34 +193,22 @@ impl Driver for Sqlite {
     }
 
     fn define(&mut self, ddl: &str) -> Result<()> {
+        #[cfg(debug_assertions)]
+        {
+            self.statements.has_defined = true;
+        }
         let ddl = ddl.replace("BIGINT", "INTEGER").replace("BYTEA", "BLOB").replace("\n);", "\n) STRICT;");
         self.connection.execute_batch(&ddl).map_err(|error| broken(&error, "a migration"))
     }
 }
 
-/// Looks at how a statement is gone about, once.
-#[cfg(debug_assertions)]
-fn explain(connection: &Connection, text: &str) -> Result<()> {
-    if !super::plan::is_new("sqlite", text) {
-        return Ok(());
-    }
-    let explained = || -> rusqlite::Result<Vec<String>> {
-        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}"))?;
-        let rows = statement.raw_query().mapped(|row| row.get(3));
-        rows.collect()
-    };
-    let lines = explained().map_err(|error| broken(&error, text))?;
-    super::plan::check_sqlite(text, &lines);
-    Ok(())
-}
-
-fn connect(path: &Path) -> Result<Connection> {
+/// Opens a connection.
+pub(crate) fn connect(path: &Path) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || -> rusqlite::Result<Connection> {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         // A plan is made for a text and not for its values. Without this promise a partial index beside a parameter
         // has the statement compiled anew each time that another value is bound.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -296,10 +329,6 @@ fn move_log(connection: &Connection, path: &Path, pragma: &str) -> Log {
         tracing::warn!(path = %path.display(), %error, "the log could not be moved into the database file");
         Log::default()
     })
-}
-
-fn numbered(sql: &str) -> String {
-    sql.replace('$', "?")
 }
 
 /// Whether other connections are in the way.

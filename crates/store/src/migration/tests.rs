@@ -18,42 +18,40 @@ fn and(later: impl IntoIterator<Item = Migration>) -> Vec<Migration> {
     known.chain(later).collect()
 }
 
-fn on_both(test: fn(&dyn Fn() -> Box<dyn Driver>)) {
+fn on_both(test: fn(&mut dyn Driver)) {
     let directory = tempfile::tempdir().unwrap();
     let sqlite = Location::Sqlite(directory.path().join("carillon.db"));
-    test(&|| sqlite.open(Kind::Write).unwrap());
+    sqlite.open(Kind::Write).unwrap().hold(test);
     let schema = Schema::new();
     let postgres = schema.location();
-    test(&|| postgres.open(Kind::Write).unwrap());
+    postgres.open(Kind::Write).unwrap().hold(test);
 }
 
 #[test]
 fn a_node_serves_what_was_expanded_and_not_what_was_contracted_since() {
-    on_both(|open| {
-        let mut driver = open();
-        run(driver.as_mut(), NOW).unwrap();
+    on_both(|driver| {
+        run(driver, NOW).unwrap();
         let expanded = || expand("ALTER TABLE setting ADD COLUMN more BIGINT;");
-        run_all(driver.as_mut(), &and([expanded()]), NOW).unwrap();
-        run(driver.as_mut(), NOW).unwrap();
+        run_all(driver, &and([expanded()]), NOW).unwrap();
+        run(driver, NOW).unwrap();
         let known = i64::try_from(MIGRATIONS.len()).unwrap();
         // It needs a node that knows what was expanded.
         let contracted = || contract("ALTER TABLE setting DROP COLUMN more;", known + 1);
-        run_all(driver.as_mut(), &and([expanded(), contracted()]), NOW).unwrap();
-        let Err(Error::Newer(words)) = run(driver.as_mut(), NOW) else { panic!("it would serve it") };
+        run_all(driver, &and([expanded(), contracted()]), NOW).unwrap();
+        let Err(Error::Newer(words)) = run(driver, NOW) else { panic!("it would serve it") };
         assert!(words.contains(&format!("needs version {}", known + 1)), "{words}");
         driver.rollback();
-        run_all(driver.as_mut(), &and([expanded()]), NOW).unwrap();
+        run_all(driver, &and([expanded()]), NOW).unwrap();
         driver.begin(Kind::Read).unwrap();
-        assert!(matches!(check(&mut Tx::new(driver.as_mut(), None)), Err(Error::Newer(_))));
+        assert!(matches!(check(&mut Tx::new(driver, None)), Err(Error::Newer(_))));
         driver.rollback();
     });
 }
 
 #[test]
 fn indexes_are_made_in_their_turn_on_both_engines() {
-    on_both(|open| {
-        let mut driver = open();
-        run(driver.as_mut(), NOW).unwrap();
+    on_both(|driver| {
+        run(driver, NOW).unwrap();
         let steps = [
             expand("ALTER TABLE setting ADD COLUMN more BIGINT;"),
             index(
@@ -62,7 +60,7 @@ fn indexes_are_made_in_their_turn_on_both_engines() {
             index("CREATE INDEX setting_by_both ON setting (more, value);"),
             expand("ALTER TABLE setting ADD COLUMN most BIGINT;"),
         ];
-        run_all(driver.as_mut(), &and(steps), NOW).unwrap();
+        run_all(driver, &and(steps), NOW).unwrap();
         driver.begin(Kind::Write).unwrap();
         // All of them are there: what is of the same name cannot be made.
         driver
@@ -78,7 +76,7 @@ fn indexes_are_made_in_their_turn_on_both_engines() {
 fn an_index_is_made_while_others_write_and_after_one_that_was_cut_off() {
     let schema = Schema::new();
     let location = schema.location();
-    run(location.open(Kind::Write).unwrap().as_mut(), NOW).unwrap();
+    location.open(Kind::Write).unwrap().hold(|driver| run(driver, NOW)).unwrap();
     let inside = |sql: &str| format!("SET search_path TO {}; {sql}", schema.name());
     // What a node that was killed in the midst of it leaves: an index that is there and of no use.
     schema.run(&inside("CREATE INDEX setting_by_value ON setting (value)"));
@@ -90,8 +88,7 @@ fn an_index_is_made_while_others_write_and_after_one_that_was_cut_off() {
     let before = schema.hold(&inside("BEGIN; INSERT INTO setting VALUES ('before', '1')"));
     let making = std::thread::spawn(move || {
         let steps = [index("CREATE INDEX setting_by_value ON setting (value);")];
-        let mut driver = location.open(Kind::Write)?;
-        run_all(driver.as_mut(), &and(steps), NOW)
+        location.open(Kind::Write)?.hold(|driver| run_all(driver, &and(steps), NOW))
     });
     schema.run(
         "DO $$ BEGIN

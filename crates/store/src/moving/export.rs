@@ -3,7 +3,7 @@
 use carillon_model::Key;
 
 use super::{Columns, LEFT, MISSED, MOVED, Sieve, Table, Travelling, arrived, kept, listed};
-use crate::engine::{Declared, Driver, Kind, Value, values};
+use crate::engine::{Declared, Kind, Opened, Value, values};
 use crate::row::read;
 use crate::{Error, Location, Result, Tx, migration};
 
@@ -13,7 +13,7 @@ const PAGE_LEN: i64 = 500;
 /// An export under way: a connection of its own, in a transaction that reads one snapshot. It changes nothing, and may
 /// stand beside a server, of this version or of an earlier one.
 pub struct Export {
-    driver: Box<dyn Driver>,
+    opened: Opened,
     schema: i64,
     sieve: Sieve,
     with_keys: bool,
@@ -37,12 +37,14 @@ impl Export {
         {
             return Err(Error::broken(format!("there is no {}", path.display())));
         }
-        let mut driver = location.open(Kind::Read)?;
-        driver.begin(Kind::Read)?;
-        driver.take_time()?;
-        let schema = migration::find_readable(&mut Tx::new(driver.as_mut(), None))?;
+        let mut opened = location.open(Kind::Read)?;
+        let schema = opened.hold(|driver| {
+            driver.begin(Kind::Read)?;
+            driver.take_time()?;
+            migration::find_readable(&mut Tx::new(driver, None))
+        })?;
         let sieve = of.map_or_else(Sieve::default, Sieve::only);
-        Ok(Self { driver, schema, sieve, with_keys, at: 0, page: None })
+        Ok(Self { opened, schema, sieve, with_keys, at: 0, page: None })
     }
 
     /// The version of the schema.
@@ -53,29 +55,32 @@ impl Export {
     /// Whether there is such an app instance.
     pub fn has_app_instance(&mut self, key: Key) -> Result<bool> {
         let sql = "SELECT key FROM app_instance WHERE key = $1 AND deleted_at IS NULL";
-        let found: Option<Key> = Tx::new(self.driver.as_mut(), None).row(sql, values![key], read)?;
+        let found = self.opened.hold(|driver| Tx::new(driver, None).row::<Key>(sql, values![key], read))?;
         Ok(found.is_some())
     }
 
     /// What stays behind though somebody may miss it: of which table how many rows, and why.
     pub fn left(&mut self) -> Result<Vec<(&'static str, i64, &'static str)>> {
-        let mut tx = Tx::new(self.driver.as_mut(), None);
+        let Self { opened, sieve, with_keys, .. } = self;
         let secrets = "secrets are in an export only with --with-keys";
-        let tables = MOVED.iter().filter(|table| table.is_secret && !self.with_keys && table.only.is_none());
+        let tables = MOVED.iter().filter(|table| table.is_secret && !*with_keys && table.only.is_none());
         let secret = tables.map(|table| (table.name, secrets));
         let missed = LEFT.iter().copied().filter(|(name, _)| *name == MISSED);
-        let mut left = Vec::new();
-        for (name, reason) in secret.chain(missed).filter(|_| self.sieve.wants(&MOVED[0])) {
-            if tx.columns(name)?.is_empty() {
-                continue;
+        let all = secret.chain(missed).filter(|_| sieve.wants(&MOVED[0]));
+        opened.hold(|driver| {
+            let (mut tx, mut left) = (Tx::new(driver, None), Vec::new());
+            for (name, reason) in all {
+                if tx.columns(name)?.is_empty() {
+                    continue;
+                }
+                let sql = kept(format!("SELECT COUNT(*) FROM {name} -- of an export"));
+                let count: i64 = tx.row(sql, &[], read)?.unwrap_or_default();
+                if 0 < count {
+                    left.push((name, count, reason));
+                }
             }
-            let sql = kept(format!("SELECT COUNT(*) FROM {name} -- of an export"));
-            let count: i64 = tx.row(sql, &[], read)?.unwrap_or_default();
-            if 0 < count {
-                left.push((name, count, reason));
-            }
-        }
-        Ok(left)
+            Ok(left)
+        })
     }
 
     /// The next rows, all of one table; nothing at the end.
@@ -96,22 +101,27 @@ impl Export {
     }
 
     fn read_page(&mut self, table: &Table) -> Result<Option<Vec<Columns>>> {
-        let mut tx = Tx::new(self.driver.as_mut(), None);
-        let page = match self.page.take() {
-            Some(page) => page,
-            None => Page { columns: tx.columns(table.name)?, after: None },
-        };
-        if page.columns.is_empty() {
-            return Ok(None); // A store of an earlier version, which has no such table.
-        }
-        let (sql, values) = page.question(table)?;
-        let mut rows = tx.rows(sql, &values, |row| {
-            let mut columns = Columns::new();
-            for column in &page.columns {
-                let Travelling(value) = row.read()?;
-                columns.insert(column.name.clone(), value);
+        let begun = self.page.take();
+        let (page, mut rows) = self.opened.hold(|driver| {
+            let mut tx = Tx::new(driver, None);
+            let page = match begun {
+                Some(page) => page,
+                None => Page { columns: tx.columns(table.name)?, after: None },
+            };
+            if page.columns.is_empty() {
+                return Ok((page, Vec::new())); // A store of an earlier version, which has no such table.
             }
-            Ok(columns)
+            let (sql, values) = page.question(table)?;
+            let rows = tx.rows(sql, &values, |row| {
+                let mut columns = Columns::new();
+                for column in &page.columns {
+                    let Travelling(value) = row.read()?;
+                    columns.insert(column.name.clone(), value);
+                }
+                Ok(columns)
+            })?;
+            drop(values);
+            Ok::<_, Error>((page, rows))
         })?;
         let Some(last) = rows.last() else { return Ok(None) };
         self.page = Some(Page { columns: page.columns, after: Some(last.clone()) });
@@ -148,6 +158,6 @@ impl Page {
 
 impl Drop for Export {
     fn drop(&mut self) {
-        self.driver.rollback();
+        self.opened.hold(|driver| driver.rollback());
     }
 }
