@@ -3,15 +3,17 @@
 //! A call has one instant and its own randomness. The channels that it sees, it sees for a purpose: there is
 //! no way to get one without the rule that admits the caller.
 
+mod randomness;
 pub mod rule;
 mod surroundings;
 
 pub(crate) use surroundings::Surroundings;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use carillon_model::arn::IdentityKind;
 use carillon_model::channel::Channel;
 use carillon_model::identity::Identity;
@@ -23,10 +25,9 @@ use carillon_store::identity::Found;
 use carillon_store::membership::Candidate;
 use carillon_store::standing::{Place, Standing};
 use carillon_store::{self as store, Look, Tx};
-use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
 
 use crate::error::{Error, Result};
+use randomness::{Randomness, Seed};
 use rule::{Grant, Rule};
 
 pub(crate) const INVALID_BEARER: &str =
@@ -47,7 +48,9 @@ pub struct Call {
     /// The operation's name.
     pub operation: &'static str,
     pub(crate) surroundings: Arc<Surroundings>,
-    random: RefCell<StdRng>,
+    random: RefCell<Randomness>,
+    /// Of what is asked, where that is compared with what was asked before.
+    digest: OnceCell<[u8; 32]>,
     /// The only user that the credentials may be, where they were exchanged: an ARN can become another's.
     bound_to: Option<Key>,
     /// What it costs, where there are rates.
@@ -145,12 +148,22 @@ impl Call {
         bearer: Option<IdentityArn>,
         surroundings: Arc<Surroundings>,
         principal: String,
-        seed: [u8; 32],
+        seed: Seed,
     ) -> Self {
         let now = surroundings.clock.now();
-        let random = RefCell::new(StdRng::from_seed(seed));
-        let (bound_to, due, went_by) = (None, None, None);
-        Self { now, principal, bearer, operation, surroundings, random, bound_to, due, went_by }
+        let random = RefCell::new(Randomness::Seed(seed));
+        Self {
+            now,
+            principal,
+            bearer,
+            operation,
+            surroundings,
+            random,
+            digest: OnceCell::new(),
+            bound_to: None,
+            due: None,
+            went_by: None,
+        }
     }
 
     /// The call, which is still to be charged.
@@ -197,6 +210,13 @@ impl Call {
         }
     }
 
+    /// The digest of what is asked, which is written for it the first time.
+    pub(crate) fn digest(&self, asked: impl FnOnce() -> Vec<u8>) -> [u8; 32] {
+        *self
+            .digest
+            .get_or_init(|| digest(&SHA256, &asked()).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
     /// A new key.
     pub fn new_key(&self) -> Key {
         Key::random(self.random())
@@ -204,9 +224,7 @@ impl Call {
 
     /// Random bytes.
     pub fn random<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.random.borrow_mut().fill_bytes(&mut bytes);
-        bytes
+        self.random.borrow_mut().take()
     }
 
     /// Who acts, by the header.

@@ -1,6 +1,5 @@
 //! Idempotency: a repeated `ClientRequestToken` returns the first result and has no second effect.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use carillon_model::Key;
 use carillon_model::text::ClientRequestToken;
 use carillon_store::request_token::{self, Earlier, Scope};
@@ -33,7 +32,7 @@ pub fn once<O: Operation, T>(
 ) -> Result<Once<T>> {
     let scope = Scope { owner, operation: O::NAME, token };
     let since = call.now.plus_ms(-TOKEN_WINDOW_MS);
-    let input = digest(&SHA256, &operation.canonical()).as_ref().to_vec();
+    let input = call.digest(|| operation.canonical()).to_vec();
     if let Some(earlier) = request_token::find(tx, scope, since)? {
         return if earlier.input == input { Ok(Once::Earlier(earlier.result)) } else { Err(other_input()) };
     }

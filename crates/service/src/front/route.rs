@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use carillon_access::{Caller, Gate, Surrounding};
-use carillon_model::Timestamp;
 use carillon_model::shape::{Described as _, Member, Shape};
+use carillon_model::{Timestamp, json};
 use carillon_store::{self as store, Tx};
 use futures_util::future::BoxFuture;
 use http::Method;
@@ -234,7 +234,7 @@ fn encode<O: Operation>(response: &O::Response) -> Result<Option<Bytes>> {
     if O::STATUS == 204 {
         return Ok(None);
     }
-    let body = serde_json::to_vec(response).map_err(|source| Error {
+    let body = json::to_vec(response).map_err(|source| Error {
         source: Some(Box::new(source)),
         ..Error::new(ErrorCode::ServiceFailure, "The answer could not be written")
     })?;

@@ -64,7 +64,13 @@ pub struct Sent {
 const RULE: Rule = Rule(&[Grant::Member]);
 
 impl Write for SendChannelMessage {
+    fn lane(&self) -> Lane {
+        Lane::channel(&self.channel_arn)
+    }
+
     fn look(&self, call: &Call) -> Option<Look> {
+        // Here nobody waits for it; in the lane all who come after would.
+        call.digest(|| self.canonical());
         Some(call.look(&self.channel_arn)?.and_token(Self::NAME, &self.client_request_token))
     }
 
