@@ -1,11 +1,15 @@
-//! Requests that were accepted, each in a task of its own: whoever hangs up takes the connection with them, and not the
-//! request. What it changes would stand all the same, and nobody would have written its line.
+//! Requests that were accepted: whoever hangs up takes the connection with them, and not the request. What it changes
+//! would stand all the same, and nobody would have written its line.
+//!
+//! Nearly nobody hangs up, so a request is answered where it came, and goes on in a task of its own only where its
+//! connection is gone.
 
-use std::future::pending;
-use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use carillon_store as store;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::traces;
@@ -29,23 +33,44 @@ impl InFlight {
     ) -> T {
         let request = store::as_one_request(request);
         let place = self.0.clone().acquire_owned().await.expect("it is never closed");
-        let task = tokio::spawn(traces::carried(async move {
+        let answering = traces::carried(async move {
             let answer = request.await;
             drop(place);
             answer
-        }));
-        match task.await {
-            Ok(answer) => answer,
-            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
-            // The runtime ends, and the connection with it.
-            Err(_) => pending().await,
-        }
+        });
+        Whole(Some(Box::pin(answering))).await
     }
 
     /// Waits until all of them are answered. From then on there is no place for others.
     pub(super) async fn drain(&self) {
         if let Ok(all) = self.0.acquire_many(IN_FLIGHT_MAX).await {
             all.forget();
+        }
+    }
+}
+
+/// Does what it began to the end, also where it is dropped.
+struct Whole<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Whole<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // Taken out while it works: what panics is not to be gone on with.
+        let mut work = self.0.take().expect("nobody polls what is ready, or has panicked");
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.0 = Some(work);
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Whole<F> {
+    fn drop(&mut self) {
+        // Where there is no runtime any more, the process ends.
+        if let (Some(work), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
+            runtime.spawn(work);
         }
     }
 }
