@@ -58,22 +58,25 @@ class Server:
 
     # Life.
 
-    def start(self) -> "Server":
+    def start(self, within_s: float = START_TIMEOUT_S) -> "Server":
         assert self.process is None, "is running"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [binary(), "serve", *self.options()],
+                [*self.program(), "serve", *self.options()],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
                 env=environment(self.folder) | self.environment,
             )
         try:
-            wait_until_ready(self.http_port, self.process)
+            wait_until_ready(self.http_port, self.process, within_s)
         except AssertionError as error:
             self.kill()
             raise AssertionError(f"{error}\n{self.log_tail()}") from None
         return self
+
+    def program(self) -> list[str]:
+        return [binary()]
 
     def stop(self) -> None:
         """As an operator does; a server that does not end well fails the test."""
@@ -200,8 +203,10 @@ def environment(home: Path) -> dict[str, str]:
     return ours | providers | {"HOME": str(home), "AWS_EC2_METADATA_DISABLED": "true", "AWS_PAGER": ""}
 
 
-def wait_until_ready(http_port: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+def wait_until_ready(
+    http_port: int, process: subprocess.Popen, within_s: float = START_TIMEOUT_S
+) -> None:
+    deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the server ended with {process.returncode} before it was ready"
         try:
@@ -212,7 +217,7 @@ def wait_until_ready(http_port: int, process: subprocess.Popen) -> None:
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(0.02)
-    raise AssertionError(f"not ready after {START_TIMEOUT_S} s")
+    raise AssertionError(f"not ready after {within_s} s")
 
 
 def free_ports(count: int) -> list[int]:

