@@ -1,6 +1,8 @@
 """Moving in and out: what one store held, another one answers, whatever the engines, and however often it was cut off."""
 
+import json
 import resource
+import sqlite3
 import stat
 import subprocess
 import time
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from harness.engine import ENGINES, Engine
+from harness import commands
+from harness.engine import ENGINES, Engine, psql_value
 from harness.furnished import Furnished, furnish, served
 from harness.readings import Readings, differences
 from harness.server import Server, binary, environment
@@ -26,7 +29,12 @@ ROOM_BYTES = 16_384
 
 
 def command(
-    server: Server, *arguments: str, code: int = 0, more: dict[str, str] | None = None, **options: Any
+    server: Server,
+    *arguments: str,
+    code: int = 0,
+    more: dict[str, str] | None = None,
+    timeout: float = COMMAND_TIMEOUT_S,
+    **options: Any,
 ) -> str:
     """Runs a command of the binary on the store of a server; answers what it tells people."""
     done = subprocess.run(
@@ -35,7 +43,7 @@ def command(
         stderr=subprocess.PIPE,
         env=environment(server.folder) | (more or {}),
         cwd=server.folder,
-        timeout=COMMAND_TIMEOUT_S,
+        timeout=timeout,
         check=False,
         **options,
     )
@@ -49,15 +57,27 @@ def store_of(server: Server) -> list[str]:
     return ["--data-dir", str(server.data_dir), *store]
 
 
-def begun(server: Server, *arguments: str, **options: Any) -> subprocess.Popen:
+def begun(
+    server: Server, *arguments: str, more: dict[str, str] | None = None, **options: Any
+) -> subprocess.Popen:
     """The same, which goes on by itself."""
     return subprocess.Popen(
         [binary(), *arguments, *store_of(server)],
         stderr=subprocess.DEVNULL,
-        env=environment(server.folder),
+        env=environment(server.folder) | (more or {}),
         cwd=server.folder,
         **options,
     )
+
+
+def looked_at(server: Server) -> dict[str, tuple[str, str]]:
+    """What `check` and `doctor` say of imports, how bad it is first."""
+    doors = ("--http", "127.0.0.1:0", "--https", "off")
+    checked = commands.run(server.folder, "check", *doors, *store_of(server)).stdout.splitlines()
+    [store] = [line.split(maxsplit=2) for line in checked if line.split()[1] == "store:"]
+    examined = commands.run(server.folder, "doctor", "--json", *doors, *store_of(server)).stdout.splitlines()
+    [found] = [one for one in map(json.loads, examined) if one["check"] == "import"]
+    return {"check": (store[0], store[2]), "doctor": (found["severity"], found["finding"])}
 
 
 def settled(server: Server, instances: list[str]) -> dict[str, Any]:
@@ -213,7 +233,12 @@ def test_half_an_archive_is_served_by_nobody(origin, engine, empty, tmp_path):
     # Of a pipe that cannot be known before.
     assert "is damaged" in command(there, "import", "-", input=whole[:-9], code=1)
     assert "was cut off" in command(there, "serve", "--http", "127.0.0.1:0", "--https", "off", code=1)
+    said = looked_at(there)
+    assert (said["check"][0], said["doctor"][0]) == ("FAILED", "serious"), said
+    assert all("an import was cut off after" in words for _, words in said.values()), said
     command(there, "import", str(origin.archive))
+    said = looked_at(there)
+    assert (said["check"][0], said["doctor"]) == ("ok", ("ok", "none was cut off")), said
     with running(there) as server:
         same(origin.answers, Readings.of(server, origin.instances))
 
@@ -264,13 +289,45 @@ def test_a_full_disk_is_named_and_a_repetition_finishes(origin, empty):
 UNTOLD = ("ListAppInstanceUserEndpoints", "DescribeAppInstanceUserEndpoint")
 
 
-def from_service(there: Server, source: Server, instance: str, *flags: str, code: int = 0) -> str:
+def asked_of(source: Server, instance: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The command that brings an app instance from there, and its environment."""
     credentials = {
         "AWS_ACCESS_KEY_ID": source.credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": source.credentials.secret_access_key,
     }
     asked = ("import", "--from-service", "--app-instance-arn", instance, "--endpoint-url", source.http_url)
-    return command(there, *asked, *flags, code=code, more=credentials)
+    return asked, credentials
+
+
+def from_service(there: Server, source: Server, instance: str, *flags: str, **options: Any) -> str:
+    asked, credentials = asked_of(source, instance)
+    return command(there, *asked, *flags, more=credentials, **options)
+
+
+@contextmanager
+def at_its_rates(source: Server) -> Iterator[None]:
+    """For a while it has the rates of the original."""
+    source.stop()
+    plain, source.flags = source.flags, (*source.flags, "--limits-preset", "aws")
+    source.start()
+    yield
+    source.stop()
+    source.flags = plain
+    source.start()
+
+
+def is_being_brought(there: Server) -> bool:
+    """Whether the first of an app instance is in the store, and that there is more."""
+    sql = "SELECT COUNT(*) FROM setting WHERE value = 'under way' AND EXISTS (SELECT 1 FROM identity)"
+    try:
+        if there.store:
+            return psql_value(there.store, sql) == "1"
+        path = there.data_dir / "carillon.db"
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1) as database:
+            return database.execute(sql).fetchone() == (1,)
+    except (sqlite3.OperationalError, subprocess.CalledProcessError):
+        # Its tables are still made.
+        return False
 
 
 def told_by_the_api(answers: dict[str, Any]) -> dict[str, Any]:
@@ -295,15 +352,15 @@ def test_an_application_is_brought_from_a_service_at_its_rates(engine, other, tm
             assert not [line for line in told.splitlines() if line.startswith("not brought")], told
             return told
 
-        source.stop()
-        source.flags = (*source.flags, "--limits-preset", "aws")
-        source.start()
-        assert "membership: " in from_service(there, source, instance, "--dry-run")
-        assert not (there.data_dir / "carillon.db").exists()
-        throttled(from_service(there, source, instance))
-        source.stop()
-        source.flags = source.flags[:-2]
-        source.start()
+        with at_its_rates(source):
+            # Two at once come too early for each other, and wait.
+            asked, credentials = asked_of(source, instance)
+            other_one = begun(empty(engine), *asked, "--dry-run", more=credentials)
+            assert "membership: " in throttled(from_service(there, source, instance, "--dry-run"))
+            assert other_one.wait() == 0
+            assert not (there.data_dir / "carillon.db").exists()
+            told = throttled(from_service(there, source, instance))
+            assert "the user with most calls: " in told and "the rate used most: " in told
 
         def compare() -> None:
             before = told_by_the_api(Readings.of_instance(source, instance))
@@ -335,3 +392,32 @@ def test_an_application_is_brought_from_a_service_at_its_rates(engine, other, tm
         command(source, "export", str(archive))
         command(own_one, "import", str(archive))
         assert "did not come from the service" in from_service(own_one, source, instance, code=1)
+
+
+def test_an_import_from_a_service_that_was_killed_is_known_and_its_repetition_is_whole(engine, tmp_path, empty):
+    with served(engine, tmp_path / "source") as source:
+        furnished = furnish(source, pending=False)
+        instance = furnished.instances[0]
+        settled(source, furnished.instances)
+        there = empty(engine)
+        with at_its_rates(source):
+            asked, credentials = asked_of(source, instance)
+            importing = begun(there, *asked, more=credentials)
+            deadline = time.monotonic() + COMMAND_TIMEOUT_S
+            while not is_being_brought(there):
+                assert importing.poll() is None and time.monotonic() < deadline
+            importing.kill()
+            importing.wait()
+        said = looked_at(there)
+        assert (said["check"][0], said["doctor"][0]) == ("FAILED", "warning"), said
+        uuid = instance.rpartition("/")[2]
+        assert all(f"app instance {uuid} from a service was cut off" in words for _, words in said.values()), said
+        # It keeps nobody from serving what else is there.
+        with running(there):
+            pass
+        from_service(there, source, instance)
+        said = looked_at(there)
+        assert (said["check"][0], said["doctor"]) == ("ok", ("ok", "none was cut off")), said
+        before = told_by_the_api(Readings.of_instance(source, instance))
+        with running(there) as server:
+            same(before, told_by_the_api(Readings.of_instance(server, instance)))

@@ -170,7 +170,10 @@ def lobby(world: World, people: tuple[str, ...], messages: int) -> str:
     other = world.user("zoe")
     messaging.create_channel_ban(**at, MemberArn=other, ChimeBearer=ana)
     world.add(channel, admin, by=ana, kind="HIDDEN")
-    world.channel(ana, bob, Name="Public", Privacy="PUBLIC", Mode="UNRESTRICTED", ChannelId="plaza")
+    plaza = world.channel(ana, bob, Name="Public", Privacy="PUBLIC", Mode="UNRESTRICTED", ChannelId="plaza")
+    # The last one is for Bob: for others, who joined or not, there is an earlier last one.
+    world.send(plaza, bob, "for all")
+    world.send(plaza, ana, "last, and for Bob alone", Target=[{"MemberArn": bob}])
     return channel
 
 

@@ -8,7 +8,6 @@ mod archive;
 mod cli;
 mod commands;
 mod demo;
-mod progress;
 mod way;
 
 use std::process::ExitCode;

@@ -25,6 +25,7 @@ pub mod moving;
 mod outgoing;
 mod private_file;
 pub mod process;
+pub mod progress;
 pub mod request;
 mod rest;
 pub mod stop;

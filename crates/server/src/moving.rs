@@ -6,7 +6,6 @@
 mod archive;
 mod export;
 mod import;
-mod progress;
 mod secrets;
 mod service;
 
@@ -28,28 +27,5 @@ enum Place<'a> {
 impl<'a> Place<'a> {
     fn of(path: &'a Path) -> Self {
         if path == Path::new("-") { Self::Standard } else { Self::File(path) }
-    }
-}
-
-/// A number for people.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if 0 < at && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -44,8 +44,8 @@ use crate::web_push;
 pub(crate) use beside::alone;
 pub use beside::with_service;
 use certificates::Keeper;
-pub use ground::open_store;
 use ground::{Ground, Secrets, check_whole, make_service, open_access, set_clock, start_clock};
+pub use ground::{open_store, words_of};
 use ports::{Ports, open_door};
 use rooms::Rooms;
 

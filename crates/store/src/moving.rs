@@ -12,6 +12,7 @@ mod export;
 mod import;
 mod intake;
 mod mark;
+mod service;
 mod sieve;
 #[cfg(test)]
 mod tests;
@@ -26,9 +27,10 @@ use crate::engine::{Column, Declared, FromColumn, Value};
 use crate::{Error, Result, Tx};
 
 pub use export::Export;
-pub use import::{Begun, adopt, begin, check, empty, end, keep_only, put, raise, replace};
+pub use import::{Begun, begin, check, empty, end, put};
 pub use intake::{Batch, Intake};
-pub use mark::Mark;
+pub use mark::{Mark, Unfinished, unfinished};
+pub use service::{Held, adopt, brought, keep_only, raise, replace};
 use sieve::Sieve;
 
 /// A row: its columns by name. Keys and digests are hexadecimal digits.

@@ -222,7 +222,13 @@ impl Outcome {
         let message = self.error_message.unwrap_or_default();
         let refusal = |reason, permanent| {
             let failure = Failure { reason, permanent };
-            Refusal { failure, status: None, message: format!("{code}: {message}"), code: code.clone() }
+            Refusal {
+                failure,
+                status: None,
+                message: format!("{code}: {message}"),
+                code: code.clone(),
+                retry_after: None,
+            }
         };
         match code.as_str() {
             "InternalFailure" | "InternalException" => Sent::Later(refusal(Reason::Refused, false)),

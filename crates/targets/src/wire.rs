@@ -31,6 +31,8 @@ pub struct Refusal {
     pub code: String,
     /// What was said of it, cut to a length that a log can take.
     pub message: String,
+    /// After how long it may be tried again, where the answer says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// Sends a request, and reads the answer.
@@ -57,13 +59,13 @@ pub(crate) async fn send(request: RequestBuilder, timeout: Duration) -> Result<A
 impl Refusal {
     pub(crate) fn transient(reason: Reason) -> Self {
         let failure = Failure { reason, permanent: false };
-        Self { failure, status: None, code: String::new(), message: String::new() }
+        Self { failure, status: None, code: String::new(), message: String::new(), retry_after: None }
     }
 
     /// The call could not even be signed: there are no credentials, or no region.
     pub(crate) fn unprepared(message: &str) -> Self {
         let failure = Failure { reason: Reason::NotPermitted, permanent: true };
-        Self { failure, status: None, code: String::new(), message: cut(message) }
+        Self { failure, message: cut(message), ..Self::transient(Reason::NotPermitted) }
     }
 
     /// What was answered is nothing that can be understood.
@@ -83,8 +85,18 @@ impl Refusal {
         let code = code.split(':').next().unwrap_or_default().rsplit('#').next().unwrap_or_default();
         let message = text(&body["message"]).or_else(|| text(&body["Message"]));
         let message = message.or_else(|| text(&body["error"]["message"])).unwrap_or_default();
-        Self { failure: failure(status, code), status: Some(status), code: cut(code), message: cut(&message) }
+        let failure = failure(status, code);
+        let (code, message) = (cut(code), cut(&message));
+        Self { failure, status: Some(status), code, message, retry_after: retry_after(headers) }
     }
+}
+
+/// What the headers say of when to try again: milliseconds, as AWS says it, or seconds. A date, which the standard
+/// allows as well, is nothing that a throttled call is answered with.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let milliseconds = number("x-amz-retry-after").map(Duration::from_millis);
+    milliseconds.or_else(|| number("retry-after").map(Duration::from_secs))
 }
 
 /// What to think of a refusal. The code says more than the status: older services answer 400 to everything.
@@ -138,6 +150,23 @@ mod tests {
     use reqwest::header::HeaderValue;
 
     use super::*;
+
+    #[test]
+    fn when_to_try_again_is_read_as_milliseconds_or_as_seconds() {
+        let read = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (reqwest::header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            Refusal::read(429, &headers.collect(), b"").retry_after
+        };
+        assert_eq!(read(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
+        assert_eq!(
+            read(&[("retry-after", "2"), ("x-amz-retry-after", "90")]),
+            Some(Duration::from_millis(90))
+        );
+        assert_eq!(read(&[("retry-after", "Sun, 29 Nov 2026 07:00:00 GMT")]), None);
+        assert_eq!(read(&[]), None);
+    }
 
     #[test]
     fn a_refusal_is_read_in_any_way_and_says_whether_it_may_pass() {

@@ -11,11 +11,11 @@ use data_encoding::HEXLOWER;
 use indicatif::BinaryBytes;
 
 use crate::archive::{STORE, Writer};
-use crate::progress::Progress;
 use crate::way::Way;
 use carillon_server::config::{Settings, StoreAddress, Written};
 use carillon_server::data_dir::{self, LOCK, MEMBERS, STORE_SUFFIXES};
 use carillon_server::error::{Error, ExitStatus, Result};
+use carillon_server::progress::{Progress, Unit};
 use carillon_server::{clock, log, master_key};
 
 /// How much this gives way to others on the processor. Not wholly: the log of the store grows until the copy is done.
@@ -61,7 +61,7 @@ pub(crate) fn run(options: Options) -> Result<ExitStatus> {
     let copy = writer.scratch()?;
     let left_out = fill(&mut writer, &settings, (store, &copy), with_keys)?;
     let (manifest, all) = (writer.manifest().clone(), writer.manifest().bytes());
-    let mut progress = Progress::begin("compressing");
+    let mut progress = Progress::begin("compressing", Unit::Bytes);
     let bytes = writer.finish(|done| progress.set(done, all))?;
     drop(progress);
     let names: Vec<&str> = manifest.members.iter().map(|member| member.name.as_str()).collect();
@@ -90,12 +90,11 @@ fn fill(
 ) -> Result<Vec<String>> {
     let failed = |error| Error::failure(format!("the store {} cannot be copied: {error}", settings.store));
     let taken_at = clock::real().to_string();
-    let mut progress = Progress::begin("copying");
     // The copy is needed for a moment only. It goes to the disk bit by bit all the same: what the system would write
     // of it at once, a flush of the server's log waits for.
     let broken = |error: std::io::Error| carillon_store::Error::broken(error.to_string());
     let scratch = File::open(copy).map_err(|error| failed(broken(error)))?;
-    let mut way = Way::begin();
+    let (mut progress, mut way) = (Progress::begin("copying", Unit::Bytes), Way::begin());
     let step = |done, all| {
         progress.set(done, all);
         scratch.sync_data().map_err(broken)?;

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use carillon_store::Location;
+use carillon_store::{Location, moving};
 
 use carillon_server::config::{Certificate, Settings, Written, streams};
 use carillon_server::credentials::{self, RootKey};
@@ -110,10 +110,18 @@ fn check_store(settings: &Settings) -> Finding {
         .build()
         .map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
     let store = runtime.block_on(wire::open_store(&settings.store, Arc::new(|_| {})))?;
+    let unfinished = runtime.block_on(store.read(moving::unfinished));
     // What it has open may end only where waiting is allowed.
     drop(runtime);
     drop(store);
-    Ok(format!("{} can be reached, and its schema is up to date", settings.store))
+    let unread = |error| Error::failure(format!("the store {} cannot be read: {error}", settings.store));
+    match unfinished.map_err(unread)?.first() {
+        None => Ok(format!("{} can be reached, and its schema is up to date", settings.store)),
+        Some(unfinished) => {
+            Err(Error::failure(format!("{}: {}", settings.store, wire::words_of(unfinished)))
+                .hint("Repeat `carillon import` as it was given: it goes on, and brings what is missing."))
+        }
+    }
 }
 
 fn check_bus(settings: &Settings) -> Finding {

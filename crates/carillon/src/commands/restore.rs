@@ -14,12 +14,12 @@ use clap::Args;
 use data_encoding::HEXLOWER;
 
 use crate::archive::{self, Manifest, STORE};
-use crate::progress::Progress;
 use carillon_server::config::{Settings, Written};
 use carillon_server::data_dir::{
     DataDir, INTO, LOCK, MEMBERS, RESTORING, STORE_SUFFIXES, is_half_restored, sync_parent,
 };
 use carillon_server::error::{Error, ExitStatus, Result};
+use carillon_server::progress::{Progress, Unit};
 use carillon_server::{log, master_key};
 
 /// How much more room is asked for than the archive holds: what the file system needs for itself.
@@ -59,7 +59,7 @@ pub(crate) fn run(options: Options) -> Result<ExitStatus> {
             "`pg_restore` puts a dump into a database, `carillon import` what `carillon export` wrote.",
         ));
     };
-    let mut progress = Progress::begin("checking");
+    let mut progress = Progress::begin("checking", Unit::Bytes);
     let manifest = archive::read(&file, |done, all| progress.set(done, all), |_| None)?;
     drop(progress);
     check_schema(&file, &manifest)?;
@@ -215,7 +215,7 @@ impl Places {
         marked.and_then(|()| File::open(&into)?.sync_all()).map_err(written)?;
         DirBuilder::new().mode(0o700).create(self.restoring.join("tls")).map_err(written)?;
         sync_parent(&into).and_then(|()| sync_parent(&self.restoring)).map_err(written)?;
-        let mut progress = Progress::begin("restoring");
+        let mut progress = Progress::begin("restoring", Unit::Bytes);
         let waiting =
             |name: &str| if name == STORE { self.waiting_store() } else { self.restoring.join(name) };
         let place = |name: &str| Some(waiting(name));

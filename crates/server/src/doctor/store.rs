@@ -2,15 +2,18 @@
 
 use carillon_access::count_unreadable;
 use carillon_model::{Key, Timestamp};
+use carillon_store::moving::{self, Unfinished};
 use carillon_store::{self as store, Location, Schema, Tx, beat, outgoing};
 
 use super::scene::Scene;
 use super::{Check, Found, ok, serious, warning};
 use crate::config::BusAddress;
+use crate::wire::words_of;
 
 pub(super) const CHECKS: &[Check] = &[
     Check { name: "store", look: reach },
     Check { name: "schema", look: schema },
+    Check { name: "import", look: import },
     Check { name: "log", look: log },
     Check { name: "sealed", look: sealed },
     Check { name: "nodes", look: nodes },
@@ -59,6 +62,19 @@ fn schema(scene: &Scene<'_>) -> Vec<Found> {
     }
     let finding = format!("version {}, which a later carillon made; this one knows {known}", found.version);
     vec![warning(finding, "Exchange the older nodes, too.")]
+}
+
+fn import(scene: &Scene<'_>) -> Vec<Found> {
+    let remedy =
+        "Repeat `carillon import` as it was given, unless it is under way: it brings what is missing.";
+    scene.look(moving::unfinished, |unfinished| {
+        let found = unfinished.iter().map(|one| match one {
+            Unfinished::Archive(_) => serious(words_of(one), remedy),
+            Unfinished::Service(_) => warning(words_of(one), remedy),
+        });
+        let found: Vec<Found> = found.collect();
+        if found.is_empty() { vec![ok("none was cut off")] } else { found }
+    })
 }
 
 fn log(scene: &Scene<'_>) -> Vec<Found> {

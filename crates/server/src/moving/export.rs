@@ -8,12 +8,12 @@ use rand::TryRng as _;
 use rand::rngs::SysRng;
 use zeroize::Zeroizing;
 
+use super::Place;
 use super::archive::{Header, Left, Writer};
-use super::progress::{Progress, tell};
 use super::secrets::Secrets;
-use super::{Place, grouped};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::progress::{Progress, Unit, grouped, tell};
 use crate::{clock, master_key, process};
 
 /// What is to be exported, and where to.
@@ -54,9 +54,11 @@ pub fn run(settings: &Settings, asked: &Export) -> Result<()> {
     let secrets = Secrets::of(&header)?;
     let left = export.left().map_err(unread)?;
     let mut writer = Writer::begin(Place::of(&asked.file), &header)?;
-    let mut progress = Progress::new(None);
+    let (mut progress, mut done) = (Progress::begin("rows", Unit::Each), 0);
     while let Some((table, rows)) = export.next_rows().map_err(unread)? {
-        progress.add(table.name, rows.len() as u64);
+        done += rows.len() as u64;
+        progress.note(format!("of {}", table.name));
+        progress.set(done, None);
         for row in rows {
             secrets.check(table, &row)?;
             writer.row(table, row)?;
@@ -68,8 +70,8 @@ pub fn run(settings: &Settings, asked: &Export) -> Result<()> {
         .collect();
     let lines = left.iter().map(say_left).collect::<Vec<_>>();
     writer.end(left)?;
-    let rows = progress.end();
-    tell(&format!("exported {} rows to {}", grouped(rows), asked.file.display()));
+    drop(progress);
+    tell(&format!("exported {} rows to {}", grouped(done), asked.file.display()));
     for line in lines {
         tell(&line);
     }

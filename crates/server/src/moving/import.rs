@@ -11,13 +11,13 @@ use carillon_store::moving::{self, Begun, Intake, Mark};
 use carillon_store::{Lane, Store};
 use rand::rngs::StdRng;
 
+use super::Place;
 use super::archive::{End, Entry, Header, Reader};
 use super::export::say_left;
-use super::progress::{Progress, tell};
 use super::secrets::Secrets;
-use super::{Place, grouped};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::progress::{Progress, Unit, grouped, tell};
 use crate::{process, wire};
 
 /// Imports the archive in this file, or on the standard input.
@@ -86,7 +86,8 @@ async fn import(
     };
     let secrets = Secrets::of(reader.header())?;
     let mark = begin(settings, store, &reader.header().id).await?;
-    let (mut intake, mut progress) = (Intake::new(mark), Progress::new(rows));
+    let (mut intake, mut progress) = (Intake::new(mark), Progress::begin("rows", Unit::Each));
+    let mut done = 0;
     let end = loop {
         let entry = reader.next()?;
         let next = if let Entry::Row(table, _) = &entry { Some(*table) } else { None };
@@ -98,7 +99,8 @@ async fn import(
             Entry::End(end) => break end,
             Entry::Row(table, mut row) => {
                 secrets.reseal(keys, random, table, &mut row)?;
-                progress.add(table.name, 1);
+                done += 1;
+                progress.set(done, rows);
                 intake.take(table, row);
             }
         }
@@ -106,7 +108,7 @@ async fn import(
     let mark = intake.mark().clone();
     let ended = mark.clone();
     store.write(Lane::Job, move |tx| moving::end(tx, &ended)).await.map_err(unwritable)?;
-    Ok(Outcome { rows: progress.end(), passed_over: intake.passed_over, mark, end })
+    Ok(Outcome { rows: done, passed_over: intake.passed_over, mark, end })
 }
 
 /// Begins, or goes on, or begins anew in the place of another archive of which a part is there.

@@ -4,34 +4,42 @@
 //! A row is put in the place of what is there under its key, so a repetition brings what is new, edits and redactions
 //! too; who belongs to a channel, moderates it or is banned is then as it is there. What the API does not tell is said
 //! at the end.
+//!
+//! What holds it up are the rates, so whatever does not need another's answer is asked beside it, and as whoever can be
+//! asked: each rate has something to do until the end.
 
 mod api;
 mod channel;
+mod messages;
+mod people;
 mod rows;
+mod turns;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use carillon_model::{AppInstanceArn, Key};
-use carillon_store::moving::{self, Columns};
+use carillon_store::moving::{self, Columns, Held};
 use carillon_store::{Lane, Store, Tx};
 use carillon_targets::aws::Aws;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream, try_join};
 use serde_json::{Value, json};
 
 use self::api::{Answered, Api, Question, Unanswered, encoded};
+use self::people::Seats;
 use self::rows::{People, at, columns, text, when};
-use super::grouped;
-use super::progress::{Progress, tell};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::outgoing::Clients;
+use crate::progress::{Progress, Unit, grouped, tell};
 use crate::{process, wire};
 
-/// How many users are asked about at once; each has a rate of its own.
-const USERS_AT_ONCE: usize = 32;
 /// How many channels are read at once.
-const CHANNELS_AT_ONCE: usize = 8;
+const CHANNELS_AT_ONCE: usize = 32;
+/// How many bots, flows and tags are asked about at once: their rates are the app instance's.
+const OTHERS_AT_ONCE: usize = 8;
+/// The operation that lists tags, and its path.
+const TAGS: (&str, &str) = ("ListTagsForResource", "/tags");
 /// What the API of the service tells nobody.
 const UNTOLD: &str = "not told by the API, and so not brought: devices (apps register them anew), the words of pushes, \
      messages that are not PERSISTENT, and which messages and channels were deleted there since an earlier import";
@@ -46,7 +54,8 @@ pub struct FromService {
     pub app_instance: String,
     /// Where the service is, if not where AWS has it.
     pub endpoint_url: Option<String>,
-    /// As whom channels are read that are nobody's in particular; unset, as the first administrator.
+    /// As whom channels are read, as far as that is nobody's in particular; unset, as those who moderate them, and as
+    /// the administrators, in turn.
     pub bearer: Option<String>,
     /// Only counts.
     pub dry_run: bool,
@@ -70,16 +79,7 @@ pub fn run(settings: &Settings, asked: &FromService) -> Result<()> {
             runtime.map_err(|error| Error::failure(format!("the runtime cannot start: {error}")))?;
         return runtime.block_on(Move::new(api, None, key, asked).run());
     }
-    wire::alone(settings, async |store, _, _| {
-        let adopted =
-            store.write(Lane::Job, move |tx| moving::adopt(tx, key)).await.map_err(|error| broken(&error))?;
-        if !adopted {
-            let sentence =
-                format!("{} is in this store, and did not come from the service", asked.app_instance);
-            return Err(Error::failure(sentence).hint("Give an empty store."));
-        }
-        Move::new(api, Some(store.clone()), key, asked).run().await
-    })
+    wire::alone(settings, async |store, _, _| Move::new(api, Some(store.clone()), key, asked).run().await)
 }
 
 fn broken(error: &carillon_store::Error) -> Error {
@@ -104,51 +104,85 @@ struct Found {
     counts: BTreeMap<&'static str, (u64, u64)>,
     /// What could not be brought, and how often.
     missed: BTreeMap<String, u64>,
-    /// All channels.
-    channels: BTreeSet<String>,
-    /// When somebody read a channel last.
-    read_at: HashMap<(String, String), i64>,
+    channels: u64,
     elastic: u64,
 }
 
 impl<'a> Move<'a> {
     fn new(api: Api, store: Option<Arc<Store>>, instance: Key, asked: &'a FromService) -> Self {
-        Self {
-            api,
-            store,
-            instance,
-            asked,
-            found: Mutex::default(),
-            progress: Mutex::new(Progress::new(None)),
-        }
+        let progress = Mutex::new(Progress::begin("users", Unit::Each));
+        Self { api, store, instance, asked, found: Mutex::default(), progress }
     }
 
     fn found(&self) -> MutexGuard<'_, Found> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn run(self) -> Result<()> {
+        tokio::select! {
+            brought = self.bring() => brought?,
+            () = self.api.run() => unreachable!("it gives turns without end"),
+        }
+        if let (Some(store), key) = (&self.store, self.instance) {
+            store
+                .write(Lane::Job, move |tx| moving::brought(tx, key))
+                .await
+                .map_err(|error| broken(&error))?;
+        }
+        self.report();
+        Ok(())
+    }
+
+    /// Says in the store that the app instance is being brought, from the first answer on.
+    async fn begin(&self) -> Result<()> {
+        let (Some(store), key) = (&self.store, self.instance) else { return Ok(()) };
+        let adopted = store.write(Lane::Job, move |tx| moving::adopt(tx, key)).await;
+        if adopted.map_err(|error| broken(&error))? {
+            return Ok(());
+        }
         let arn = &self.asked.app_instance;
+        Err(Error::failure(format!("{arn} is in this store, and did not come from the service"))
+            .hint("Give an empty store."))
+    }
+
+    async fn bring(&self) -> Result<()> {
+        let arn = self.asked.app_instance.as_str();
         let path = format!("/app-instances/{}", encoded(arn));
-        let instance = self.ask(&Question::identity("DescribeAppInstance", 20, arn, path.clone())).await?;
+        let instance = self.ask(&Question::identity("DescribeAppInstance", arn, path.clone())).await?;
         let instance =
             instance.ok_or_else(|| Error::failure(format!("there is no app instance {arn} there")))?;
-        let admins = self.admins(&path).await?;
-        let bearer = self.asked.bearer.clone().or_else(|| admins.keys().min().cloned()).ok_or_else(|| {
+        self.begin().await?;
+        let (admins, users, bots) = try_join!(self.admins(&path), self.list_users(), self.list_bots())?;
+        let bearers =
+            self.asked.bearer.clone().map_or_else(|| admins.keys().cloned().collect(), |one| vec![one]);
+        let bearer = bearers.first().ok_or_else(|| {
             Error::failure("the app instance has no administrator")
                 .hint("Name somebody who sees all with --bearer.")
         })?;
-        let users = self.users(&admins).await?;
-        let bots = self.bots().await?;
-        self.flows().await?;
-        self.channels(&bearer).await?;
-        let row = self.instance_row(&instance["AppInstance"], &path, [users, bots, admins.len()]).await?;
-        self.put("app_instance", &[], vec![row]).await?;
-        self.streaming(&path).await?;
+        let people: Vec<&String> = users.iter().chain(&bots).collect();
+        let seats = self.memberships(people.iter().copied()).await?;
+        let ((), (), (), (), (), (), mut instance) = try_join!(
+            self.tags_of_people(people.iter().copied()),
+            self.users(&users, &admins, &seats),
+            self.bots(&bots, &seats),
+            self.flows(),
+            self.streaming(&path),
+            self.channels(&seats, (bearer, &bearers)),
+            self.instance_row(&instance["AppInstance"], &path, [users.len(), bots.len(), admins.len()]),
+        )?;
+        let (channels, elastic) = {
+            let found = self.found();
+            (found.channels, found.elastic)
+        };
+        instance.insert("channel_count".to_owned(), channels.into());
+        instance.insert("elastic_channel_count".to_owned(), elastic.into());
+        self.put("app_instance", Held::Nothing, vec![instance]).await?;
         let gone = std::mem::take(&mut self.found().people.gone);
-        self.put("identity", GONE, gone).await?;
-        self.report();
-        Ok(())
+        self.put("identity", Held::Columns(GONE), gone).await
     }
 
     /// An answer, or nothing where it may not be seen.
@@ -177,83 +211,25 @@ impl<'a> Move<'a> {
     }
 
     /// Puts rows into the store, where this is no rehearsal.
-    async fn put(
-        &self,
-        table: &'static str,
-        fixed: &'static [&'static str],
-        rows: Vec<Columns>,
-    ) -> Result<()> {
+    async fn put(&self, table: &'static str, held: Held, rows: Vec<Columns>) -> Result<()> {
         let count = rows.len() as u64;
         let changed = match &self.store {
             None => 0,
             Some(_) if rows.is_empty() => 0,
             Some(store) => {
-                let work = move |tx: &mut Tx| moving::replace(tx, moving::get(table), fixed, &rows);
+                let work = move |tx: &mut Tx| moving::replace(tx, moving::get(table), held, &rows);
                 store.write(Lane::Job, work).await.map_err(|error| broken(&error))?
             }
         };
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).add("rows", count);
-        let mut found = self.found();
-        let counts = found.counts.entry(table).or_default();
-        (counts.0, counts.1) = (counts.0 + count, counts.1 + changed);
+        let messages = {
+            let mut found = self.found();
+            let counts = found.counts.entry(table).or_default();
+            (counts.0, counts.1) = (counts.0 + count, counts.1 + changed);
+            found.counts.get("message").map_or(0, |counts| counts.0)
+        };
+        let calls = grouped(self.api.calls());
+        self.progress().note(format!("{} messages by {calls} calls", grouped(messages)));
         Ok(())
-    }
-
-    async fn admins(&self, path: &str) -> Result<BTreeMap<String, i64>> {
-        let arn = &self.asked.app_instance;
-        let list = Question::identity("ListAppInstanceAdmins", 10, arn, format!("{path}/admins"));
-        let mut admins = BTreeMap::new();
-        for admin in self.list(&list, "AppInstanceAdmins", &[]).await? {
-            let admin = text(&admin["Admin"], "Arn");
-            let path = format!("{path}/admins/{}", encoded(admin));
-            let described = self.ask(&Question::identity("DescribeAppInstanceAdmin", 10, arn, path)).await?;
-            let since = described.map_or(0, |admin| when(&admin["AppInstanceAdmin"], "CreatedTimestamp"));
-            admins.insert(admin.to_owned(), since);
-        }
-        Ok(admins)
-    }
-
-    async fn users(&self, admins: &BTreeMap<String, i64>) -> Result<usize> {
-        let arn = self.asked.app_instance.as_str();
-        let list = Question::identity("ListAppInstanceUsers", 10, arn, "/app-instance-users".to_owned());
-        let users = self.list(&list, "AppInstanceUsers", &[("app-instance-arn", arn)]).await?;
-        let count = users.len();
-        let rows = stream::iter(users).map(async |user| {
-            let user = text(&user, "AppInstanceUserArn").to_owned();
-            let path = format!("/app-instance-users/{}", encoded(&user));
-            let question = Question::identity("DescribeAppInstanceUser", 20, &user, path);
-            let Some(described) = self.ask(&question).await? else { return Ok(None) };
-            let memberships = self.memberships(&user).await?;
-            self.found().people.know(&user, rows::key_of(&user));
-            self.tags(&Question::identity("ListTagsForResource", 10, arn, "/tags".to_owned()), &user).await?;
-            let since = admins.get(&user).copied();
-            Ok::<_, Error>(Some(rows::user(self.instance, &described["AppInstanceUser"], since, memberships)))
-        });
-        self.put_all("identity", rows.buffer_unordered(USERS_AT_ONCE)).await?;
-        Ok(count)
-    }
-
-    async fn bots(&self) -> Result<usize> {
-        let arn = self.asked.app_instance.as_str();
-        let list = Question::identity("ListAppInstanceBots", 10, arn, "/app-instance-bots".to_owned());
-        let bots = self.list(&list, "AppInstanceBots", &[("app-instance-arn", arn)]).await?;
-        let count = bots.len();
-        let rows = stream::iter(bots).map(async |bot| {
-            let bot = text(&bot, "AppInstanceBotArn").to_owned();
-            let path = format!("/app-instance-bots/{}", encoded(&bot));
-            let question = Question::identity("DescribeAppInstanceBot", 10, arn, path);
-            let Some(described) = self.ask(&question).await? else { return Ok(None) };
-            let memberships = self.memberships(&bot).await?;
-            self.found().people.know(&bot, rows::bot_key(&bot));
-            self.tags(&Question::identity("ListTagsForResource", 10, arn, "/tags".to_owned()), &bot).await?;
-            let row = rows::bot(self.instance, &described["AppInstanceBot"], memberships);
-            if row.is_none() {
-                self.miss("a bot whose configuration is not known here");
-            }
-            Ok::<_, Error>(row)
-        });
-        self.put_all("identity", rows.buffer_unordered(CHANNELS_AT_ONCE)).await?;
-        Ok(count)
     }
 
     /// Puts rows as they come.
@@ -264,80 +240,84 @@ impl<'a> Move<'a> {
     ) -> Result<()> {
         let mut chunks = std::pin::pin!(rows.try_filter_map(async |row| Ok(row)).try_chunks(100));
         while let Some(chunk) = chunks.next().await {
-            self.put(table, &[], chunk.map_err(|error| error.1)?).await?;
+            self.put(table, Held::Nothing, chunk.map_err(|error| error.1)?).await?;
         }
         Ok(())
-    }
-
-    /// The channels of somebody, as they see them; answers how many there are.
-    async fn memberships(&self, user: &str) -> Result<usize> {
-        let path = "/channels?scope=app-instance-user-memberships".to_owned();
-        let question =
-            Question::messaging("ListChannelMembershipsForAppInstanceUser", 15, user, path).by(user);
-        let mut channels = BTreeSet::new();
-        for one in self.list(&question, "ChannelMemberships", &[]).await? {
-            let channel = text(&one["ChannelSummary"], "ChannelArn").to_owned();
-            if let Some(read) = at(&one["AppInstanceUserMembershipSummary"]["ReadMarkerTimestamp"]) {
-                self.found().read_at.insert((channel.clone(), user.to_owned()), read);
-            }
-            channels.insert(channel);
-        }
-        let count = channels.len();
-        self.found().channels.extend(channels);
-        Ok(count)
     }
 
     async fn flows(&self) -> Result<()> {
         let arn = self.asked.app_instance.as_str();
-        let list = Question::messaging("ListChannelFlows", 10, arn, "/channel-flows".to_owned());
-        for flow in self.list(&list, "ChannelFlows", &[("app-instance-arn", arn)]).await? {
+        let list = Question::messaging("ListChannelFlows", arn, "/channel-flows".to_owned());
+        let flows = self.list(&list, "ChannelFlows", &[("app-instance-arn", arn)]).await?;
+        let rows = stream::iter(flows).map(async |flow| {
             let flow = text(&flow, "ChannelFlowArn");
-            let path = format!("/channel-flows/{}", encoded(flow));
-            let question = Question::messaging("DescribeChannelFlow", 10, flow, path);
-            let Some(described) = self.ask(&question).await? else { continue };
-            match rows::flow(self.instance, &described["ChannelFlow"]) {
-                Some(row) => self.put("channel_flow", &[], vec![row]).await?,
-                None => self.miss("a channel flow whose id or processors are not known here"),
+            let question =
+                Question::messaging("DescribeChannelFlow", flow, format!("/channel-flows/{}", encoded(flow)));
+            let Some(described) = self.ask(&question).await? else { return Ok(None) };
+            let row = rows::flow(self.instance, &described["ChannelFlow"]);
+            if row.is_none() {
+                self.miss("a channel flow whose id or processors are not known here");
             }
-            self.tags(&Question::messaging("ListTagsForResource", 10, flow, "/tags".to_owned()), flow)
-                .await?;
-        }
-        Ok(())
+            self.tags(&Question::messaging(TAGS.0, flow, TAGS.1.to_owned()), flow).await?;
+            Ok::<_, Error>(row)
+        });
+        self.put_all("channel_flow", rows.buffer_unordered(OTHERS_AT_ONCE)).await
     }
 
-    async fn channels(&self, bearer: &str) -> Result<()> {
+    /// All channels: those that somebody is in, and then those that nobody is in.
+    async fn channels(&self, seats: &Seats, (bearer, bearers): (&str, &[String])) -> Result<()> {
+        let known: Vec<&str> = seats.channels().collect();
+        let ((), listed) = try_join!(self.channels_of(&known, seats, bearers), self.list_channels(bearer))?;
+        let known: HashSet<&str> = known.into_iter().collect();
+        let others: Vec<&str> =
+            listed.iter().map(String::as_str).filter(|channel| !known.contains(channel)).collect();
+        self.channels_of(&others, seats, bearers).await
+    }
+
+    async fn list_channels(&self, bearer: &str) -> Result<Vec<String>> {
         let arn = self.asked.app_instance.as_str();
+        let mut channels = Vec::new();
         for privacy in ["PUBLIC", "PRIVATE"] {
-            let question = Question::messaging("ListChannels", 10, arn, "/channels".to_owned()).by(bearer);
+            let question = Question::messaging("ListChannels", arn, "/channels".to_owned()).by(bearer);
             let query = [("app-instance-arn", arn), ("privacy", privacy)];
-            for channel in self.list(&question, "Channels", &query).await? {
-                self.found().channels.insert(text(&channel, "ChannelArn").to_owned());
-            }
+            let listed = self.list(&question, "Channels", &query).await?;
+            channels.extend(listed.iter().map(|channel| text(channel, "ChannelArn").to_owned()));
         }
-        let channels = self.found().channels.clone();
-        stream::iter(channels)
-            .map(async |channel| self.channel(&channel, bearer).await)
-            .buffer_unordered(CHANNELS_AT_ONCE)
-            .try_collect::<()>()
-            .await
+        Ok(channels)
+    }
+
+    async fn channels_of(&self, channels: &[&str], seats: &Seats, bearers: &[String]) -> Result<()> {
+        let all = {
+            let mut found = self.found();
+            found.channels += channels.len() as u64;
+            found.channels
+        };
+        self.progress().go_on_with("channels");
+        let tags = stream::iter(channels).map(async |channel| {
+            self.tags(&Question::messaging(TAGS.0, channel, TAGS.1.to_owned()), channel).await
+        });
+        let tags = tags.buffer_unordered(OTHERS_AT_ONCE).try_collect::<()>();
+        let askers = seats.askers(channels, bearers).into_iter().zip(bearers.iter().cycle());
+        let moved = stream::iter(channels.iter().zip(askers)).map(async |(channel, (asker, admin))| {
+            self.channel(channel, seats.of(channel), (asker, admin.as_str())).await?;
+            self.progress().step(all);
+            Ok::<_, Error>(())
+        });
+        let moved = moved.buffer_unordered(CHANNELS_AT_ONCE).try_collect::<()>();
+        try_join!(tags, moved).map(drop)
     }
 
     async fn instance_row(&self, instance: &Value, path: &str, counts: [usize; 3]) -> Result<Columns> {
         let arn = self.asked.app_instance.as_str();
         let path = format!("{path}/retention-settings");
-        let question = Question::identity("GetAppInstanceRetentionSettings", 10, arn, path);
+        let question = Question::identity("GetAppInstanceRetentionSettings", arn, path);
         let retention = self.ask(&question).await?.unwrap_or_default();
-        self.tags(&Question::identity("ListTagsForResource", 10, arn, "/tags".to_owned()), arn).await?;
+        self.tags(&Question::identity(TAGS.0, arn, TAGS.1.to_owned()), arn).await?;
         let [users, bots, admins] = counts;
-        let (channels, elastic) = {
-            let found = self.found();
-            (found.channels.len(), found.elastic)
-        };
         Ok(columns(json!({
             "key": self.instance, "name": text(instance, "Name"), "metadata": instance["Metadata"],
             "created_at": when(instance, "CreatedTimestamp"), "updated_at": when(instance, "LastUpdatedTimestamp"),
-            "user_count": users, "admin_count": admins, "bot_count": bots, "channel_count": channels,
-            "elastic_channel_count": elastic,
+            "user_count": users, "admin_count": admins, "bot_count": bots,
             "retention_destroys_at": at(&retention["InitiateDeletionTimestamp"]),
             "retention_days": retention["AppInstanceRetentionSettings"]["ChannelRetentionSettings"]["RetentionDays"],
         })))
@@ -345,14 +325,14 @@ impl<'a> Move<'a> {
 
     async fn streaming(&self, path: &str) -> Result<()> {
         let (arn, path) = (self.asked.app_instance.as_str(), format!("{path}/streaming-configurations"));
-        let question = Question::messaging("GetMessagingStreamingConfigurations", 10, arn, path);
+        let question = Question::messaging("GetMessagingStreamingConfigurations", arn, path);
         let answer = self.ask(&question).await?.unwrap_or_default();
         let rows = answer["StreamingConfigurations"].as_array().into_iter().flatten().map(|one| {
             columns(json!({
                 "app_instance": self.instance, "data_type": one["DataType"], "resource": one["ResourceArn"],
             }))
         });
-        self.put("streaming_configuration", &[], rows.collect()).await
+        self.put("streaming_configuration", Held::Nothing, rows.collect()).await
     }
 
     async fn tags(&self, question: &Question, resource: &str) -> Result<()> {
@@ -362,11 +342,11 @@ impl<'a> Move<'a> {
             answer["Tags"].as_array().into_iter().flatten().map(|tag| {
                 columns(json!({ "resource": resource, "key": tag["Key"], "value": tag["Value"] }))
             });
-        self.put("tag", &[], rows.collect()).await
+        self.put("tag", Held::Nothing, rows.collect()).await
     }
 
     fn report(self) {
-        self.progress.into_inner().unwrap_or_else(PoisonError::into_inner).end();
+        drop(self.progress);
         let found = self.found.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (table, (rows, changed)) in &found.counts {
             let verb = if self.store.is_some() {
@@ -380,6 +360,8 @@ impl<'a> Move<'a> {
             tell(&format!("not brought: {what} ({})", grouped(*count)));
         }
         tell(UNTOLD);
-        tell(&self.api.pace());
+        for line in self.api.pace() {
+            tell(&line);
+        }
     }
 }

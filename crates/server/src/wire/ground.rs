@@ -6,7 +6,8 @@ use std::sync::Arc;
 use carillon_auth::KeyRing;
 use carillon_service::front::audit::Ledger;
 use carillon_service::{Clock as _, Service};
-use carillon_store::{Location, Sink, Store, moving};
+use carillon_store::moving::{self, Unfinished};
+use carillon_store::{Location, Sink, Store};
 use rand::SeedableRng as _;
 use rand::rngs::{StdRng, SysRng};
 
@@ -16,6 +17,7 @@ use crate::credentials::RootKey;
 use crate::error::{Error, Result};
 use crate::key_sets::FetchedKeySets;
 use crate::master_key::{self, Origin};
+use crate::progress::grouped;
 
 /// What nobody else knows.
 pub(super) struct Secrets {
@@ -115,12 +117,36 @@ pub async fn open_store(address: &StoreAddress, sink: Sink) -> Result<Arc<Store>
     })
 }
 
-/// Fails where an import was cut off, and the store holds a part of an archive.
+/// Fails where an import was cut off, and the store holds a part of an archive. Of an app instance that was not brought
+/// from a service to its end it only warns: others may be in the store, and the service may be gone.
 pub(super) async fn check_whole(store: &Store, address: &StoreAddress) -> Result<()> {
     store.read(moving::check).await.map_err(|error| {
         Error::failure(format!("the store {address} cannot be used: {error}"))
             .hint("Repeat `carillon import` with the same archive: it goes on where it was.")
-    })
+    })?;
+    let unread = |error| Error::failure(format!("the store {address} cannot be read: {error}"));
+    for unfinished in store.read(moving::unfinished).await.map_err(unread)? {
+        tracing::warn!("{}", words_of(&unfinished));
+    }
+    Ok(())
+}
+
+/// How an import is told that has not come to its end.
+pub fn words_of(unfinished: &Unfinished) -> String {
+    match unfinished {
+        Unfinished::Archive(rows) => {
+            let rows = grouped(*rows);
+            format!(
+                "an import was cut off after {rows} rows of an archive, and no server serves a part of one"
+            )
+        }
+        Unfinished::Service(instance) => {
+            let id = instance.uuid();
+            format!(
+                "the import of app instance {id} from a service was cut off, so what clients see of it is not whole"
+            )
+        }
+    }
 }
 
 /// The clock, as far ahead as tests have moved it. Without the test clock it is never ahead, whatever was done to

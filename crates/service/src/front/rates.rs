@@ -111,7 +111,7 @@ rates! {
 
 /// What a rate counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub enum Scope {
     /// The account.
     Account,
     /// The app instance of the bearer; without a bearer, that of what the call names.
@@ -215,6 +215,39 @@ pub(crate) fn table() -> impl Iterator<Item = (bool, &'static Row)> {
     IDENTITY.iter().map(|row| (true, row)).chain(MESSAGING.iter().map(|row| (false, row)))
 }
 
+/// A published rate that counts a call of some operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Published {
+    /// Its key in the settings.
+    pub key: &'static str,
+    /// How many calls a second it allows.
+    pub per_second: u32,
+    /// Whose calls it counts.
+    pub scope: Scope,
+    /// The operation that it counts by itself; nothing where several count together.
+    pub operation: Option<&'static str>,
+}
+
+/// The published rates that count a call, for whoever calls the original: the widest first. There are none of what is
+/// no operation.
+pub fn published(operation: &str, has_bearer: bool) -> Vec<Published> {
+    let mut rows =
+        table().flat_map(|(identity, row)| row.operations.iter().map(move |name| (identity, row, *name)));
+    let Some((identity, row, name)) = rows.find(|(_, _, name)| *name == operation) else {
+        return Vec::new();
+    };
+    let of = |rate: Rate, scope, operation| Published {
+        key: rate.key(),
+        per_second: Rates::PUBLISHED.of(rate),
+        scope,
+        operation,
+    };
+    let account = identity.then(|| of(Rate::IdentityCalls, Scope::Account, None));
+    let bearer = has_bearer.then(|| of(Rate::BearerCalls, Scope::Bearer, None));
+    let own = of(row.rate, row.scope, Some(name).filter(|_| row.rate != Rate::Messages));
+    account.into_iter().chain(bearer).chain([own]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -251,5 +284,26 @@ mod tests {
             assert_eq!(Rates::OFF.of(*rate), 0);
         }
         assert_eq!(Rates::PUBLISHED.messages_per_second, 30);
+    }
+
+    #[test]
+    fn whoever_calls_the_original_is_told_all_rates_that_count_a_call() {
+        let keys = |operation, has_bearer| -> Vec<_> {
+            published(operation, has_bearer).iter().map(|one| (one.key, one.per_second, one.scope)).collect()
+        };
+        let (identity, bearer) = (
+            ("identity_calls_per_second", 50, Scope::Account),
+            ("bearer_calls_per_second", 10, Scope::Bearer),
+        );
+        assert_eq!(
+            keys("ListTagsForResource", false),
+            [identity, ("other_identity_calls_per_second", 10, Scope::AppInstance)]
+        );
+        assert_eq!(
+            keys("ListChannelMessages", true),
+            [bearer, ("message_lists_per_second", 30, Scope::Channel)]
+        );
+        assert_eq!(published("SendChannelMessage", true)[1].operation, None);
+        assert_eq!(published("GetUser", false), []);
     }
 }

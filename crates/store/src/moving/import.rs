@@ -7,9 +7,8 @@
 //! a user, a role, a policy, a provider. Its rows were changed since, or the archive's were, and a mixture of both is
 //! neither: what somebody deleted would come back, and counts would be wrong.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use carillon_model::Key;
 use serde_json::Value as Json;
 
 use super::intake::Batch;
@@ -17,7 +16,7 @@ use super::mark::{self, Mark};
 use super::{Columns, MOVED, Table, Travelling, arrived, columns, kept, listed};
 use crate::engine::{Declared, Value, parameters, values};
 use crate::row::read;
-use crate::{Error, Result, Tx, iam, setting};
+use crate::{Error, Result, Tx, iam};
 
 /// How many rows a statement adds: as many as there are texts for each table.
 const LENGTHS: [usize; 3] = [100, 10, 1];
@@ -145,88 +144,4 @@ pub(super) fn insert(tx: &mut Tx, table: &Table, columns: &[&Declared], rows: &[
     let (name, tuples) = (table.name, tuples.join(", "));
     let sql = kept(format!("INSERT INTO {name} ({names}) VALUES {tuples} ON CONFLICT DO NOTHING"));
     tx.execute(sql, &values)
-}
-
-/// Puts rows of one table into the store in the place of what it has under their keys; what stands in `fixed` columns
-/// stays there. Answers how many are new or other ones.
-pub fn replace(tx: &mut Tx, table: &Table, fixed: &[&str], rows: &[Columns]) -> Result<u64> {
-    let mut changed = 0;
-    let all: Vec<Declared> = columns(tx, table.name)?;
-    for row in rows {
-        let columns: Vec<&Declared> = all.iter().filter(|column| row.contains_key(&column.name)).collect();
-        let values = columns.iter().map(|column| arrived(column, row.get(&column.name)));
-        let values = values.collect::<Result<Vec<_>>>().map_err(|error| error.context(table.name))?;
-        let (name, key) = (table.name, listed(table.key.iter().copied()));
-        let names = listed(columns.iter().map(|column| column.name.as_str()));
-        let moving = columns.iter().map(|column| column.name.as_str());
-        let moving = moving.filter(|column| !table.key.contains(column) && !fixed.contains(column));
-        let (sets, differ): (Vec<_>, Vec<_>) = moving
-            .map(|column| {
-                let differs = format!("{name}.{column} IS DISTINCT FROM EXCLUDED.{column}");
-                (format!("{column} = EXCLUDED.{column}"), differs)
-            })
-            .unzip();
-        let action = if sets.is_empty() {
-            "NOTHING".to_owned()
-        } else {
-            format!("UPDATE SET {} WHERE {}", sets.join(", "), differ.join(" OR "))
-        };
-        let parameters = parameters(1, columns.len());
-        let sql = kept(format!(
-            "INSERT INTO {name} ({names}) VALUES ({parameters}) ON CONFLICT ({key}) DO {action}"
-        ));
-        changed += tx.execute(sql, &values)?;
-    }
-    Ok(changed)
-}
-
-/// Deletes the rows of a table that belong to `owner`, and whose keys are not among those of `rows`. Answers how many.
-pub fn keep_only(tx: &mut Tx, table: &Table, owner: Key, rows: &[Columns]) -> Result<u64> {
-    let columns: Vec<Declared> = columns(tx, table.name)?;
-    let key = listed(table.key.iter().copied());
-    let (name, first) = (table.name, table.key[0]);
-    let sql = kept(format!("SELECT {key} FROM {name} WHERE {first} = $1"));
-    let found = tx.rows(sql, values![owner], |row| {
-        table.key.iter().map(|_| row.read::<Travelling>().map(|value| value.0)).collect::<Result<Vec<_>>>()
-    })?;
-    let kept_keys: BTreeSet<String> =
-        rows.iter().map(|row| spelled(table.key.iter().map(|column| row.get(*column)))).collect();
-    let mut deleted = 0;
-    for gone in found.iter().filter(|key| !kept_keys.contains(&spelled(key.iter().map(Some)))) {
-        let of_key = table.key.iter().zip(gone).map(|(column, value)| {
-            let declared = columns.iter().find(|declared| declared.name == *column);
-            declared.map_or(Ok(Value::Null), |declared| arrived(declared, Some(value)))
-        });
-        let values = of_key.collect::<Result<Vec<_>>>()?;
-        let parameters = parameters(1, table.key.len());
-        deleted += tx.execute(kept(format!("DELETE FROM {name} WHERE ({key}) = ({parameters})")), &values)?;
-    }
-    Ok(deleted)
-}
-
-fn spelled<'a>(values: impl Iterator<Item = Option<&'a Json>>) -> String {
-    values.map(|value| value.map(Json::to_string).unwrap_or_default()).collect::<Vec<_>>().join(" ")
-}
-
-/// Lets the numbers and the clock of a channel go on after these.
-pub fn raise(tx: &mut Tx, channel: Key, sequence: i64, clock: i64) -> Result<()> {
-    tx.execute(
-        "UPDATE channel SET sequence = CASE WHEN sequence < $2 THEN $2 ELSE sequence END,
-           clock = CASE WHEN clock < $3 THEN $3 ELSE clock END WHERE key = $1",
-        values![channel, sequence, clock],
-    )
-    .map(drop)
-}
-
-/// Whether an app instance is here that did not come from the service; it counts as having come from there from now on.
-pub fn adopt(tx: &mut Tx, instance: Key) -> Result<bool> {
-    let name = format!("from service {instance}");
-    let is_known = setting::find(tx, &name)?.is_some();
-    let found: Option<Key> =
-        tx.row("SELECT key FROM app_instance WHERE key = $1", values![instance], read)?;
-    if found.is_some() && !is_known {
-        return Ok(false);
-    }
-    setting::set(tx, &name, "")?;
-    Ok(true)
 }

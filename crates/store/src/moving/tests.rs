@@ -297,3 +297,43 @@ fn what_is_about_to_be_destroyed_is_not_moved() {
         assert!(counts.contains(&("app_instance".to_owned(), 2)));
     });
 }
+
+#[test]
+fn what_has_not_come_to_its_end_is_known() {
+    on_both(|place| {
+        let unfinished = || place.runtime.block_on(place.store.read(unfinished)).unwrap();
+        assert_eq!(unfinished(), []);
+        place.import("a", &rows(), 1);
+        assert!(matches!(unfinished()[..], [Unfinished::Archive(1..)]));
+        place.import("a", &rows(), usize::MAX);
+        assert_eq!(unfinished(), []);
+        let three = Key([3; 16]);
+        for _ in 0..2 {
+            assert!(place.write(move |tx| adopt(tx, three)).unwrap());
+            assert_eq!(unfinished(), [Unfinished::Service(three)]);
+            place.write(move |tx| brought(tx, three)).unwrap();
+            assert_eq!(unfinished(), []);
+        }
+    });
+}
+
+#[test]
+fn a_row_takes_the_place_of_what_is_there_as_far_as_it_is_to() {
+    on_both(|place| {
+        let put = |name: &str, members: i64, held| {
+            let identity = json!({ "key": ONE, "app_instance": ONE, "kind": "user", "id": "a", "name": name,
+                "created_at": 1, "updated_at": 1, "membership_count": members });
+            let (table, row) = row("identity", identity);
+            let changed = place.write(move |tx| replace(tx, table, held, &[row.clone()])).unwrap();
+            let now = place.exported(None, true).remove(0).1;
+            (changed, now["name"].as_str().unwrap().to_owned(), now["membership_count"].as_i64().unwrap())
+        };
+        let is = |changed: u64, name: &str, members: i64| (changed, name.to_owned(), members);
+        let unless_in_some = Held::Where("membership_count");
+        assert_eq!(put("a", 0, unless_in_some), is(1, "a", 0));
+        assert_eq!(put("b", 0, Held::Nothing), is(1, "b", 0));
+        assert_eq!(put("b", 0, Held::Nothing), is(0, "b", 0));
+        assert_eq!(put("c", 7, Held::Columns(&["name"])), is(1, "b", 7));
+        assert_eq!(put("d", 0, unless_in_some), is(0, "b", 7));
+    });
+}

@@ -1,30 +1,23 @@
-//! The service's own API: each question at its rate, asked again where it is to come later, and all pages of a list.
+//! The service's own API: each question in its turn, asked again where it is to come later, and all pages of a list.
 //!
-//! The rates are those that the original publishes (`docs/guide/limits.md`). They are kept evenly and not in bursts, so
-//! that whoever else calls finds room; a refusal because of a rate is waited out all the same, since others may call.
+//! The rates are those that the original publishes (`docs/guide/limits.md`), by the table of the service itself. A
+//! refusal because of a rate is waited out all the same, since others may call.
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use carillon_model::channel_flow::Reason;
+use carillon_service::front::rates::{Scope, published};
 use carillon_targets::aws::{Aws, Call, Service};
 use carillon_targets::wire::Refusal;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
-use tokio::time::Instant;
 
+use super::turns::{Counted, Rate, Turns};
 use crate::clock;
 use crate::error::Error;
+use crate::progress::grouped;
 
-/// How many calls a second one user may make of messaging.
-pub(super) const BEARER_RATE: u32 = 10;
-/// How many calls a second the account may make of identity.
-const IDENTITY_RATE: u32 = 50;
 /// How long a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a call is tried that may go better later; at the end the wait is as long as [`WAIT_MAX`].
@@ -32,18 +25,20 @@ const ATTEMPTS_MAX: u32 = 12;
 /// How long the first wait is, and the longest.
 const WAIT_MIN: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(20);
+/// How often the service's own word is taken for how long to wait, before waits grow: others may be quicker each time.
+const TRUSTED_MAX: u32 = 3;
 /// How many things a page has at most.
 const PAGE_LEN: &str = "50";
+/// The rate of a user, whatever it calls.
+const BEARER_RATE: &str = "bearer_calls_per_second";
 /// What a path and a query have as it stands.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// A question: which service, the rate that counts for it, and what it is about.
+/// A question: which service, which operation, and what it is about.
 #[derive(Debug, Clone)]
 pub(super) struct Question {
     service: Service,
-    /// The operation, and how many of it a second there may be about one thing.
     operation: &'static str,
-    rate: u32,
     about: String,
     path: String,
     bearer: Option<String>,
@@ -61,14 +56,14 @@ pub(super) enum Unanswered {
 pub(super) type Answered<T> = Result<T, Unanswered>;
 
 impl Question {
-    pub(super) fn identity(operation: &'static str, rate: u32, about: &str, path: String) -> Self {
-        let (service, about) = (Service::IDENTITY, about.to_owned());
-        Self { service, operation, rate, about, path, bearer: None }
+    /// Of identity; `about` is the user, or the app instance, that it names.
+    pub(super) fn identity(operation: &'static str, about: &str, path: String) -> Self {
+        Self { service: Service::IDENTITY, operation, about: about.to_owned(), path, bearer: None }
     }
 
-    pub(super) fn messaging(operation: &'static str, rate: u32, about: &str, path: String) -> Self {
-        let (service, about) = (Service::MESSAGING, about.to_owned());
-        Self { service, operation, rate, about, path, bearer: None }
+    /// Of messaging; `about` is the channel that it names.
+    pub(super) fn messaging(operation: &'static str, about: &str, path: String) -> Self {
+        Self { service: Service::MESSAGING, operation, about: about.to_owned(), path, bearer: None }
     }
 
     /// What is asked.
@@ -80,30 +75,42 @@ impl Question {
     pub(super) fn by(self, bearer: &str) -> Self {
         Self { bearer: Some(bearer.to_owned()), ..self }
     }
+
+    /// The rates that count it. There is one app instance, and one account.
+    fn rates(&self) -> Vec<Rate> {
+        let bearer = self.bearer.as_deref();
+        let rates = published(self.operation, bearer.is_some()).into_iter().map(|one| {
+            let whose = match one.scope {
+                Scope::Account | Scope::AppInstance | Scope::Caller => "",
+                Scope::Bearer | Scope::User => bearer.unwrap_or(self.about.as_str()),
+                Scope::Channel | Scope::SubChannel => self.about.as_str(),
+            };
+            let of = [one.operation.unwrap_or_default(), whose].join(" ").trim().to_owned();
+            Rate { key: one.key, of, per_second: one.per_second }
+        });
+        rates.collect()
+    }
 }
 
 /// Asks.
 pub(super) struct Api {
     aws: Aws,
     region: String,
-    /// By how many calls a second there may be.
-    paces: HashMap<u32, DefaultKeyedRateLimiter<String>>,
-    begun: Instant,
+    turns: Turns,
     calls: AtomicU64,
-    by_bearer: Mutex<HashMap<String, u64>>,
+    /// How many of them came too early.
+    throttled: AtomicU64,
 }
 
 impl Api {
     pub(super) fn new(aws: Aws, region: &str) -> Self {
-        let (calls, by_bearer) = (AtomicU64::new(0), Mutex::default());
-        let rates = [BEARER_RATE, 15, 20, 30, IDENTITY_RATE];
-        let pace = |rate| {
-            let per_second = NonZeroU32::new(rate).expect("rates are positive");
-            let quota = Quota::per_second(per_second).allow_burst(NonZeroU32::MIN);
-            (rate, RateLimiter::keyed(quota))
-        };
-        let paces = rates.map(pace).into();
-        Self { aws, region: region.to_owned(), paces, begun: Instant::now(), calls, by_bearer }
+        let (turns, calls, throttled) = (Turns::default(), AtomicU64::new(0), AtomicU64::new(0));
+        Self { aws, region: region.to_owned(), turns, calls, throttled }
+    }
+
+    /// What has to run while anything is asked.
+    pub(super) async fn run(&self) {
+        self.turns.give().await;
     }
 
     /// What is answered.
@@ -111,9 +118,11 @@ impl Api {
         let path = with_query(&question.path, query);
         let bearer = question.bearer.as_deref();
         let headers: Vec<_> = bearer.map(|bearer| ("x-amz-chime-bearer", bearer)).into_iter().collect();
+        let rates = question.rates();
         let mut wait = WAIT_MIN;
         for attempt in 1.. {
-            self.wait_for_turn(question).await;
+            self.turns.wait(&rates).await;
+            self.calls.fetch_add(1, Ordering::Relaxed);
             let (service, region, body) = (question.service, Some(self.region.as_str()), String::new());
             let call = Call { service, region, path: &path, headers: &headers, body, timeout: CALL_TIMEOUT };
             match self.aws.get(call, clock::real()).await {
@@ -125,11 +134,26 @@ impl Api {
                 Err(refusal) if refusal.failure.permanent || attempt == ATTEMPTS_MAX => {
                     return Err(unanswered(question, &refusal));
                 }
+                Err(refusal) if refusal.failure.reason == Reason::Throttled => {
+                    self.throttled.fetch_add(1, Ordering::Relaxed);
+                    let told = refusal.retry_after.filter(|_| attempt <= TRUSTED_MAX);
+                    self.rest(&rates, &refusal, told.unwrap_or(wait).min(WAIT_MAX));
+                }
                 Err(_) => tokio::time::sleep(wait).await,
             }
             wait = (2 * wait).min(WAIT_MAX);
         }
         unreachable!("the last attempt answers")
+    }
+
+    /// Lets the rate rest that is exhausted, for all who ask: the one that the refusal names, or else each that may be
+    /// meant.
+    fn rest(&self, rates: &[Rate], refusal: &Refusal, wait: Duration) {
+        let named = |rate: &&Rate| refusal.message.contains(rate.key);
+        let is_named = rates.iter().any(|rate| named(&rate));
+        for rate in rates.iter().filter(|rate| !is_named || named(rate)) {
+            self.turns.rest(rate, wait);
+        }
     }
 
     /// All that a list has, in its order.
@@ -169,41 +193,43 @@ impl Api {
         Ok((items, answer["NextToken"].as_str().map(str::to_owned)))
     }
 
-    /// How many calls there were a second, and of the user who made the most, by what they may.
-    pub(super) fn pace(&self) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
-        let calls = self.calls.load(Ordering::Relaxed);
-        let most = self.by_bearer.lock().unwrap_or_else(PoisonError::into_inner).values().max().copied();
-        #[expect(clippy::cast_precision_loss, reason = "it is for people")]
-        let busiest = most.unwrap_or_default() as f64 / seconds;
-        format!(
-            "{calls} calls in {seconds:.1} s; the user with the most: {busiest:.1} a second, of {BEARER_RATE}"
-        )
+    /// How many calls there were, and how much was used of the rate that held it up most, and of that of a user.
+    pub(super) fn pace(&self) -> Vec<String> {
+        let (counted, since) = self.turns.counted();
+        let seconds = since.as_secs_f64().max(0.001);
+        let throttled = grouped(self.throttled.load(Ordering::Relaxed));
+        let calls = grouped(self.calls());
+        let most = most(counted.iter(), seconds).map(|words| format!("the rate used most: {words}"));
+        let users = counted.iter().filter(|one| one.rate.key == BEARER_RATE);
+        let user = self::most(users, seconds).map(|words| format!("the user with most calls: {words}"));
+        let all = format!("{calls} calls in {seconds:.1} s, {throttled} of them too early");
+        [Some(all), most, user].into_iter().flatten().collect()
     }
 
-    async fn wait_for_turn(&self, question: &Question) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        let of_all = match &question.bearer {
-            Some(bearer) => {
-                let mut counts = self.by_bearer.lock().unwrap_or_else(PoisonError::into_inner);
-                *counts.entry(bearer.clone()).or_default() += 1;
-                Some((BEARER_RATE, bearer.clone()))
-            }
-            None if question.service == Service::IDENTITY => Some((IDENTITY_RATE, String::new())),
-            None => None,
-        };
-        let own = (question.rate, format!("{} {}", question.operation, question.about));
-        for (rate, key) in of_all.into_iter().chain([own]) {
-            let pace = &self.paces[&rate];
-            while let Err(not_yet) = pace.check_key(&key) {
-                tokio::time::sleep(not_yet.wait_time_from(DefaultClock::default().now())).await;
-            }
-        }
+    /// How many calls were made.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 }
 
+/// The one of which most was used, for people.
+fn most<'a>(counted: impl Iterator<Item = &'a Counted>, seconds: f64) -> Option<String> {
+    let most = counted.max_by(|one, other| share(one, seconds).total_cmp(&share(other, seconds)))?;
+    let Rate { key, of, per_second } = &most.rate;
+    let (calls, share) = (grouped(most.calls), share(most, seconds));
+    let of = if of.is_empty() { String::new() } else { format!(", of {of}") };
+    Some(format!("{calls} calls, {share:.0} % of {per_second} a second ({key}{of})"))
+}
+
+/// How much of a rate was used, in hundredths.
+fn share(counted: &Counted, seconds: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "it is for people")]
+    let calls = counted.calls as f64;
+    100.0 * calls / (f64::from(counted.rate.per_second) * seconds)
+}
+
 fn unanswered(question: &Question, refusal: &Refusal) -> Unanswered {
-    let Refusal { code, message, failure, status } = refusal;
+    let Refusal { code, message, failure, status, .. } = refusal;
     let is_of_access = matches!(code.as_str(), "ForbiddenException" | "NotFoundException");
     if is_of_access || matches!(failure.reason, Reason::NotFound) {
         return Unanswered::Refused(code.clone());
