@@ -62,7 +62,8 @@ impl Store {
             }
             Self::Sqlite(database) => {
                 let transaction = database.transaction()?;
-                let mut insert = transaction.prepare_cached("INSERT INTO message (content) VALUES ($1)")?;
+                // Once a group, which is a small part of it.
+                let mut insert = transaction.prepare("INSERT INTO message (content) VALUES ($1)")?;
                 for (content, _) in group {
                     insert.execute([content])?;
                 }

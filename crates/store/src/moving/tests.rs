@@ -324,7 +324,8 @@ fn a_row_takes_the_place_of_what_is_there_as_far_as_it_is_to() {
             let identity = json!({ "key": ONE, "app_instance": ONE, "kind": "user", "id": "a", "name": name,
                 "created_at": 1, "updated_at": 1, "membership_count": members });
             let (table, row) = row("identity", identity);
-            let changed = place.write(move |tx| replace(tx, table, held, std::slice::from_ref(&row))).unwrap();
+            let changed =
+                place.write(move |tx| replace(tx, table, held, std::slice::from_ref(&row))).unwrap();
             let now = place.exported(None, true).remove(0).1;
             (changed, now["name"].as_str().unwrap().to_owned(), now["membership_count"].as_i64().unwrap())
         };
