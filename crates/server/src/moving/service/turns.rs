@@ -248,7 +248,8 @@ mod tests {
         let took = given(&turns, async { tokio::join!(join_all(reading), join_all(others)).0 }).await;
         let took = took.into_iter().max().unwrap();
         let bound = least(5 * 86, 30);
-        assert!(bound <= took && took <= bound * 105 / 100, "{took:?} of {bound:?}");
+        // Nine tenths of what the rate allows, at the least.
+        assert!(bound <= took && took * 9 / 10 <= bound, "{took:?} of {bound:?}");
     }
 
     #[tokio::test(start_paused = true)]
