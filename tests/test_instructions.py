@@ -12,7 +12,8 @@ from harness.server import binary
 EXPECTED = {"send": 1_761_000, "status": 1_051_000, "list of 50": 9_926_000}
 """By Rust 1.95 and SQLite 3.54, of the binary that `cargo xtask test` builds: with what all members of the workspace
 ask of libraries, which one built alone does not have."""
-TOLERANCE = 0.1
+TOLERANCE = 0.15
+"""Two runs of one binary differ by a twentieth on a busy machine: what the clock starts falls into one of them."""
 
 CALLS = 25
 ROUNDS = 3
