@@ -1,5 +1,4 @@
-// Drives headless Chromium as told on standard input, one JSON array a line: [id, command, ...arguments]. Each is
-// answered by one JSON line: {id, value} or {id, error}. It ends when its standard input ends.
+// Drives headless Chromium by commands (commands.cjs), and ends with them.
 //
 // usage: node drive.cjs CHROMIUM FOLDER PORT     (the folder is for the bundles)
 //
@@ -10,10 +9,11 @@
 const fs = require("node:fs");
 const http = require("node:http");
 const path = require("node:path");
-const readline = require("node:readline");
 
 const esbuild = require("esbuild");
 const { chromium } = require("playwright-core");
+
+const { answer } = require("./commands.cjs");
 
 const [executablePath, folder, port] = process.argv.slice(2);
 const TIMEOUT_MS = 30_000;
@@ -97,14 +97,7 @@ async function main() {
       return pages.get(name).innerText("body");
     },
   };
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    const [id, command, ...parameters] = JSON.parse(line);
-    const answer = await commands[command](...parameters).then(
-      (value) => ({ id, value }),
-      (error) => ({ id, error: String(error) }),
-    );
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
-  }
+  await answer(commands);
   await browser.close();
   process.exit(0);
 }

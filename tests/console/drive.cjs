@@ -1,5 +1,4 @@
-// Drives headless Chromium over the console, as told on standard input: one JSON array a line, [id, command, ...arguments],
-// each answered by one JSON line, {id, value} or {id, error}. It ends when its standard input ends.
+// Drives headless Chromium over the console by commands (../browser/commands.cjs), and ends with them.
 //
 // usage: node drive.cjs CHROMIUM
 //
@@ -8,9 +7,10 @@
 
 const fs = require("node:fs");
 const path = require("node:path");
-const readline = require("node:readline");
 
 const { chromium } = require("playwright-core");
+
+const { answer } = require("../browser/commands.cjs");
 
 const AXE = fs.readFileSync(path.join(__dirname, "../../console/node_modules/axe-core/axe.min.js"), "utf8");
 const [executablePath] = process.argv.slice(2);
@@ -140,14 +140,7 @@ async function main() {
       return at(name).evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
     },
   };
-  for await (const line of readline.createInterface({ input: process.stdin })) {
-    const [id, command, ...parameters] = JSON.parse(line);
-    const answer = await commands[command](...parameters).then(
-      (value) => ({ id, value }),
-      (error) => ({ id, error: String(error) }),
-    );
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
-  }
+  await answer(commands);
   await browser.close();
   process.exit(0);
 }
