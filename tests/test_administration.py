@@ -14,16 +14,7 @@ def processors(name: str = "Moderate") -> list[dict]:
 
 
 def create_flow(world: World, **options) -> str:
-    created = world.messaging.create_channel_flow(
-        **{
-            "AppInstanceArn": world.app_instance,
-            "Name": "Moderation",
-            "Processors": processors(),
-            "ClientRequestToken": token(),
-        }
-        | options
-    )
-    return created["ChannelFlowArn"]
+    return world.flow(**{"Name": "Moderation"} | options)
 
 
 # Channels.

@@ -15,7 +15,7 @@ from harness.dev import Dev, paste
 from harness.processor import eventually
 from harness.raw import Connection
 from harness.server import Credentials
-from harness.world import World, token
+from harness.world import World
 
 REHEARSAL = "arn:aws:lambda:us-east-1:000000000000:function:rehearsal"
 CONFIGURATION = f"""
@@ -70,19 +70,7 @@ def allow(*actions: str, on: str | list[str] = "*") -> dict:
 
 def rehearsing(world: World, ana: str, bob: str) -> str:
     """A channel of two whose messages do what they say."""
-    flow = world.messaging.create_channel_flow(
-        AppInstanceArn=world.app_instance,
-        Name="Rehearsal",
-        ClientRequestToken=token(),
-        Processors=[
-            {
-                "Name": "Reads along",
-                "Configuration": {"Lambda": {"ResourceArn": REHEARSAL, "InvocationType": "ASYNC"}},
-                "ExecutionOrder": 1,
-                "FallbackAction": "ABORT",
-            }
-        ],
-    )["ChannelFlowArn"]
+    flow = world.flow(REHEARSAL, "ABORT", "Reads along", Name="Rehearsal")
     channel = world.channel(ana, bob, Name="Stage")
     world.messaging.associate_channel_flow(ChannelArn=channel, ChannelFlowArn=flow, ChimeBearer=ana)
     return channel

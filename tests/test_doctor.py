@@ -16,19 +16,15 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
 from harness import commands
 from harness.cluster import Cluster
 from harness.engine import Sqlite, psql
 from harness.nats import Nats
-from harness.processor import FUNCTION as MODERATE
-from harness.processor import Processor, targets
+from harness.processor import FUNCTION, Processor, targets
 from harness.server import ACCOUNT, REGION, Server, binary, environment, free_ports
 from harness.world import World, token
 
 Finding = dict[str, str]
-FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:moderate"
 STREAM = f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/chime-messaging-all"
 PUSH = f"arn:aws:mobiletargeting:{REGION}:{ACCOUNT}:apps/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 ALIAS = f"arn:aws:lex:{REGION}:{ACCOUNT}:bot-alias/ABCDE12345/TSTALIASID"
@@ -449,7 +445,7 @@ def test_a_bus_that_is_away_is_found(tmp_path):
 def test_processors_that_cannot_be_reached_are_found(serve):
     server = serve(f"[targets.'{FUNCTION}']\nurl = 'http://127.0.0.1:{free_ports(1)[0]}/call'")
     world = World(server)
-    flow(server, world, FUNCTION)
+    world.flow()
     found = doctor(server)
     assert faults(found) == {"flows": "serious"} and FUNCTION in words(found, "flows")
 
@@ -460,7 +456,7 @@ def test_processors_that_are_left_alone_are_found(serve):
         world = World(server)
         ana = world.user("ana")
         channel = world.channel(ana)
-        arn = flow(server, world, MODERATE)
+        arn = world.flow()
         server.messaging.associate_channel_flow(ChannelArn=channel, ChannelFlowArn=arn, ChimeBearer=ana)
         processor.status = 503
         while 'carillon_processor_gates{state="closed"} 1' not in server.measured():
@@ -470,28 +466,11 @@ def test_processors_that_are_left_alone_are_found(serve):
 
 
 def test_a_processor_at_lambda_without_credentials_is_found(own_server):
-    flow(own_server, World(own_server), FUNCTION)
+    World(own_server).flow()
     found = doctor(own_server)
     assert faults(found) == {"flows": "warning"} and "at Lambda" in words(found, "flows")
     given = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret"}
     assert faults(doctor(own_server, **given)) == {}
-
-
-def flow(server: Server, world: World, function: str) -> str:
-    made = server.messaging.create_channel_flow(
-        AppInstanceArn=world.app_instance,
-        Name="Moderation",
-        ClientRequestToken=token(),
-        Processors=[
-            {
-                "Name": "moderate",
-                "Configuration": {"Lambda": {"ResourceArn": function, "InvocationType": "ASYNC"}},
-                "ExecutionOrder": 1,
-                "FallbackAction": "CONTINUE",
-            }
-        ],
-    )
-    return made["ChannelFlowArn"]
 
 
 def test_devices_of_an_application_that_is_not_mapped_are_found(own_server):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness.engine import Engine
-from harness.processor import FUNCTION, Processor, callback, eventually, targets
+from harness.processor import Processor, callback, eventually, targets
 from harness.server import ACCOUNT, REGION, Server
 from harness.session import TIMESTAMP, Event, Session
 from harness.world import World, pages, token
@@ -339,22 +339,7 @@ class Stage:
         self.frames()
 
     def make_flow(self, fallback: str = "ABORT") -> None:
-        created = self.world.messaging.create_channel_flow(
-            AppInstanceArn=self.world.app_instance,
-            Name="Moderation",
-            ClientRequestToken=token(),
-            Processors=[
-                {
-                    "Name": "Moderate",
-                    "ExecutionOrder": 1,
-                    "FallbackAction": fallback,
-                    "Configuration": {
-                        "Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}
-                    },
-                }
-            ],
-        )
-        self.flow = created["ChannelFlowArn"]
+        self.flow = self.world.flow(fallback=fallback)
 
     def flow_on(self, fallback: str = "ABORT") -> None:
         """From here on messages wait for the processor, which takes every call and answers none by itself."""

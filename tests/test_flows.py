@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed
 
 from harness import aws
 from harness.processor import FUNCTION, Processor, callback, eventually, targets
-from harness.server import REGION, Server
+from harness.server import Server
 from harness.session import Session, event_of
-from harness.world import World, pages, refused, token
+from harness.world import World, pages, refused
 
 UNREACHABLE = "http://127.0.0.1:9/"
 PENDING_MESSAGES = 1_000
@@ -23,16 +23,7 @@ OUTAGE_CALLS = 9
 
 
 def flow(world: World, function: str = FUNCTION, fallback: str = "ABORT") -> str:
-    processor = {
-        "Name": "Moderate",
-        "Configuration": {"Lambda": {"ResourceArn": function, "InvocationType": "ASYNC"}},
-        "ExecutionOrder": 1,
-        "FallbackAction": fallback,
-    }
-    created = world.messaging.create_channel_flow(
-        AppInstanceArn=world.app_instance, Processors=[processor], Name="Flow", ClientRequestToken=token()
-    )
-    return created["ChannelFlowArn"]
+    return world.flow(function, fallback)
 
 
 def channel_with(world: World, flow_arn: str, moderator: str, *members: str) -> str:

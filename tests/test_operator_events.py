@@ -70,21 +70,9 @@ class Chat:
         self.world = world
         self.ana = world.user("ana")
         self.channel = world.channel(self.ana)
-        flow = world.messaging.create_channel_flow(
-            AppInstanceArn=world.app_instance,
-            Processors=[
-                {
-                    "Name": "Moderate",
-                    "Configuration": {"Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}},
-                    "ExecutionOrder": 1,
-                    "FallbackAction": "ABORT",
-                }
-            ],
-            Name="Flow",
-            ClientRequestToken=token(),
-        )
+        flow = world.flow(fallback="ABORT")
         world.messaging.associate_channel_flow(
-            ChannelArn=self.channel, ChannelFlowArn=flow["ChannelFlowArn"], ChimeBearer=self.ana
+            ChannelArn=self.channel, ChannelFlowArn=flow, ChimeBearer=self.ana
         )
 
     def fail(self) -> str:

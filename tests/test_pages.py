@@ -77,20 +77,7 @@ class Scene:
         return self.world.channel(self.ana, Privacy="PUBLIC")
 
     def flow(self) -> str:
-        created = self.server.messaging.create_channel_flow(
-            AppInstanceArn=self.world.app_instance,
-            Name="Moderation",
-            ClientRequestToken=token(),
-            Processors=[
-                {
-                    "Name": "Moderate",
-                    "Configuration": {"Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}},
-                    "ExecutionOrder": 1,
-                    "FallbackAction": "CONTINUE",
-                }
-            ],
-        )
-        return created["ChannelFlowArn"]
+        return self.world.flow()
 
 
 def many(make: Callable[[int], str], count: int = ITEMS) -> list[str]:

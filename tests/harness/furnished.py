@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import aws
 from harness.engine import Engine
-from harness.processor import FUNCTION, targets
+from harness.processor import targets
 from harness.programs import ALIAS
 from harness.server import Credentials, Server
 from harness.world import World, token
@@ -179,15 +179,7 @@ def lobby(world: World, people: tuple[str, ...], messages: int) -> str:
 
 def flowing(world: World, ana: str, bob: str, pending: bool) -> None:
     """A channel with a flow, and a message that waits in it."""
-    processor: dict[str, Any] = {
-        "Name": "Moderate",
-        "Configuration": {"Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}},
-        "ExecutionOrder": 1,
-        "FallbackAction": "CONTINUE",
-    }
-    flow = world.messaging.create_channel_flow(
-        AppInstanceArn=world.app_instance, Processors=[processor], Name="Flow", ClientRequestToken=token()
-    )["ChannelFlowArn"]
+    flow = world.flow()
     tag(world.messaging, flow, "kind", "moderation")
     channel = world.channel(ana, bob)
     world.send(channel, bob, "before the flow")

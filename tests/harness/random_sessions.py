@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from harness.engine import psql_value
-from harness.processor import FUNCTION, Processor, callback
+from harness.processor import Processor, callback
 from harness.raw import Answer, Connection, messages_of
 from harness.server import Server
 from harness.session import Session
@@ -166,22 +166,8 @@ class Play:
         ]
         # In the first one each message is pending until a processor has said so.
         self.processor.decide = self.decide
-        moderation = {"Lambda": {"ResourceArn": FUNCTION, "InvocationType": "ASYNC"}}
-        flow = world.messaging.create_channel_flow(
-            AppInstanceArn=world.app_instance,
-            Processors=[
-                {
-                    "Name": "Moderate",
-                    "Configuration": moderation,
-                    "ExecutionOrder": 1,
-                    "FallbackAction": "CONTINUE",
-                }
-            ],
-            Name="Flow",
-            ClientRequestToken=token(),
-        )
         world.messaging.associate_channel_flow(
-            ChannelArn=self.channels[0], ChannelFlowArn=flow["ChannelFlowArn"], ChimeBearer=self.owner
+            ChannelArn=self.channels[0], ChannelFlowArn=world.flow(), ChimeBearer=self.owner
         )
 
     def decide(self, event: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from harness.processor import FUNCTION
 from harness.server import Server
 
 
@@ -52,6 +53,27 @@ class World:
             | options
         )
         return created["ChannelArn"]
+
+    def flow(
+        self, function: str = FUNCTION, fallback: str = "CONTINUE", processor: str = "Moderate", **options: Any
+    ) -> str:
+        """A channel flow of one processor."""
+        only = {
+            "Name": processor,
+            "Configuration": {"Lambda": {"ResourceArn": function, "InvocationType": "ASYNC"}},
+            "ExecutionOrder": 1,
+            "FallbackAction": fallback,
+        }
+        created = self.messaging.create_channel_flow(
+            **{
+                "AppInstanceArn": self.app_instance,
+                "Name": "Flow",
+                "Processors": [only],
+                "ClientRequestToken": token(),
+            }
+            | options
+        )
+        return created["ChannelFlowArn"]
 
     def add(
         self, channel: str, member: str, by: str, kind: str = "DEFAULT", **options: Any
