@@ -68,19 +68,8 @@ impl Scene {
         let sender = answering.create_user(user("ana")).await?;
         let member = answering.create_user(user("bob")).await?;
         let create = CreateChannel {
-            app_instance_arn: app_instance_arn.clone(),
             name: text("bench"),
-            mode: None,
-            privacy: None,
-            metadata: None,
-            client_request_token: text(&name),
-            tags: None,
-            chime_bearer: sender.clone(),
-            channel_id: None,
-            member_arns: Some(vec![member.clone()]),
-            moderator_arns: None,
-            elastic_channel_configuration: None,
-            expiration_settings: None,
+            ..create_channel(&sender, &name, std::slice::from_ref(&member))
         };
         let channel = answering.create_channel(create).await?;
         Ok(Self { channel, sender, member, name })
@@ -108,6 +97,25 @@ impl Scene {
             content_type: None,
             target: None,
         }
+    }
+}
+
+/// Makes a channel of these members, whose name makes it once.
+pub(crate) fn create_channel(creator: &IdentityArn, name: &str, members: &[IdentityArn]) -> CreateChannel {
+    CreateChannel {
+        app_instance_arn: creator.app_instance(),
+        name: text(name),
+        mode: None,
+        privacy: None,
+        metadata: None,
+        client_request_token: text(name),
+        tags: None,
+        chime_bearer: creator.clone(),
+        channel_id: None,
+        member_arns: Some(members.to_vec()).filter(|members| !members.is_empty()),
+        moderator_arns: None,
+        elastic_channel_configuration: None,
+        expiration_settings: None,
     }
 }
 

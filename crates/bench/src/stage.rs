@@ -8,7 +8,6 @@ use std::sync::Arc;
 use carillon_model::ChannelArn;
 use carillon_model::text::{FallbackAction, InvocationType};
 use carillon_service::operations::messaging::associate_channel_flow::AssociateChannelFlow;
-use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::operations::messaging::create_channel_flow::CreateChannelFlow;
 use carillon_service::operations::messaging::list_channel_messages::ListChannelMessages;
 use carillon_service::shapes::{
@@ -19,7 +18,7 @@ use super::child::{Child, command, command_of};
 use super::common::root_key;
 use super::load::Board;
 use super::pace::{Load, Pace};
-use super::scene::{Remote, Scene, text};
+use super::scene::{Remote, Scene, create_channel, text};
 use super::socket::Member;
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
@@ -92,21 +91,7 @@ impl Stage {
 
     /// Another channel of the people of a scene.
     pub(crate) async fn channel(&self, scene: &Scene, name: &str) -> Result<Scene> {
-        let create = CreateChannel {
-            app_instance_arn: scene.sender.app_instance(),
-            name: text(name),
-            mode: None,
-            privacy: None,
-            metadata: None,
-            client_request_token: text(name),
-            tags: None,
-            chime_bearer: scene.sender.clone(),
-            channel_id: None,
-            member_arns: Some(vec![scene.member.clone()]),
-            moderator_arns: None,
-            elastic_channel_configuration: None,
-            expiration_settings: None,
-        };
+        let create = create_channel(&scene.sender, name, std::slice::from_ref(&scene.member));
         let channel = self.remote().await?.call(&create).await?.0.channel_arn;
         Ok(scene.in_channel(&channel))
     }

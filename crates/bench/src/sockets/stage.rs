@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_model::{ChannelArn, IdentityArn};
-use carillon_service::operations::messaging::create_channel::CreateChannel;
 
 use crate::child::{Child, free_address};
 use crate::common::root_key;
 use crate::fan_out::Plan;
 use crate::load::sign;
 use crate::members;
-use crate::scene::{Remote, Scene, text};
+use crate::scene::{Remote, Scene, create_channel};
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
 
@@ -72,21 +71,7 @@ pub(crate) async fn channel_of(
     name: &str,
     users: &[IdentityArn],
 ) -> Result<ChannelArn> {
-    let create = CreateChannel {
-        app_instance_arn: scene.sender.app_instance(),
-        name: text(name),
-        mode: None,
-        privacy: None,
-        metadata: None,
-        client_request_token: text(name),
-        tags: None,
-        chime_bearer: scene.sender.clone(),
-        channel_id: None,
-        member_arns: None,
-        moderator_arns: None,
-        elastic_channel_configuration: None,
-        expiration_settings: None,
-    };
+    let create = create_channel(&scene.sender, name, &[]);
     let channel = remote.call(&create).await?.0.channel_arn;
     members::add(remote, &channel, &scene.sender, users).await?;
     Ok(channel)

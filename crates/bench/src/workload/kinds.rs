@@ -19,7 +19,7 @@ use super::fill::{Filling, Plan};
 use super::hands::call_all;
 use super::host::Host;
 use crate::members;
-use crate::scene::{Scene, text};
+use crate::scene::{Scene, create_channel, text};
 use carillon_server::error::Result;
 use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::operations::messaging::send_channel_message::SendChannelMessage;
@@ -179,21 +179,10 @@ fn unknown(arn: &IdentityArn) -> Identity {
 
 /// Makes a channel of these people, the first of whom makes it.
 fn create(channel: &carillon_model::ChannelArn, people: &[Identity]) -> CreateChannel {
-    let creator = &people[0].arn;
+    let members: Vec<_> = people[1..].iter().map(|person| person.arn.clone()).collect();
     CreateChannel {
-        app_instance_arn: creator.app_instance(),
         name: text("bench"),
-        mode: None,
-        privacy: None,
-        metadata: None,
-        client_request_token: text(channel.id()),
-        tags: None,
-        chime_bearer: creator.clone(),
         channel_id: Some(text(channel.id())),
-        member_arns: Some(people[1..].iter().map(|person| person.arn.clone()).collect())
-            .filter(|members: &Vec<_>| !members.is_empty()),
-        moderator_arns: None,
-        elastic_channel_configuration: None,
-        expiration_settings: None,
+        ..create_channel(&people[0].arn, channel.id(), &members)
     }
 }
