@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use crate::Result;
@@ -16,6 +16,9 @@ use crate::peer::{About, Acknowledges, Peer, ROOM, Sender, Way, content, log_in,
 use crate::process::{Server, free_address};
 use crate::wire::nats::{CONNECT, Connection};
 use crate::wire::{http, websocket};
+
+/// The answer to a ping.
+const PONG: &[u8] = b"PONG\r\n";
 
 /// When the file store flushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,24 +206,8 @@ async fn open(address: SocketAddr, say: &str) -> Result<(TcpStream, Vec<u8>)> {
     let (mut stream, mut received) = http::Connection::open(address).await?.upgrade(&request).await?;
     let hello = format!("{CONNECT}{say}PING\r\n");
     stream.write_all(&websocket::frame(websocket::BINARY, hello.as_bytes())).await?;
-    pong(&mut stream, &mut received).await?;
+    websocket::wait_for(&mut stream, &mut received, PONG).await?;
     Ok((stream, received))
-}
-
-/// Reads frames until one holds the answer to a ping.
-async fn pong(stream: &mut TcpStream, received: &mut Vec<u8>) -> Result<()> {
-    loop {
-        while let Some((_, start, end)) = websocket::parse(received) {
-            let is_pong = memchr::memmem::find(&received[start..end], b"PONG\r\n").is_some();
-            received.drain(..end);
-            if is_pong {
-                return Ok(());
-            }
-        }
-        if stream.read_buf(received).await? == 0 {
-            return Err("NATS closed the socket".into());
-        }
-    }
 }
 
 /// Publishes without an answer.
@@ -237,6 +224,6 @@ impl Sender for Teller {
 
     async fn settle(&mut self) -> Result<()> {
         self.stream.write_all(&websocket::frame(websocket::BINARY, b"PING\r\n")).await?;
-        pong(&mut self.stream, &mut self.received).await
+        websocket::wait_for(&mut self.stream, &mut self.received, PONG).await
     }
 }

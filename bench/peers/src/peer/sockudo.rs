@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
 use md5::{Digest as _, Md5};
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::Result;
 use crate::crowd::{Listener, Wire};
@@ -119,18 +119,8 @@ impl Peer for Sockudo {
             let (mut stream, mut received) = Connection::open(address).await?.upgrade(&request).await?;
             let subscribe = json!({"event": "pusher:subscribe", "data": {"channel": ROOM}}).to_string();
             stream.write_all(&websocket::frame(websocket::TEXT, subscribe.as_bytes())).await?;
-            loop {
-                while let Some((_, start, end)) = websocket::parse(&received) {
-                    let is_subscribed = memchr::memmem::find(&received[start..end], SUBSCRIBED).is_some();
-                    received.drain(..end);
-                    if is_subscribed {
-                        return Ok(Listener { stream, received, wire: Wire::Frames });
-                    }
-                }
-                if stream.read_buf(&mut received).await? == 0 {
-                    return Err("Sockudo closed the socket".into());
-                }
-            }
+            websocket::wait_for(&mut stream, &mut received, SUBSCRIBED).await?;
+            Ok(Listener { stream, received, wire: Wire::Frames })
         }
     }
 }

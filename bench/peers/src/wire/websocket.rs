@@ -1,5 +1,11 @@
 //! Frames of WebSocket, as a client reads and writes them.
 
+use memchr::memmem;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::Result;
+
 /// The kind of a binary frame.
 pub(crate) const BINARY: u8 = 2;
 /// The kind of a text frame.
@@ -31,6 +37,22 @@ pub(crate) fn parse(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     };
     let end = start.checked_add(length)?;
     (end <= bytes.len()).then_some((kind, start, end))
+}
+
+/// Reads frames until one holds these words, and takes them and what came before out of what was received.
+pub(crate) async fn wait_for(stream: &mut TcpStream, received: &mut Vec<u8>, words: &[u8]) -> Result<()> {
+    loop {
+        while let Some((_, start, end)) = parse(received) {
+            let is_there = memmem::find(&received[start..end], words).is_some();
+            received.drain(..end);
+            if is_there {
+                return Ok(());
+            }
+        }
+        if stream.read_buf(received).await? == 0 {
+            return Err("the server closed the socket".into());
+        }
+    }
 }
 
 /// A frame as a client sends it: masked, with the mask that changes nothing.
