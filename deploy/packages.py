@@ -4,7 +4,8 @@ image of the Open Container Initiative. `cargo xtask dist` builds the binary, an
     python3 deploy/packages.py BINARY FOLDER
 
 The same binary and the same commit make the same bytes: times are those of the commit (SOURCE_DATE_EPOCH), owners are
-root, names are in order. Nothing but Python, and `dpkg-deb` for the Debian package.
+root, names are in order. Nothing but Python and cargo, and `dpkg-deb` for the Debian package. Each says what it is made of
+(`sbom.py`).
 
 The image has no distribution below it: the binary, the libraries that it is linked to, as this machine has them, the
 system's certificate authorities, and a user. There is no shell in it.
@@ -24,7 +25,10 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from functools import cache
 from pathlib import Path
+
+import sbom
 
 ROOT = Path(__file__).resolve().parent.parent
 SUMMARY = "Messaging that speaks the protocol of Amazon Chime SDK Messaging"
@@ -33,6 +37,9 @@ HOMEPAGE_LINES = "Unmodified AWS SDKs, the AWS CLI and amazon-chime-sdk-js work 
 PROCESSORS = {"x86_64": "amd64", "aarch64": "arm64"}
 # Whoever runs in the image; deploy/helm and deploy/compose say the same.
 USER = 65532
+# What it is made of.
+BILL = "carillon.cdx.json"
+SCRIPTS = ("packages.py", "sbom.py", "order.py")
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -78,6 +85,11 @@ def epoch() -> int:
     return int(said.stdout)
 
 
+@cache
+def bill() -> bytes:
+    return sbom.written(epoch())
+
+
 def version_of(binary: Path) -> str:
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True).stdout
     return said.split()[1]
@@ -103,10 +115,11 @@ def archive(binary: Path, folder: Path) -> Path:
     tree = Tree()
     tree.add("carillon", binary, 0o755)
     tree.add("LICENSE", ROOT / "LICENSE")
+    tree.add(BILL, bill())
     for place, path in documents("docs").items():
         tree.add(place, path)
     for path in sorted((ROOT / "deploy").rglob("*")):
-        if path.is_file() and path != Path(__file__) and "__pycache__" not in path.parts:
+        if path.is_file() and path.name not in SCRIPTS and "__pycache__" not in path.parts:
             tree.add(str(path.relative_to(ROOT)), path)
     name = f"carillon-{version_of(binary)}-{platform.machine()}-linux-gnu"
     target = folder / f"{name}.tar.gz"
@@ -139,6 +152,7 @@ Description: {SUMMARY}
         for place, path in (files | documents("usr/share/doc/carillon")).items():
             (root / place).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, root / place)
+        (root / "usr/share/doc/carillon" / BILL).write_bytes(bill())
         (root / "usr/bin/carillon").chmod(0o755)
         (root / "DEBIAN").mkdir()
         (root / "DEBIAN" / "control").write_text(control)
@@ -167,6 +181,7 @@ def wheel(binary: Path, folder: Path) -> Path:
         ),
         f"{info}/WHEEL": (f"Wheel-Version: 1.0\nGenerator: carillon\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(), 0o644),
         f"{info}/LICENSE": ((ROOT / "LICENSE").read_bytes(), 0o644),
+        f"{info}/sboms/{BILL}": (bill(), 0o644),
     }
     lines = [f"{name},{digest_of(content)},{len(content)}" for name, (content, _) in files.items()]
     record = "\n".join([*lines, f"{info}/RECORD,,", ""]).encode()
@@ -197,6 +212,7 @@ def image(binary: Path, folder: Path) -> Path:
         tree.add(str(library).lstrip("/"), library.resolve(), 0o755)
     if AUTHORITIES.exists():
         tree.add(str(AUTHORITIES).lstrip("/"), AUTHORITIES)
+    tree.add(f"usr/share/doc/carillon/{BILL}", bill())
     tree.add("etc/passwd", f"carillon:x:{USER}:{USER}::/var/lib/carillon:/sbin/nologin\n".encode())
     tree.add("etc/group", f"carillon:x:{USER}:\n".encode())
     tree.folders |= {"var/lib/carillon": (0o700, USER), "tmp": (0o1777, 0)}

@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 import tarfile
+import tomllib
 import urllib.request
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from harness.server import binary, environment, free_ports, wait_until_ready
 
 SCRIPT = Path(__file__).parent.parent / "deploy" / "packages.py"
 PACK_TIMEOUT_S = 300
+BILL = "carillon.cdx.json"
 
 
 def pack(folder: Path) -> dict[str, Path]:
@@ -138,6 +141,38 @@ def test_the_image_needs_nothing_below_it(packages, tmp_path):
     os.chown(root / "var/lib/carillon", int(user), int(group))
     enter = ["chroot", f"--userspec={settings['User']}", root, *settings["Entrypoint"], *settings["Cmd"]]
     runs(tmp_path, *enter, data_dir="/var/lib/carillon")
+
+
+def bills(packages: dict[str, Path], folder: Path) -> list[bytes]:
+    """What each package says it is made of."""
+    with tarfile.open(packages["gz"]) as packed:
+        [archived] = [packed.extractfile(one).read() for one in packed if one.name.endswith(BILL)]
+    subprocess.run(["dpkg-deb", "--extract", packages["deb"], folder / "deb"], check=True)
+    with zipfile.ZipFile(packages["whl"]) as packed:
+        [wheeled] = [packed.read(name) for name in packed.namelist() if name.endswith(f".dist-info/sboms/{BILL}")]
+    Image(packages["tar"]).unpack(folder / "image")
+    place = f"usr/share/doc/carillon/{BILL}"
+    return [archived, (folder / "deb" / place).read_bytes(), wheeled, (folder / "image" / place).read_bytes()]
+
+
+def test_every_package_says_what_it_is_made_of(packages, tmp_path):
+    bill, *others = bills(packages, tmp_path)
+    assert others == [bill] * 3
+    said = json.loads(bill)
+    assert (said["bomFormat"], said["metadata"]["component"]["version"]) == ("CycloneDX", version().split()[1])
+    lock = tomllib.loads((SCRIPT.parent.parent / "Cargo.lock").read_text())
+    locked = {(one["name"], one["version"]): one.get("checksum") for one in lock["package"]}
+    components = {one["name"]: one for one in said["components"]}
+    assert {"libsqlite3-sys", "aws-lc-sys", "tokio", "hyper", "carillon-store"} <= components.keys()
+    # What only tests, the tasks of developers and measurements beside peers use.
+    assert not {"proptest", "insta", "xtask", "carillon-peers"} & components.keys()
+    for one in said["components"]:
+        assert one["licenses"][0]["expression"], one
+        digest = locked[one["name"], one["version"]]
+        assert one.get("hashes") == (digest and [{"alg": "SHA-256", "content": digest}]), one
+    refs = {said["metadata"]["component"]["bom-ref"], *(one["bom-ref"] for one in said["components"])}
+    assert refs == {one["ref"] for one in said["dependencies"]}
+    assert all(refs >= set(one["dependsOn"]) for one in said["dependencies"])
 
 
 def test_one_binary_makes_the_same_packages_each_time(packages, tmp_path):
