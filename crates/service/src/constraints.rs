@@ -250,9 +250,29 @@ pub(crate) fn request(
     route: &Route,
     value_of: impl Fn(&Member) -> Option<Value>,
 ) -> (u16, Value) {
-    let (path, query, headers, body) = parts(route, value_of);
-    let body = if body.is_empty() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
-    world.raw_with(route.method.as_str(), (&path, &query), &headers, &body)
+    Built::of(route, value_of).send(world)
+}
+
+/// A request that can be sent again to the letter.
+pub(crate) struct Built {
+    method: http::Method,
+    path: String,
+    query: String,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Built {
+    /// One whose members have these values.
+    pub(crate) fn of(route: &Route, value_of: impl Fn(&Member) -> Option<Value>) -> Self {
+        let (path, query, headers, body) = parts(route, value_of);
+        let body = if body.is_empty() { Vec::new() } else { serde_json::to_vec(&body).unwrap() };
+        Self { method: route.method.clone(), path, query, headers, body }
+    }
+
+    pub(crate) fn send(&self, world: &mut World) -> (u16, Value) {
+        world.raw_with(self.method.as_str(), (&self.path, &self.query), &self.headers, &self.body)
+    }
 }
 
 /// Path, query, headers and body.

@@ -5,8 +5,10 @@
 //! the declarations, so an operation that is added changes the table, and the test fails until its rows are read
 //! and kept: run it with `CARILLON_WRITE_ROLE_MATRIX=1`, then compare the rows with the specification.
 
+mod faults;
 mod refusals;
 mod round_trips;
+mod valid;
 mod why;
 
 use std::cell::Cell;

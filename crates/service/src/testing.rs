@@ -24,6 +24,7 @@ pub(crate) use carillon_macros::engine_test;
 use carillon_model::arn::Home;
 use carillon_model::event::{Event, Seats};
 use carillon_model::{AppInstanceArn, Timestamp};
+use carillon_store::testing::Faults;
 use carillon_store::{self as store, Location, Sink, Store};
 pub(crate) use client::{Credentials, Refused};
 pub(crate) use flows::unchanged;
@@ -55,6 +56,8 @@ pub(crate) struct World {
     service: Arc<Service>,
     clock: Arc<StandingClock>,
     events: Arc<Mutex<Vec<Event>>>,
+    /// Those of commits of which nobody knows whether they stand.
+    doubts: Arc<Mutex<Vec<Event>>>,
     records: Arc<Mutex<Vec<Record>>>,
     /// Who is told of what: kept up to date from the events alone, as a bus keeps it.
     told: Seats,
@@ -65,6 +68,8 @@ pub(crate) struct World {
     /// Who signs.
     credentials: Credentials,
     location: Location,
+    /// Where the engine is to fail.
+    faults: Option<Arc<Faults>>,
     tokens: u64,
     restarts: u64,
     _directory: Option<tempfile::TempDir>,
@@ -98,21 +103,35 @@ impl World {
     pub(crate) fn on_sqlite(test: fn(&mut Self)) {
         let directory = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(directory.path().join("carillon.db"));
-        test(&mut Self::new(location, Some(directory)));
+        test(&mut Self::new(location, Some(directory), None));
     }
 
     pub(crate) fn on_postgres(test: fn(&mut Self)) {
         let schema = store::testing::Schema::new();
-        test(&mut Self::new(schema.location(), None));
+        test(&mut Self::new(schema.location(), None, None));
     }
 
-    fn new(location: Location, directory: Option<tempfile::TempDir>) -> Self {
+    /// On an engine of either kind, which fails where the test says.
+    pub(crate) fn failing(is_across_a_network: bool, test: impl FnOnce(&mut Self, &Faults)) {
+        let faults = Arc::<Faults>::default();
+        if is_across_a_network {
+            let schema = store::testing::Schema::new();
+            test(&mut Self::new(schema.location(), None, Some(faults.clone())), &faults);
+        } else {
+            let directory = tempfile::tempdir().unwrap();
+            let location = Location::Sqlite(directory.path().join("carillon.db"));
+            test(&mut Self::new(location, Some(directory), Some(faults.clone())), &faults);
+        }
+    }
+
+    fn new(location: Location, directory: Option<tempfile::TempDir>, faults: Option<Arc<Faults>>) -> Self {
         let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
         let events = Arc::new(Mutex::new(Vec::new()));
         let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
-        let records = Arc::default();
+        let (doubts, records) = (Arc::default(), Arc::default());
         let (rates, processors): (Rates, fn() -> Processors) = (Rates::OFF, Processors::default);
-        let service = service((&location, SEED), &clock, (&events, &records), (quotas, rates), processors());
+        let place = (&location, faults.as_ref(), SEED);
+        let service = service(place, &clock, (&events, &doubts, &records), (quotas, rates), processors());
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Seats::default();
@@ -120,6 +139,7 @@ impl World {
             service,
             clock,
             events,
+            doubts,
             records,
             told,
             instance,
@@ -128,6 +148,7 @@ impl World {
             rates,
             credentials: Credentials::root(),
             location,
+            faults,
             tokens: 0,
             restarts: 0,
             _directory: directory,
@@ -190,11 +211,11 @@ impl World {
 
     fn start(&self) -> Arc<Service> {
         // A service that starts again does not make the same keys again.
-        let place = (&self.location, SEED + self.restarts);
+        let place = (&self.location, self.faults.as_ref(), SEED + self.restarts);
         service(
             place,
             &self.clock,
-            (&self.events, &self.records),
+            (&self.events, &self.doubts, &self.records),
             (self.quotas, self.rates),
             (self.processors)(),
         )
@@ -218,17 +239,24 @@ pub(crate) fn text<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T 
 type Kept<T> = Arc<Mutex<Vec<T>>>;
 
 fn service(
-    (location, seed): (&Location, u64),
+    (location, faults, seed): (&Location, Option<&Arc<Faults>>, u64),
     clock: &Arc<StandingClock>,
-    (events, records): (&Kept<Event>, &Kept<Record>),
+    (events, doubts, records): (&Kept<Event>, &Kept<Event>, &Kept<Record>),
     (quotas, rates): (Quotas, Rates),
     processors: Processors,
 ) -> Arc<Service> {
-    let kept = events.clone();
-    let sink: Sink = Arc::new(move |committed| kept.lock().unwrap().extend(committed.events));
+    let (kept, doubtful) = (events.clone(), doubts.clone());
+    let sink: Sink = Arc::new(move |committed| {
+        let told = if committed.is_doubtful { &doubtful } else { &kept };
+        told.lock().unwrap().extend(committed.events);
+    });
+    let store = match faults {
+        None => Store::open(location, START.ms(), &sink),
+        Some(faults) => store::testing::open_failing(location, START.ms(), &sink, faults),
+    };
     let ledger = Arc::new(KeptRecords(records.clone()));
     let service = Service::new(Settings {
-        store: Arc::new(Store::open(location, START.ms(), &sink).unwrap()),
+        store: Arc::new(store.unwrap()),
         home: Home::new(REGION, ACCOUNT),
         clock: clock.clone(),
         random: StdRng::seed_from_u64(seed),

@@ -47,8 +47,10 @@ pub(crate) trait Work: Send {
     fn answer(self: Box<Self>, outcome: Result<()>);
 }
 
-pub(crate) fn unless_unreachable(error: Error) -> Result<()> {
-    if matches!(error, Error::Unreachable(_)) { Err(error) } else { Ok(()) }
+/// The engine could not be reached, and these are to be told so.
+pub(crate) struct Unreached {
+    pub(crate) error: Error,
+    pub(crate) works: Vec<Box<dyn Work>>,
 }
 
 /// How many batches of a worker are careful after one that supposed too much: somebody else has its channels, too.
@@ -60,13 +62,13 @@ pub(crate) const ATTEMPTS_MAX: usize = 8;
 #[derive(Default)]
 pub(crate) struct Caution(u32, Standings);
 
-/// Runs transactions that write; fails where the engine could not be reached, with all of them answered.
+/// Runs transactions that write, and answers all of them, but for those for which the engine could not be reached.
 pub(crate) fn write(
     driver: &mut dyn Driver,
     (kind, caution): (Kind, &mut Caution),
     mut batch: Vec<Box<dyn Work>>,
     shared: &Shared,
-) -> Result<()> {
+) -> std::result::Result<(), Unreached> {
     let sink = &shared.sink;
     let mut how = How { marks: Marks::None, is_careful: kind == Kind::Job || 0 < caution.0 };
     caution.0 = caution.0.saturating_sub(1);
@@ -92,20 +94,19 @@ pub(crate) fn write(
             }
             Ok(())
         }
-        Outcome::Undone(error @ (Error::Unreachable(_) | Error::Busy)) => {
-            if error == Error::Busy {
-                shared.measured.of(kind).locked_out.fetch_add(batch.len() as u64, Ordering::Relaxed);
-            }
-            fail_all(batch, &error);
-            unless_unreachable(error)
+        Outcome::Undone(error @ Error::Unreachable(_)) => Err(Unreached { error, works: batch }),
+        Outcome::Undone(Error::Busy) => {
+            shared.measured.of(kind).locked_out.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            fail_all(batch, &Error::Busy);
+            Ok(())
         }
         Outcome::Undone(error) if 1 < batch.len() => {
             tracing::debug!(%error, len = batch.len(), "a batch was undone; running its transactions alone");
             let mut reached = Ok(());
             for work in batch {
-                match &reached {
+                match &mut reached {
                     Ok(()) => reached = write(driver, (kind, caution), vec![work], shared),
-                    Err(error) => work.answer(Err(Error::clone(error))),
+                    Err(Unreached { works, .. }) => works.push(work),
                 }
             }
             reached
@@ -203,7 +204,10 @@ fn attempt(
             standings.committed(&claimed);
             Outcome::Committed(committed)
         }
-        Ok(Commit::Unknown) => Outcome::Unknown(Committed { is_doubtful: true, ..committed }),
+        Ok(Commit::Unknown) => {
+            standings.forget();
+            Outcome::Unknown(Committed { is_doubtful: true, ..committed })
+        }
         Err(error) => {
             shared.measured.undo();
             standings.forget();

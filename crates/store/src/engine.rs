@@ -4,12 +4,16 @@
 //! table. To write a statement for both engines: `$1` parameters, the three column types `TEXT`, `BIGINT` and
 //! `BYTEA`, `CAST` around a parameter that stands alone, no function that only one engine has.
 
+pub(crate) mod faulty;
 #[cfg(debug_assertions)]
 mod plan;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 mod value;
 
+use std::sync::Arc;
+
+use faulty::{Faults, Faulty};
 pub(crate) use value::{Column, FromColumn, ToValue, Value, values};
 
 use crate::{Result, Row};
@@ -93,17 +97,40 @@ pub(crate) trait Driver {
 }
 
 /// An open connection.
-pub(crate) enum Opened {
+pub(crate) struct Opened {
+    connection: Connection,
+    /// Where it is to fail.
+    faults: Option<Arc<Faults>>,
+}
+
+/// A connection of an engine.
+pub(crate) enum Connection {
     Sqlite(rusqlite::Connection),
     Postgres(Box<postgres::Postgres>),
 }
 
+impl From<Connection> for Opened {
+    fn from(connection: Connection) -> Self {
+        Self { connection, faults: None }
+    }
+}
+
 impl Opened {
+    /// The same, which fails where a test says.
+    pub(crate) fn failing(self, faults: Option<Arc<Faults>>) -> Self {
+        Self { faults, ..self }
+    }
+
     /// Works with it; what it needs again and again it keeps meanwhile.
     pub(crate) fn hold<T>(&mut self, work: impl FnOnce(&mut dyn Driver) -> T) -> T {
-        match self {
-            Self::Sqlite(connection) => work(&mut sqlite::Sqlite::on(connection)),
-            Self::Postgres(postgres) => work(postgres.as_mut()),
+        let faults = self.faults.as_deref();
+        let work = |driver: &mut dyn Driver| match faults {
+            Some(faults) => work(&mut Faulty::before(driver, faults)),
+            None => work(driver),
+        };
+        match &mut self.connection {
+            Connection::Sqlite(connection) => work(&mut sqlite::Sqlite::on(connection)),
+            Connection::Postgres(postgres) => work(postgres.as_mut()),
         }
     }
 }

@@ -80,8 +80,9 @@ pub use worker::as_one_request;
 use batch::Shared;
 use carillon_model::event::Event;
 use carillon_model::{Key, Timestamp};
+use engine::faulty::Faults;
 use engine::postgres::Postgres;
-use engine::{Driver, Kind, Opened, sqlite};
+use engine::{Connection, Driver, Kind, Opened, sqlite};
 use horizon::Horizon;
 use outlets::Known;
 use reach::Reach;
@@ -118,9 +119,10 @@ impl Location {
 
     fn open(&self, kind: Kind) -> Result<Opened> {
         Ok(match self {
-            Self::Sqlite(path) => Opened::Sqlite(sqlite::connect(path)?),
-            Self::Postgres(address) => Opened::Postgres(Box::new(Postgres::open(address, kind)?)),
-        })
+            Self::Sqlite(path) => Connection::Sqlite(sqlite::connect(path)?),
+            Self::Postgres(address) => Connection::Postgres(Box::new(Postgres::open(address, kind)?)),
+        }
+        .into())
     }
 }
 
@@ -200,6 +202,15 @@ impl Store {
 
     /// The same, with as many connections.
     pub fn open_with(location: &Location, lanes: Lanes, now_ms: i64, sink: &Sink) -> Result<Self> {
+        Self::open_by(location, lanes, (now_ms, sink), None)
+    }
+
+    fn open_by(
+        location: &Location,
+        lanes: Lanes,
+        (now_ms, sink): (i64, &Sink),
+        faults: Option<&Arc<Faults>>,
+    ) -> Result<Self> {
         let (latest, read) = location.open(Kind::Write)?.hold(|driver| {
             migration::run(driver, now_ms)?;
             look_around(driver)
@@ -215,8 +226,8 @@ impl Store {
         };
         let (reach, measured) = (shared.reach.clone(), shared.measured.clone());
         let workers = |kind: Kind, names: Vec<String>| {
-            let location = location.clone();
-            Workers::start(kind, names, move || location.open(kind), &shared)
+            let (location, faults) = (location.clone(), faults.cloned());
+            Workers::start(kind, names, move || Ok(location.open(kind)?.failing(faults.clone())), &shared)
         };
         let write_lane = |number| workers(Kind::Write, vec![format!("write-{number}")]);
         let job = |name: &str| workers(Kind::Job, vec![name.to_owned()]);

@@ -1,24 +1,89 @@
 //! A place of its own on PostgreSQL for each test that asks, here and in the crates above.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use carillon_model::Key;
+use data_encoding::HEXLOWER;
 use tokio_postgres::NoTls;
 
-use crate::engine::values;
+pub use crate::engine::faulty::{Fault, Faults, Step};
+use crate::engine::{Declared, Query, values};
 use crate::migration::MIGRATIONS;
 use crate::row::read;
-use crate::{Location, PostgresAddress, Result, Tx, in_flight};
+use crate::{Lanes, Location, PostgresAddress, Result, Sink, Store, Tx, in_flight};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// How many rows each table has, by name; every table that a migration makes.
-pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
+/// Opens a store that fails where `faults` says, with one worker of a kind, so that its steps come in one order.
+pub fn open_failing(location: &Location, now_ms: i64, sink: &Sink, faults: &Arc<Faults>) -> Result<Store> {
+    Store::open_by(location, Lanes { write: 1, read: 1 }, (now_ms, sink), Some(faults))
+}
+
+/// Every table that a migration makes, in the order of their names.
+fn tables() -> Vec<&'static str> {
     let tables = MIGRATIONS.iter().flat_map(|migration| migration.ddl.split("CREATE TABLE ").skip(1));
     let mut names: Vec<&str> = tables.filter_map(|rest| rest.split_whitespace().next()).collect();
     names.sort_unstable();
+    names
+}
+
+/// A table whose rows are read as texts.
+struct Dumped {
+    name: &'static str,
+    columns: Vec<Declared>,
+    sql: &'static str,
+}
+
+impl Dumped {
+    fn all(tx: &mut Tx) -> Result<&'static [Self]> {
+        static ALL: OnceLock<Vec<Dumped>> = OnceLock::new();
+        if let Some(all) = ALL.get() {
+            return Ok(all);
+        }
+        let all: Vec<_> = tables().into_iter().map(|name| Self::of(tx, name)).collect::<Result<_>>()?;
+        Ok(ALL.get_or_init(|| all))
+    }
+
+    fn of(tx: &mut Tx, name: &'static str) -> Result<Self> {
+        let mut columns = tx.columns(name)?;
+        columns.sort_by(|one, other| one.name.cmp(&other.name));
+        let read = columns.iter().map(
+            |Declared { name, is_bytes }| {
+                if *is_bytes { name.clone() } else { format!("CAST({name} AS TEXT)") }
+            },
+        );
+        let sql = format!("SELECT {} FROM {name} -- of a test", read.collect::<Vec<_>>().join(", ")).leak();
+        Ok(Self { name, columns, sql })
+    }
+}
+
+/// All that a store holds: a text for each row, which begins with its table, in order.
+pub fn dump(tx: &mut Tx) -> Result<Vec<String>> {
+    let all = Dumped::all(tx)?;
+    let queries: Vec<Query> = all.iter().map(|table| Query { sql: table.sql, values: Vec::new() }).collect();
+    let mut rows = Vec::new();
+    tx.rows_of_all(&queries, &mut |at, row| {
+        let mut text = all[at].name.to_owned();
+        for Declared { name, is_bytes } in &all[at].columns {
+            let value = if *is_bytes {
+                row.read::<Option<Vec<u8>>>()?.map(|bytes| format!("x{}", HEXLOWER.encode(&bytes)))
+            } else {
+                row.read::<Option<String>>()?
+            };
+            text.extend([" ", name.as_str(), "=", value.as_deref().unwrap_or("NULL")]);
+        }
+        rows.push(text);
+        Ok(())
+    })?;
+    rows.sort_unstable();
+    Ok(rows)
+}
+
+/// How many rows each table has, by name.
+pub fn row_counts(tx: &mut Tx) -> Result<Vec<(String, i64)>> {
+    let names = tables();
     let mut counts = Vec::new();
     for name in names {
         // A test asks for few tables few times; the text stays.

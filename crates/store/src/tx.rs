@@ -6,7 +6,7 @@ use carillon_model::event::Event;
 use carillon_model::{Key, Timestamp};
 
 use crate::claim::Claimed;
-use crate::engine::{Change, Declared, Driver, Effect, Value};
+use crate::engine::{Change, Declared, Driver, Effect, Query, Value};
 use crate::horizon::Ticket;
 use crate::look::Looked;
 use crate::outlets::{Alteration, Outlets};
@@ -196,6 +196,15 @@ impl<'a> Tx<'a> {
             })
         })?;
         Ok(rows)
+    }
+
+    /// Asks several things in one go, and shows each row with the place of its question.
+    pub(crate) fn rows_of_all(
+        &mut self,
+        queries: &[Query],
+        each: &mut dyn FnMut(usize, &mut Row<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.run(|driver| driver.query_all(queries, each))
     }
 
     pub(crate) fn row<T>(

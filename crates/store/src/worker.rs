@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::batch::{ATTEMPTS_MAX, Caution, Shared, Work, fail_all, unless_unreachable, write};
+use crate::batch::{ATTEMPTS_MAX, Caution, Shared, Unreached, Work, fail_all, write};
 use crate::engine::{Driver, Kind, Opened};
 use crate::lane::Lane;
 use crate::look;
@@ -232,18 +232,21 @@ fn run(driver: &mut dyn Driver, kind: Kind, queue: &Tasks, shared: &Shared) {
             Kind::Write | Kind::Job if batch.is_empty() => Ok(()),
             Kind::Write | Kind::Job => write(driver, (kind, &mut caution), batch, shared),
         };
-        if let Err(error) = reached {
+        if let Err(Unreached { error, works }) = reached {
             shared.reach.lost(begun, &error);
-            // Whoever waits has waited about as long as those who were just refused, and would wait as long again.
-            fail_all(queue.take_all(), &error);
+            // Whoever waits has waited about as long as those who are refused, and would wait as long again. Who comes
+            // back at once is not among them.
+            let waiting = queue.take_all();
+            fail_all(works, &error);
+            fail_all(waiting, &error);
         } else {
             shared.reach.reached(begun);
         }
     }
 }
 
-/// Runs a transaction that reads; fails where the engine could not be reached.
-fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> Result<()> {
+/// Runs a transaction that reads, and answers it, unless the engine could not be reached.
+fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> std::result::Result<(), Unreached> {
     let mut outcome = Err(Error::Retry);
     for _ in 0..ATTEMPTS_MAX {
         outcome = read_once(driver, work.as_mut());
@@ -252,10 +255,13 @@ fn read(driver: &mut dyn Driver, mut work: Box<dyn Work>) -> Result<()> {
         }
         driver.rollback();
     }
-    let reached = outcome.clone();
+    if let Err(error @ Error::Unreachable(_)) = outcome {
+        driver.rollback();
+        return Err(Unreached { error, works: vec![work] });
+    }
     work.answer(outcome);
     driver.rollback(); // The answer does not wait for the end of the snapshot.
-    reached.or_else(unless_unreachable)
+    Ok(())
 }
 
 /// One look needs no snapshot; whoever asks nothing else waits for one answer, and leaves no transaction to be ended.

@@ -31,6 +31,11 @@ impl World {
         futures(self.service.store().read(store::testing::row_counts)).unwrap()
     }
 
+    /// All rows of all tables, as texts.
+    pub(crate) fn dump(&mut self) -> Vec<String> {
+        self.stored(store::testing::dump)
+    }
+
     /// Everything that the store holds of a message and of its channel's events, as text.
     pub(crate) fn stored_texts(&mut self, channel: &ChannelArn, id: &MessageId) -> String {
         let (channel, key) = (channel.clone(), MessageKey::from_hex(id.as_str()).unwrap());

@@ -35,6 +35,11 @@ impl World {
         self.take_full_events().iter().map(|event| event.kind.as_str()).collect()
     }
 
+    /// What may have been emitted since the last call, or not, by type.
+    pub(crate) fn take_doubts(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut *self.doubts.lock().unwrap()).iter().map(|event| event.kind.as_str()).collect()
+    }
+
     /// Who was told of each event since the last call, by their ids.
     pub(crate) fn told(&mut self) -> Vec<Vec<String>> {
         self.told_what().into_iter().map(|(_, who)| who).collect()
