@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# faye-websocket tells its user 1002 where the server closed with 1012, 1013 or 1014; the reason that it passes on is the server's.
+# faye-websocket tells its user 1002 where the server closed with 1012 or 1013, and the server's own reason beside it.
 #
 # software    faye-websocket 0.11.4 with websocket-driver 0.8.0, and ws 8.23.0 beside it, of npm, on Node
 # behaviour   its driver takes the codes that RFC 6455 itself names and those from 3000 on. What IANA registered since is a

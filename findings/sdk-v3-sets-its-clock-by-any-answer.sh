@@ -9,8 +9,9 @@
 #             after an answer of four minutes ahead the next call is signed 4 minutes ahead
 #             after an answer of now the next call is signed 0 minutes ahead
 #             after an answer of ten minutes ahead, with an Age, the next call is signed 0 minutes ahead
-# why here    Carillon's `Date` is hyper's, so the real time under `--test-clock`, too (docs/decisions/0080-letters-of-headers.md).
-#             A proxy before it passes it on, or keeps its own clock (docs/guide/clients.md)
+# why here    Carillon's `Date` is hyper's, so the real time under `--test-clock`, too
+#             (docs/decisions/0080-letters-of-headers.md). A proxy before it passes it on, or keeps its own clock
+#             (docs/guide/clients.md)
 #
 # Ends with 0 while this is so, with 1 when it changed. Needs node and npm; talks to npm and to 127.0.0.1 only.
 set -euo pipefail
