@@ -77,6 +77,9 @@ impl DataDir {
         // A file in its place is not found missing, and opening the lock below it says why it cannot be used.
         if !path.exists() {
             DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(&error))?;
+            // Its name is to outlive a power cut, as what is in it does. A folder above it that this user may not read
+            // cannot be flushed.
+            let _ = sync_parent(path);
         }
         let path = std::path::absolute(path).map_err(|error| unusable(&error))?;
         let lock = Self::lock(&path).map_err(|error| unusable(&error))?;
