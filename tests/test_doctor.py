@@ -6,7 +6,6 @@ import os
 import resource
 import signal
 import socket
-import sqlite3
 import ssl
 import subprocess
 import threading
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from harness import commands
 from harness.cluster import Cluster
-from harness.engine import Sqlite, psql
+from harness.engine import Sqlite, outsider, psql
 from harness.nats import Nats
 from harness.processor import FUNCTION, Processor, targets
 from harness.server import ACCOUNT, REGION, Server, binary, environment, free_ports
@@ -227,13 +226,27 @@ def test_a_log_that_grows_is_found(tmp_path):
     assert faults(doctor(server)) == {"log": "warning"}
 
 
+def test_a_page_that_is_not_as_it_was_written_is_found(tmp_path):
+    server = Server(tmp_path, Sqlite()).start()
+    server.stop()
+    assert words(doctor(server), "pages") == "all are as they were written"
+    store = server.data_dir / "carillon.db"
+    with store.open("r+b") as file:
+        file.seek(-2_000, os.SEEK_END)
+        [byte] = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 16]))
+    found = doctor(server)
+    number = store.stat().st_size // 4_096
+    assert faults(found)["pages"] == "serious" and words(found, "pages").endswith(f"not served: {number}")
+
+
 def statement(server: Server, sql: str) -> None:
     if server.store:
         psql(server.store, sql)
         return
-    with sqlite3.connect(server.data_dir / "carillon.db") as database:
+    with outsider(server.data_dir / "carillon.db") as database:
         database.execute(sql)
-    database.close()
 
 
 def test_a_silent_node_is_found(own_server):

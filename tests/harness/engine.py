@@ -4,7 +4,13 @@ import os
 import sqlite3
 import subprocess
 import uuid
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+PAGE_BYTES = 4_096
+TAIL_BYTES = 8
 
 
 class Sqlite:
@@ -15,16 +21,14 @@ class Sqlite:
         return None
 
     def pretend_newer_schema(self, data_dir: Path, _store: str | None, version: int) -> None:
-        database = sqlite3.connect(data_dir / "carillon.db")
-        columns = [column[1] for column in database.execute("PRAGMA table_info(migration)")]
-        rest = [column for column in columns if column != "version"]
-        database.execute(
-            f"INSERT INTO migration ({', '.join(['version', *rest])})"
-            f" SELECT {', '.join(['?', *rest])} FROM migration LIMIT 1",
-            (version,),
-        )
-        database.commit()
-        database.close()
+        with outsider(data_dir / "carillon.db") as database:
+            columns = [column[1] for column in database.execute("PRAGMA table_info(migration)")]
+            rest = [column for column in columns if column != "version"]
+            database.execute(
+                f"INSERT INTO migration ({', '.join(['version', *rest])})"
+                f" SELECT {', '.join(['?', *rest])} FROM migration LIMIT 1",
+                (version,),
+            )
 
 
 class Postgres:
@@ -41,6 +45,37 @@ class Postgres:
         assert store is not None
         row = f"jsonb_populate_record(migration, '{{\"version\": {version}}}')"
         psql(store, f"INSERT INTO migration SELECT ({row}).* FROM migration LIMIT 1")
+
+
+@contextmanager
+def outsider(path: Path) -> Iterator[sqlite3.Connection]:
+    """Writes to a store without the server. Where none runs, what this process moves into the file has no sums: it gets
+    them, so that it is served."""
+    database = sqlite3.connect(path, timeout=60)
+    # A server moves it with sums, and this process would without.
+    database.execute("PRAGMA wal_autocheckpoint = 0")
+    try:
+        yield database
+        database.commit()
+    finally:
+        database.close()
+    if not path.with_name(f"{path.name}-wal").exists():
+        seal(path)
+
+
+def seal(path: Path) -> None:
+    """Sums for all pages, as `crates/disk/src/page.rs` has them."""
+    with path.open("r+b") as file:
+        pages = bytearray(file.read())
+        if pages[20] != TAIL_BYTES:
+            return
+        for number, start in enumerate(range(0, len(pages), PAGE_BYTES), 1):
+            tail = start + PAGE_BYTES - TAIL_BYTES
+            if any(pages[start : start + PAGE_BYTES]):
+                summed = zlib.crc32(pages[start:tail], zlib.crc32(number.to_bytes(8, "little")))
+                pages[tail : tail + TAIL_BYTES] = b"Crln" + summed.to_bytes(4, "little")
+        file.seek(0)
+        file.write(pages)
 
 
 Engine = Sqlite | Postgres

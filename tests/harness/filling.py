@@ -1,9 +1,8 @@
 """Rows written straight into a store, beside a server: for what would take too long to make through the API."""
 
 import os
-import sqlite3
 
-from harness.engine import psql
+from harness.engine import outsider, psql
 from harness.server import Server
 
 COLUMNS = (
@@ -17,15 +16,12 @@ def key_of(arn: str) -> bytes:
 
 def fill(server: Server, instances: list[str], count: int) -> None:
     if server.store is None:
-        database = sqlite3.connect(server.data_dir / "carillon.db", timeout=60)
-        database.execute("PRAGMA cache_size = -500000")
-        keys = [key_of(arn) for arn in instances]
-        rows = ((os.urandom(16), keys[at % len(keys)], f"c{at:07}", os.urandom(16)) for at in range(count))
-        values = "?, ?, ?, 'Lobby', 'RESTRICTED', 'PRIVATE', ?, 0, 0, 0, 0, 0"
-        database.executemany(f"INSERT INTO channel ({COLUMNS}) VALUES ({values})", rows)
-        database.commit()
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.close()
+        with outsider(server.data_dir / "carillon.db") as database:
+            database.execute("PRAGMA cache_size = -500000")
+            keys = [key_of(arn) for arn in instances]
+            rows = ((os.urandom(16), keys[at % len(keys)], f"c{at:07}", os.urandom(16)) for at in range(count))
+            values = "?, ?, ?, 'Lobby', 'RESTRICTED', 'PRIVATE', ?, 0, 0, 0, 0, 0"
+            database.executemany(f"INSERT INTO channel ({COLUMNS}) VALUES ({values})", rows)
         return
     for at, arn in enumerate(instances):
         key = f"'\\x{key_of(arn).hex()}'::bytea"
@@ -44,7 +40,5 @@ def destroy_from_now(server: Server) -> None:
     if server.store is not None:
         psql(server.store, statement)
         return
-    database = sqlite3.connect(server.data_dir / "carillon.db", timeout=60)
-    database.execute(statement)
-    database.commit()
-    database.close()
+    with outsider(server.data_dir / "carillon.db") as database:
+        database.execute(statement)

@@ -9,7 +9,6 @@ is. The records are written straight into the store, because a million sends wou
 
 import argparse
 import json
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness.engine import ENGINES, psql
+from harness.engine import ENGINES, outsider, psql
 from harness.server import Server
 from harness.streams import STREAM, file_sink, stream_to
 from harness.world import World
@@ -49,10 +48,8 @@ def fill(server: Server, instance: str, count: int) -> None:
             for key in keys
             for number in range(count // CHANNELS)
         )
-        database = sqlite3.connect(server.data_dir / "carillon.db", timeout=60)
-        database.executemany("INSERT INTO outgoing VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-        database.commit()
-        database.close()
+        with outsider(server.data_dir / "carillon.db") as database:
+            database.executemany("INSERT INTO outgoing VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
         return
     for key in keys:
         text = body(key, 0).replace("'", "''")

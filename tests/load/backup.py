@@ -13,7 +13,6 @@ import http.client
 import json
 import os
 import random
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness import sigv4
-from harness.engine import Sqlite
+from harness.engine import Sqlite, outsider
 from harness.raw import messages_of
 from harness.server import Server, binary
 from harness.world import World
@@ -89,12 +88,11 @@ class Load:
 def fill(database: Path, gibibytes: float) -> None:
     """Bytes that a copy must carry, in a table of their own: making messages is not what is measured."""
     rows = int(gibibytes * 2**30 / FILL_BYTES)
-    with sqlite3.connect(database) as connection:
+    with outsider(database) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS filling (bytes BLOB)")
         connection.executemany(
             "INSERT INTO filling VALUES (?)", ((random.randbytes(FILL_BYTES // 2) * 2,) for _ in range(rows))
         )
-    connection.close()
 
 
 def copy(tool: str, server: Server, folder: Path) -> None:

@@ -9,7 +9,6 @@ figures of one run with each other: the machine is whatever it is.
 
 import json
 import os
-import sqlite3
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from urllib.parse import quote
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness.engine import ENGINES, psql
+from harness.engine import ENGINES, outsider, psql
 from harness.raw import Connection, messages_of
 from harness.server import Server
 
@@ -62,13 +61,11 @@ class Load:
         key = bytes.fromhex(self.instance.rpartition("/")[2].replace("-", ""))
         columns = "key, app_instance, kind, id, name, created_at, updated_at, membership_count"
         if self.server.store is None:
-            database = sqlite3.connect(self.server.data_dir / "carillon.db", timeout=60)
-            database.execute("PRAGMA cache_size = -500000")
-            rows = ((os.urandom(16), key, f"m{number:07}") for number in range(self.members + 2 * PROBES))
-            insert = f"INSERT INTO identity ({columns}) VALUES (?, ?, 'user', ?, 'Member', 0, 0, 0)"
-            database.executemany(insert, rows)
-            database.commit()
-            database.close()
+            with outsider(self.server.data_dir / "carillon.db") as database:
+                database.execute("PRAGMA cache_size = -500000")
+                rows = ((os.urandom(16), key, f"m{number:07}") for number in range(self.members + 2 * PROBES))
+                insert = f"INSERT INTO identity ({columns}) VALUES (?, ?, 'user', ?, 'Member', 0, 0, 0)"
+                database.executemany(insert, rows)
             return
         values = (
             f"SELECT uuid_send(gen_random_uuid()), '\\x{key.hex()}'::bytea, 'user',"

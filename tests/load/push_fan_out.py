@@ -9,7 +9,6 @@ each other: the machine is whatever it is.
 
 import json
 import os
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from harness.engine import ENGINES, psql
+from harness.engine import ENGINES, outsider, psql
 from harness.filling import key_of
 from harness.push import APPLICATION, PushServices
 from harness.raw import Connection, messages_of
@@ -59,23 +58,20 @@ def prepare(server: Server) -> tuple[str, str, list[tuple[str, str]]]:
 def fill(server: Server, instance: str, channel: str, subscription: str, count: int) -> None:
     """Members of a channel with one device each."""
     if server.store is None:
-        database = sqlite3.connect(server.data_dir / "carillon.db", timeout=60)
-        (place,) = database.execute(
-            "SELECT key FROM channel WHERE id = ?", (channel.rpartition("/")[2],)
-        ).fetchone()
-        key = key_of(instance)
-        users = [(os.urandom(16), at) for at in range(count)]
-        many = database.executemany
-        many(f"INSERT INTO identity ({IDENTITY}) VALUES (?, ?, 'user', ?, 'Bob', 0, 0, 1)", ((user, key, f"u{at}") for user, at in users))
-        many(f"INSERT INTO membership ({MEMBERSHIP}) VALUES (?, ?, ?, 'DEFAULT', ?, 0, 0)", ((place, user, place, user) for user, _ in users))
-        tokens = ((user, at, subscription if at % 3 == 2 else f"device-{at}") for user, at in users)
-        many(
-            f"INSERT INTO endpoint ({ENDPOINT}) VALUES (?, ?, ?, ?, ?, ?, 'ALL', 'ACTIVE', 0, 0)",
-            ((user, os.urandom(16), os.urandom(32), KINDS[at % 3], APPLICATION, token) for user, at, token in tokens),
-        )
-        database.commit()
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.close()
+        with outsider(server.data_dir / "carillon.db") as database:
+            (place,) = database.execute(
+                "SELECT key FROM channel WHERE id = ?", (channel.rpartition("/")[2],)
+            ).fetchone()
+            key = key_of(instance)
+            users = [(os.urandom(16), at) for at in range(count)]
+            many = database.executemany
+            many(f"INSERT INTO identity ({IDENTITY}) VALUES (?, ?, 'user', ?, 'Bob', 0, 0, 1)", ((user, key, f"u{at}") for user, at in users))
+            many(f"INSERT INTO membership ({MEMBERSHIP}) VALUES (?, ?, ?, 'DEFAULT', ?, 0, 0)", ((place, user, place, user) for user, _ in users))
+            tokens = ((user, at, subscription if at % 3 == 2 else f"device-{at}") for user, at in users)
+            many(
+                f"INSERT INTO endpoint ({ENDPOINT}) VALUES (?, ?, ?, ?, ?, ?, 'ALL', 'ACTIVE', 0, 0)",
+                ((user, os.urandom(16), os.urandom(32), KINDS[at % 3], APPLICATION, token) for user, at, token in tokens),
+            )
         return
     key, ident = f"'\\x{key_of(instance).hex()}'::bytea", channel.rpartition("/")[2]
     series, user = f"generate_series(1, {count}) n", "decode(lpad(to_hex(n), 32, '0'), 'hex')"

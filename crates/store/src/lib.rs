@@ -67,6 +67,7 @@ use std::time::Duration;
 pub use engine::postgres::Address as PostgresAddress;
 pub use engine::postgres::schema::OwnSchema;
 pub use engine::sqlite::copy::copy;
+pub use engine::sqlite::pages::{broken_pages, give_sums};
 pub use error::{Error, Result};
 pub use horizon::Ticket;
 pub use lane::Lane;

@@ -96,6 +96,14 @@ impl Store {
         }
     }
 
+    /// How many pages were read so far that are not as they were written. There is to be none.
+    pub fn damaged_pages(&self) -> u64 {
+        match &self.location {
+            Location::Sqlite(_) => carillon_disk::damaged(),
+            Location::Postgres(_) => 0,
+        }
+    }
+
     /// How often a worker has waited for an engine across a network so far.
     pub fn round_trips(&self) -> u64 {
         match &self.location {

@@ -51,7 +51,7 @@ impl Place {
     fn run(&self, sql: &str) {
         match (&self.location, &self.schema) {
             (Location::Sqlite(path), _) => {
-                rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+                crate::engine::sqlite::connect(path).unwrap().execute_batch(sql).unwrap();
             }
             (_, Some(schema)) => schema.run(&format!("SET search_path TO {}; {sql}", schema.name())),
             _ => unreachable!("a place on PostgreSQL has a schema"),

@@ -48,7 +48,9 @@ fn is_documented(above: &[&str]) -> bool {
 }
 
 pub(super) fn sql(path: &Path, source: &Source) -> Vec<Finding> {
-    if !path.starts_with("crates") || path.starts_with("crates/store") {
+    // The tests of `disk` have SQLite write something.
+    let may = ["crates/store", "crates/disk"].iter().any(|folder| path.starts_with(folder));
+    if !path.starts_with("crates") || may {
         return Vec::new();
     }
     find(&source.code, |line| line.split('"').skip(1).any(is_sql), "SQL outside of crates/store")

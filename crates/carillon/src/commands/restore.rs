@@ -220,6 +220,7 @@ impl Places {
             |name: &str| if name == STORE { self.waiting_store() } else { self.restoring.join(name) };
         let place = |name: &str| Some(waiting(name));
         let manifest = archive::read(file, |done, all| progress.set(done, all), place)?;
+        give_sums(&self.waiting_store());
         for member in &manifest.members {
             let name = member.name.as_str();
             let path = if name == STORE { self.store.clone() } else { self.folder.join(name) };
@@ -229,6 +230,18 @@ impl Places {
         // From here on it is finished, whatever happens to the folder.
         fs::remove_file(&into).and_then(|()| sync_parent(&into)).map_err(written)?;
         fs::remove_dir_all(&self.restoring).and_then(|()| sync_parent(&self.restoring)).map_err(written)
+    }
+}
+
+/// Has the pages of a store of an earlier version have sums. It is served without them, too.
+fn give_sums(store: &Path) {
+    match carillon_store::give_sums(store) {
+        Ok(true) => tracing::info!("the pages of the store have sums from here on"),
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "the pages of the store have no sums"),
+    }
+    for suffix in &STORE_SUFFIXES[1..] {
+        let _ = fs::remove_file(with_suffix(store, suffix));
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) struct Scene<'a> {
     pub(super) is_served: bool,
     /// How long the log of a SQLite store was before anybody looked: whoever comes last shortens it.
     pub(super) log_bytes: u64,
+    /// The numbers of pages that are not as they were written, nothing where they have no sums: looked at before
+    /// anybody here had the store open.
+    pub(super) pages: store::Result<Option<Vec<u64>>>,
     /// The schema of the store, nothing where there is none yet; or why that cannot be known.
     pub(super) schema: std::result::Result<Option<Schema>, String>,
     /// The store, where this binary can look into it without changing it.
@@ -55,6 +58,7 @@ impl<'a> Scene<'a> {
             .build()
             .map_err(|error| Error::failure(format!("no HTTP client: {error}")))?;
         let log_bytes = measure_log(settings);
+        let pages = look_at_pages(settings);
         let schema = find_schema(settings);
         let is_ours = schema == Ok(Some(Schema { version: Schema::known(), needs: needs_of(&schema) }));
         let opened = is_ours.then(|| runtime.block_on(open_store(&settings.store, Arc::new(|_| {}))));
@@ -62,6 +66,7 @@ impl<'a> Scene<'a> {
             settings,
             now: clock::real(),
             log_bytes,
+            pages,
             is_served: is_served(settings),
             store: opened.and_then(Result::ok),
             schema,
@@ -137,6 +142,14 @@ fn measure_log(settings: &Settings) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     std::fs::metadata(&log).map_or(0, |metadata| metadata.len())
+}
+
+/// A store that is not there yet has no pages.
+fn look_at_pages(settings: &Settings) -> store::Result<Option<Vec<u64>>> {
+    match &settings.store.location {
+        Location::Sqlite(path) if path.exists() => store::broken_pages(path),
+        _ => Ok(Some(Vec::new())),
+    }
 }
 
 fn find_schema(settings: &Settings) -> std::result::Result<Option<Schema>, String> {

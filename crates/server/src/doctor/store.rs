@@ -15,6 +15,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check { name: "schema", look: schema },
     Check { name: "import", look: import },
     Check { name: "log", look: log },
+    Check { name: "pages", look: pages },
     Check { name: "sealed", look: sealed },
     Check { name: "nodes", look: nodes },
     Check { name: "backlog", look: backlog },
@@ -22,6 +23,8 @@ pub(super) const CHECKS: &[Check] = &[
 
 /// The log of a SQLite store: the server begins it anew at an eighth of this, unless somebody reads for long.
 const LOG_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Damaged pages that are named.
+const PAGES_NAMED_MAX: usize = 10;
 /// How long a node that lives says nothing at most.
 const SILENCE_MS_MAX: i64 = 30_000;
 /// How long anything waits to leave the server before that is worth a look,
@@ -89,6 +92,40 @@ fn log(scene: &Scene<'_>) -> Vec<Found> {
         )];
     }
     vec![ok(format!("{mib} MiB"))]
+}
+
+/// Reads the whole file, whether or not the store can be opened.
+fn pages(scene: &Scene<'_>) -> Vec<Found> {
+    let Location::Sqlite(path) = &scene.settings.store.location else {
+        return vec![ok("the database looks after its own")];
+    };
+    if !path.exists() {
+        return vec![ok("there are none yet")];
+    }
+    let found = match &scene.pages {
+        // Of a page that a crash left half written, the whole is in the log, and there by now.
+        Ok(Some(found)) if !found.is_empty() => store::broken_pages(path).map(Option::unwrap_or_default),
+        Ok(Some(_)) => Ok(Vec::new()),
+        Ok(None) => {
+            return vec![ok(
+                "they have no sums: a carillon before sums made the store. A restore of a backup gives them",
+            )];
+        }
+        Err(error) => Err(error.clone()),
+    };
+    let broken = match found {
+        Ok(broken) => broken,
+        Err(error) => return vec![serious(error.to_string(), "May this user read it? Is the disk whole?")],
+    };
+    if broken.is_empty() {
+        return vec![ok("all are as they were written")];
+    }
+    let named = broken.iter().take(PAGES_NAMED_MAX).map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let finding = format!("{} pages are not as they were written, and are not served: {named}", broken.len());
+    vec![serious(
+        finding,
+        "Restore a backup, on another disk. If somebody wrote to the file with another SQLite, they end with VACUUM.",
+    )]
 }
 
 fn sealed(scene: &Scene<'_>) -> Vec<Found> {

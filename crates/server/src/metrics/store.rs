@@ -46,6 +46,9 @@ impl Collector for OfStore {
         page.counter("carillon_store_round_trips", help, self.0.round_trips())?;
         let help = "Deadlocks that the database ended; there is to be none";
         page.counter("carillon_store_deadlocks", help, self.0.deadlocks())?;
+        let help =
+            "Pages of a SQLite store that were read and are not as they were written; there is to be none";
+        page.counter("carillon_store_damaged_pages", help, self.0.damaged_pages())?;
         page.gauge("carillon_store_reachable", "Whether the store can be reached", self.0.is_reachable())
     }
 }

@@ -1,10 +1,12 @@
 //! SQLite, in this process: one writer and several readers on one file in WAL mode.
 //!
 //! `synchronous=FULL` makes a commit wait for the disk. Checkpoints run on a connection of their own, because
-//! a writer that checkpoints by itself makes every caller of that batch wait for it.
+//! a writer that checkpoints by itself makes every caller of that batch wait for it. Between SQLite and its files
+//! stands `carillon_disk`, which notices flipped bits (`pages`).
 
 mod altering;
 pub(crate) mod copy;
+pub(crate) mod pages;
 mod statements;
 
 use std::path::Path;
@@ -206,8 +208,12 @@ impl Driver for Sqlite<'_> {
 pub(crate) fn connect(path: &Path) -> Result<Connection> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let is_new = path.metadata().map_or(0, |metadata| metadata.len()) == 0;
+    let connection = pages::open(path, flags)?;
+    if is_new && !carillon_disk::reserve(&connection) {
+        return Err(Error::broken(format!("SQLite leaves no room for sums in {}", path.display())));
+    }
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // A plan is made for a text and not for its values. Without this promise a partial index beside a parameter
         // has the statement compiled anew each time that another value is bound.
@@ -338,7 +344,13 @@ fn is_locked(error: &rusqlite::Error) -> bool {
 }
 
 fn broken(error: &rusqlite::Error, sql: &str) -> Error {
-    if is_locked(error) { Error::Retry } else { Error::broken(format!("SQLite: {error} in: {sql}")) }
+    if is_locked(error) {
+        Error::Retry
+    } else if pages::is_damage(error) {
+        Error::broken(format!("{} in: {sql}", pages::DAMAGE))
+    } else {
+        Error::broken(format!("SQLite: {error} in: {sql}"))
+    }
 }
 
 impl rusqlite::ToSql for Value<'_> {

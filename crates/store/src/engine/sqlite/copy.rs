@@ -9,7 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::BUSY_TIMEOUT;
+use super::{BUSY_TIMEOUT, pages};
 use crate::{Error, Result};
 
 /// Pages that are copied in one go: 1 MiB.
@@ -18,6 +18,8 @@ const STEP_PAGES: i32 = 256;
 /// Copies the file of a store into an empty one, and says after each step how many of how many bytes are done, which is
 /// the moment to give way to others. What fails leaves something half done there, to be removed by the caller.
 pub fn copy(from: &Path, into: &Path, mut done: impl FnMut(u64, u64) -> Result<()>) -> Result<()> {
+    // Before it is opened: whoever closes a file drops all locks that this process has on it.
+    let has_sums = carillon_disk::is_summed(from);
     let (source, mut target) = (open(from)?, open(into)?);
     let copying = |error: rusqlite::Error| {
         Error::broken(format!("cannot copy {} to {}: {error}", from.display(), into.display()))
@@ -27,6 +29,9 @@ pub fn copy(from: &Path, into: &Path, mut done: impl FnMut(u64, u64) -> Result<(
     // A copy that a crash leaves behind is thrown away: it needs neither a journal nor a flush for each page.
     target.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(())).map_err(copying)?;
     target.pragma_update(None, "synchronous", "OFF").map_err(copying)?;
+    if has_sums && !carillon_disk::sum_all(&target) {
+        return Err(Error::broken(format!("SQLite writes no sums into {}", into.display())));
+    }
     let page_bytes: u32 = source.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(copying)?;
     source.execute_batch("BEGIN; SELECT COUNT(*) FROM sqlite_schema").map_err(copying)?;
     let backup = Backup::new(&source, &mut target).map_err(copying)?;
@@ -43,9 +48,10 @@ pub fn copy(from: &Path, into: &Path, mut done: impl FnMut(u64, u64) -> Result<(
 
 fn open(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = Connection::open_with_flags(path, flags)
-        .and_then(|connection| connection.busy_timeout(BUSY_TIMEOUT).map(|()| connection));
-    opened.map_err(|error| Error::broken(format!("cannot open {}: {error}", path.display())))
+    let connection = pages::open(path, flags)?;
+    let waits = connection.busy_timeout(BUSY_TIMEOUT);
+    waits.map_err(|error| Error::broken(format!("cannot open {}: {error}", path.display())))?;
+    Ok(connection)
 }
 
 #[cfg(test)]
