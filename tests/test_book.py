@@ -74,3 +74,11 @@ def test_no_page_names_a_command_that_is_not_there():
     said = " ".join(page.read_text() for page in PAGES)
     known = set(re.findall(r'name: "(\w+)"', (ROOT / "xtask" / "src" / "main.rs").read_text()))
     assert (named := set(re.findall(r"`cargo xtask (\w+)", said))) <= known, named - known
+
+
+def test_the_page_on_security_names_tests_that_there_are():
+    text = (DOCS / "security.md").read_text()
+    named = set(re.findall(r"`((?:test_)?[a-z]+(?:_[a-z0-9]+){3,})`", text))
+    sources = [*(ROOT / "tests").glob("test_*.py"), *(ROOT / "crates").rglob("*.rs")]
+    known = {name for path in sources for name in re.findall(r"(?:def|fn) (\w+)\(", path.read_text())}
+    assert len(named) > 30 and named <= known, named - known
