@@ -65,10 +65,11 @@ ROWS = {
             ' / sum by (instance) (rate(carillon_store_batch_transactions_count{instance=~"$instance"}[$__rate_interval]))',
             "{{instance}}",
         )]),
-        ("Batches undone, round trips, deadlocks", "ops", [
+        ("Batches undone, round trips, deadlocks, damaged pages", "ops", [
             (RATE.format(of="carillon_store_batches_undone_total", by="instance", more=""), "{{instance}} undone"),
             (RATE.format(of="carillon_store_round_trips_total", by="instance", more=""), "{{instance}} round trips"),
             (RATE.format(of="carillon_store_deadlocks_total", by="instance", more=""), "{{instance}} deadlocks"),
+            (RATE.format(of="carillon_store_damaged_pages_total", by="instance", more=""), "{{instance}} damaged pages"),
         ]),
         ("Clock of the store ahead", "s", [gauge("carillon_store_clock_offset_seconds")]),
         ("The store can be reached", "bool_yes_no", [gauge("carillon_store_reachable")]),
