@@ -30,6 +30,9 @@ const MAGIC: u32 = 0x377f_0682;
 /// Bits that are put right at one start. A disk that flips more is none.
 const BITS_MAX: u64 = 64;
 
+/// How often a log is looked at again that somebody else writes meanwhile.
+const MOVES_MAX: u32 = 100;
+
 /// What was done to a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mended {
@@ -132,9 +135,20 @@ pub(crate) fn mend(path: &Path) -> io::Result<Mended> {
         Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => return Ok(Mended::Bits(0)),
         opened => opened?,
     };
-    let mut bits = 0;
+    let (mut bits, mut moves) = (0, 0);
     loop {
-        match look(&file)? {
+        let (before, found) = (header_of(&file)?, look(&file));
+        // A server that has it open may have begun it anew meanwhile, or emptied it, or written what was half there.
+        let is_steady = match &found {
+            Ok(Found::Nothing) => true,
+            Ok(found) => look(&file).is_ok_and(|again| again == *found),
+            Err(error) => error.kind() != io::ErrorKind::UnexpectedEof,
+        };
+        if (!is_steady || header_of(&file)? != before) && moves < MOVES_MAX {
+            moves += 1;
+            continue;
+        }
+        match found? {
             Found::Nothing => return Ok(Mended::Bits(bits)),
             Found::Lost(frame) => return Ok(Mended::Lost(frame)),
             Found::Bit(frame, _) if bits == BITS_MAX => return Ok(Mended::Lost(frame)),
@@ -149,6 +163,12 @@ pub(crate) fn mend(path: &Path) -> io::Result<Mended> {
             }
         }
     }
+}
+
+/// The header, or what there is of it.
+fn header_of(file: &File) -> io::Result<(usize, [u8; HEADER_BYTES])> {
+    let mut header = [0; HEADER_BYTES];
+    Ok((file.read_at(&mut header, 0)?, header))
 }
 
 /// What is wrong with a log, as far as SQLite would not find the same.

@@ -104,6 +104,38 @@ fn what_an_undone_transaction_left_behind_is_no_loss() {
 }
 
 #[test]
+fn a_log_that_is_begun_anew_meanwhile_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, log) = (folder.path().join("store"), folder.path().join("store-wal"));
+    let open = || {
+        let writer = Connection::open(&path).unwrap();
+        writer.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())).unwrap();
+        writer.execute_batch("CREATE TABLE IF NOT EXISTS t (a TEXT)").unwrap();
+        writer
+    };
+    // One that stays, since the log goes with the last.
+    let _other = open();
+    let writing = std::thread::spawn({
+        let writer = open();
+        move || {
+            for number in 0..400 {
+                let words = format!("row {number} ").repeat(1_500);
+                writer.execute("INSERT INTO t VALUES (?1)", [words]).unwrap();
+                if number % 5 == 0 {
+                    let kind = if number % 20 == 0 { "TRUNCATE" } else { "RESTART" };
+                    let pragma = format!("PRAGMA wal_checkpoint({kind})");
+                    writer.query_row(&pragma, [], |_| Ok(())).unwrap();
+                }
+            }
+        }
+    });
+    while !writing.is_finished() {
+        assert_eq!(mend(&log).unwrap(), Mended::Bits(0));
+    }
+    writing.join().unwrap();
+}
+
+#[test]
 fn a_page_of_the_log_is_held_against_its_frame() {
     let folder = tempfile::tempdir().unwrap();
     crashed(folder.path());
