@@ -38,6 +38,8 @@ END_TIMEOUT_S = 90
 # How long nothing comes any more to a session that is at the end.
 SILENT_S = 1
 RETRY_EVERY_S = 0.2
+# How much of a CallbackId names the message.
+RUN_LENGTH = 32
 # Of those who do not stay, how long most do.
 STAYS_S = 5
 # What a call ends with whose node is gone, or does not answer.
@@ -165,6 +167,7 @@ class Play:
             world.channel(self.owner, *self.users[number::2], Mode="UNRESTRICTED") for number in range(CHANNELS)
         ]
         # In the first one each message is pending until a processor has said so.
+        self.decided: defaultdict[str, list[str]] = defaultdict(list)
         self.processor.decide = self.decide
         world.messaging.associate_channel_flow(
             ChannelArn=self.channels[0], ChannelFlowArn=world.flow(), ChimeBearer=self.owner
@@ -172,10 +175,14 @@ class Play:
 
     def decide(self, event: dict[str, Any]) -> None:
         """A processor has two days to call back, and does so until it is answered."""
+        said = self.decided[event["CallbackId"][:RUN_LENGTH]]
+        said.append("called")
         while not self.over.is_set():
             try:
                 callback(random.choice(self.nodes).messaging, event)
+                said.append("taken")
             except (BotoCoreError, ClientError) as error:
+                said.append(str(error))
                 answer = getattr(error, "response", None) or {}
                 status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 503)
                 if 500 <= status or status == 429:
@@ -325,7 +332,10 @@ class Play:
         until = time.monotonic() + END_TIMEOUT_S
         while pending := self.outbox.ask("SELECT count(*) FROM in_flight WHERE status = 'PENDING'"):
             if until < time.monotonic():
-                return self.violations.append(f"{pending} messages are pending for ever")
+                columns = "encode(run, 'hex'), phase, attempts, function, due_at, tried_since, encode(lease, 'hex')"
+                rows = f"SELECT json_agg(concat_ws(' ', {columns})) FROM in_flight WHERE status = 'PENDING'"
+                which = [(row, self.decided[row.split()[0]]) for row in self.outbox.ask(rows) or []]
+                return self.violations.append(f"{pending} messages are pending for ever: {which}")
             time.sleep(1)
 
     def listed(self, node: Server, channel: str) -> list[dict[str, Any]]:

@@ -232,7 +232,8 @@ def main() -> None:
         print(violation)
     if asked.keep or violations:
         kept = asked.keep or folder
-        shutil.copytree(folder, kept, dirs_exist_ok=True)
+        if kept != folder:
+            shutil.copytree(folder, kept, dirs_exist_ok=True)
         print(f"what they logged is in {kept}")
     else:
         shutil.rmtree(folder, ignore_errors=True)

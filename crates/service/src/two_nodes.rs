@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
+use carillon_model::channel_flow::{FlowPhase, InFlight};
 use carillon_model::event::EventType;
 use carillon_store as store;
+use carillon_store::in_flight::Supposed;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -17,11 +19,13 @@ use crate::operations::identity::create_app_instance_admin::CreateAppInstanceAdm
 use crate::operations::identity::create_app_instance_user::CreateAppInstanceUser;
 use crate::operations::identity::delete_app_instance_admin::DeleteAppInstanceAdmin;
 use crate::operations::identity::update_app_instance_user::UpdateAppInstanceUser;
+use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::create_channel_membership::CreateChannelMembership;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
 use crate::operations::messaging::put_channel_expiration_settings::PutChannelExpirationSettings;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_read_marker::UpdateChannelReadMarker;
+use crate::patience::CALLBACK_WINDOW_MS;
 use crate::prelude::*;
 use crate::testing::*;
 
@@ -144,13 +148,14 @@ fn two_nodes_lock_in_one_order_and_count_alike() {
 struct Race {
     nodes: [Arc<Service>; 3],
     runtime: tokio::runtime::Runtime,
-    instance: AppInstanceArn,
-    request: CreateAppInstanceUser,
 }
 
 impl Race {
-    fn lane(&self) -> Lane {
-        Lane::instance(&self.instance)
+    fn of(world: &mut World) -> Arc<Self> {
+        let ([one, other], [_, third]) = (world.nodes(), world.nodes());
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        Arc::new(Self { nodes: [one, other, third], runtime })
     }
 
     /// Has something wait for its turn, after what was queued before.
@@ -201,11 +206,10 @@ impl Race {
 #[test]
 fn who_looks_whether_a_user_is_there_keeps_other_nodes_from_making_it() {
     World::across_a_network(|world| {
-        let ([one, other], [_, third]) = (world.nodes(), world.nodes());
-        let nodes = [one, other, third];
+        let race = Race::of(world);
         // On a machine that is slow enough, somebody waits for too long: then it did not happen.
         for attempt in 0..10 {
-            let answers = sign_in_on_two_nodes(world, nodes.clone(), attempt);
+            let answers = sign_in_on_two_nodes(world, &race, attempt);
             if !answers.contains(&Some(ErrorCode::ServiceUnavailable)) {
                 assert_eq!(answers, [None, None]);
                 return;
@@ -216,7 +220,7 @@ fn who_looks_whether_a_user_is_there_keeps_other_nodes_from_making_it() {
 }
 
 /// The same user signs in on two nodes, with the same name; how each was refused.
-fn sign_in_on_two_nodes(world: &World, nodes: [Arc<Service>; 3], attempt: usize) -> [Option<ErrorCode>; 2] {
+fn sign_in_on_two_nodes(world: &World, race: &Arc<Race>, attempt: usize) -> [Option<ErrorCode>; 2] {
     let instance = world.instance().clone();
     let request = |token: &str| CreateAppInstanceUser {
         app_instance_arn: instance.clone(),
@@ -227,24 +231,23 @@ fn sign_in_on_two_nodes(world: &World, nodes: [Arc<Service>; 3], attempt: usize)
         tags: None,
         expiration_settings: None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let race = Arc::new(Race { nodes, runtime, instance: instance.clone(), request: request("one") });
+    let (lane, first) = (Lane::instance(&instance), request("one"));
     let key = instance.key().unwrap();
     // The counts of the app instance are changed last: who makes a user has made it then, and did not commit.
     let let_end = race.hold(2, Lane::Job, move |tx| Ok(store::testing::hold_app_instance(tx, key)?));
-    let let_begin = race.hold(1, race.lane(), |_| Ok(()));
+    let let_begin = race.hold(1, lane.clone(), |_| Ok(()));
     let (ran, (says, begun)) = (AtomicUsize::new(0), channel());
     let of_race = race.clone();
     let refused = move |tx: &mut Tx| {
         store::setting::set(tx, "of a test", "written before it refuses")?;
         if ran.fetch_add(1, Ordering::Relaxed) == 1 {
-            let (node, request) = (of_race.nodes[0].clone(), of_race.request.clone());
+            let (node, request) = (of_race.nodes[0].clone(), first.clone());
             says.send(of_race.runtime.spawn(async move { node.execute(request).await })).unwrap();
             of_race.await_waiting(1);
         }
         Err::<(), _>(crate::error::Error::conflict("of a test"))
     };
-    let (node, other, lane) = (race.nodes[1].clone(), race.nodes[1].clone(), race.lane());
+    let (node, other) = (race.nodes[1].clone(), race.nodes[1].clone());
     let second = request("two");
     let refusing = race.queue(async move { node.store().write(lane, refused).await });
     let making = race.queue(async move { other.execute(second).await });
@@ -256,6 +259,44 @@ fn sign_in_on_two_nodes(world: &World, nodes: [Arc<Service>; 3], attempt: usize)
     let answers = [first, making].map(|task| code(race.runtime.block_on(task).unwrap()));
     assert!(race.runtime.block_on(refusing).unwrap().is_err());
     answers
+}
+
+/// A processor may call back before the node that called it has noted that it took the call. Who is told that somebody
+/// else was faster does not call back again, and the message would be pending for two days.
+#[test]
+fn a_callback_counts_while_another_node_notes_its_call() {
+    World::across_a_network(|world| {
+        let (ana, flow) = (world.user("ana"), world.flow());
+        let channel_arn = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+        world.call(&association(&channel_arn, &flow, &ana)).unwrap();
+        let message_id = world.send(&channel_arn, &ana, "Hello");
+        let invocation = world.invocations().pop().unwrap();
+        let told: serde_json::Value = serde_json::from_str(&invocation.payload).unwrap();
+        let callback_id = told["CallbackId"].as_str().unwrap().to_owned();
+        let race = Race::of(world);
+        let (arn, keys) = (channel_arn.clone(), InFlight::callback_keys(&callback_id).unwrap());
+        let noted = move |tx: &mut Tx| {
+            let channel = store::channel::find_by_arn(tx, &arn)?.unwrap();
+            let mut one = store::in_flight::find(tx, &arn.app_instance(), channel.key, keys.0)?.unwrap();
+            let supposed = Supposed::of(&one);
+            (one.phase, one.due_at) = (FlowPhase::Wait, one.due_at.plus_ms(CALLBACK_WINDOW_MS));
+            assert!(store::in_flight::keep(tx, &one, supposed)?);
+            Ok(())
+        };
+        let commit = race.hold(1, Lane::channel(&channel_arn), noted);
+        let callback = ChannelFlowCallback {
+            callback_id: text(&callback_id),
+            channel_arn: channel_arn.clone(),
+            delete_resource: None,
+            channel_message: unchanged(&message_id),
+        };
+        let node = race.nodes[0].clone();
+        let called_back = race.runtime.spawn(async move { node.execute(callback).await });
+        race.await_waiting(1);
+        commit();
+        race.runtime.block_on(called_back).unwrap().unwrap();
+        assert_eq!(world.contents(&channel_arn, &ana), ["Hello"]);
+    });
 }
 
 /// No number was given twice, and as many belong as are counted. Answers how many messages were sent.

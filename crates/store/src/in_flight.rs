@@ -79,34 +79,48 @@ macro_rules! keep {
     };
 }
 
+/// What such a change writes and supposes.
+macro_rules! kept {
+    ($one:ident, $supposed:ident, $function:ident) => {
+        values![
+            $one.channel,
+            $one.run,
+            $one.said,
+            $one.revised,
+            $one.stage,
+            $one.secret,
+            $one.answered,
+            $one.phase,
+            $one.status,
+            $one.detail,
+            $one.updated_at,
+            $one.attempts,
+            $one.tried_since,
+            $one.due_at,
+            $supposed.secret,
+            $supposed.phase,
+            $function,
+        ]
+    };
+}
+
 /// Writes what changed of a message in flight, and gives its lease back. False when somebody else was faster: what
 /// else the transaction did must be undone.
 pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
     let function = to_call(one);
-    let values: &[Value<'_>] = values![
-        one.channel,
-        one.run,
-        one.said,
-        one.revised,
-        one.stage,
-        one.secret,
-        one.answered,
-        one.phase,
-        one.status,
-        one.detail,
-        one.updated_at,
-        one.attempts,
-        one.tried_since,
-        one.due_at,
-        supposed.secret,
-        supposed.phase,
-        function,
-    ];
+    let values: &[Value<'_>] = kept!(one, supposed, function);
     let count = match supposed.lease {
         None => tx.execute(keep!(""), values)?,
         Some(lease) => tx.execute(keep!(" AND lease = $18"), &[values, &values![lease][..]].concat())?,
     };
     Ok(count == 1)
+}
+
+/// The same for whoever must not lose to others: where somebody else was faster, nothing of the batch stands, and it
+/// runs again and sees what they did.
+pub fn suppose(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<()> {
+    let function = to_call(one);
+    tx.suppose(keep!(""), kept!(one, supposed, function))
 }
 
 /// The message in flight under this name.

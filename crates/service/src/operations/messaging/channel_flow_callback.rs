@@ -61,9 +61,8 @@ impl Write for ChannelFlowCallback {
             flow::accept(tx, call, &mut channel, &mut one, revised)?;
             flow::go_on(tx, call, &mut channel, &mut one)?;
         }
-        if !store::in_flight::keep(tx, &one, supposed)? {
-            return Err(faster());
-        }
+        // Another node may be noting at this moment that the call was taken, or making it again.
+        store::in_flight::suppose(tx, &one, supposed)?;
         let (channel_arn, callback_id) = (self.channel_arn.clone(), self.callback_id.clone());
         Ok(Accepted { channel_arn, callback_id })
     }
