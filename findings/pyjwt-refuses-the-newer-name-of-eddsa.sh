@@ -10,8 +10,8 @@
 #             a key without alg: PyJWT takes it
 #             a key of alg EdDSA: PyJWT takes it
 #             a key of alg Ed25519: PyJWT says PyJWKError
-# why here    so it is with Carillon's exchange of tokens, by the library below it: `EdDSA` is what a provider has to sign as
-#             (docs/decisions/0055-keys-and-exchange.md)
+# why here    Carillon's exchange of tokens takes both names, in tokens and in key sets (crates/auth/src/jwt/keys.rs): a
+#             provider that changes to the newer one still loses those of its clients that check tokens by PyJWT
 #
 # Ends with 0 while this is so, with 1 when it changed. Needs python3 with pip; talks to PyPI only.
 set -euo pipefail

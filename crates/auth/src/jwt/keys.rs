@@ -70,7 +70,7 @@ impl KeySet {
     }
 
     pub(super) fn verify(&self, token: &Token<'_>) -> Result<(), Refusal> {
-        let algorithm: Algorithm = token.header.alg.parse().map_err(|_| Refusal::Algorithm)?;
+        let algorithm: Algorithm = known(&token.header.alg).parse().map_err(|_| Refusal::Algorithm)?;
         let meant: Vec<&Key> = self.0.iter().filter(|key| key.is_meant_by(token.key_id())).collect();
         if meant.is_empty() {
             return Err(Refusal::UnknownKey);
@@ -86,6 +86,12 @@ impl KeySet {
     }
 }
 
+/// An algorithm by the name that the library knows: RFC 9864 names that of Ed25519 after its curve, the only one of those
+/// called `EdDSA` of which keys are taken here.
+fn known(algorithm: &str) -> &str {
+    if algorithm == "Ed25519" { "EdDSA" } else { algorithm }
+}
+
 impl std::fmt::Debug for KeySet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "KeySet({} keys)", self.0.len())
@@ -93,7 +99,10 @@ impl std::fmt::Debug for KeySet {
 }
 
 impl Key {
-    fn of_jwk(published: Value) -> Option<Self> {
+    fn of_jwk(mut published: Value) -> Option<Self> {
+        if let Some(Value::String(named)) = published.get_mut("alg") {
+            *named = known(named).to_owned();
+        }
         let jwk: Jwk = serde_json::from_value(published).ok()?;
         let algorithms: &[Algorithm] = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => OF_RSA,

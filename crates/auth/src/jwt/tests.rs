@@ -131,7 +131,7 @@ fn every_accepted_algorithm_verifies_and_only_with_its_own_key() {
         rsa_jwk(0, "one"),
         ec_jwk("P-256", "p256", p256.public_key().as_ref()),
         ec_jwk("P-384", "p384", p384.public_key().as_ref()),
-        ed_jwk,
+        ed_jwk.clone(),
     ];
     let set_of_all = set(&keys);
     let rsa = |encoding: &'static dyn RsaEncoding| move |message: &[u8]| rsa_sign(0, encoding, message);
@@ -148,11 +148,19 @@ fn every_accepted_algorithm_verifies_and_only_with_its_own_key() {
         make("ES256", "p256", &|message| p256.sign(&random, message).unwrap().as_ref().to_vec()),
         make("ES384", "p384", &|message| p384.sign(&random, message).unwrap().as_ref().to_vec()),
         make("EdDSA", "ed", &|message| ed.sign(message).as_ref().to_vec()),
+        make("Ed25519", "ed", &|message| ed.sign(message).as_ref().to_vec()),
     ];
     for token in &tokens {
         assert!(verify(token, &set_of_all).is_ok(), "{:?}", Token::parse(token));
         let cut = &token[..token.len() - 4];
         assert_eq!(verify(cut, &set_of_all).err(), Some(Refusal::Signature));
+    }
+    // A set may call it by either name (RFC 9864).
+    for named in ["EdDSA", "Ed25519"] {
+        let mut declared = ed_jwk.clone();
+        declared["alg"] = json!(named);
+        let keys = set(&[declared]);
+        assert!(tokens[8..].iter().all(|token| verify(token, &keys).is_ok()), "{named}");
     }
     let crossed = make("ES256", "one", &rsa(&signature::RSA_PKCS1_SHA256));
     assert_eq!(verify(&crossed, &set_of_all).err(), Some(Refusal::Algorithm));
@@ -176,7 +184,7 @@ fn a_token_cannot_choose_how_it_is_believed() {
             assert_eq!(verify(&confused, &keys).err(), Some(Refusal::Algorithm));
         }
     }
-    for algorithm in ["none", "None", "NONE", "nOnE", "", "RS1", "rs256"] {
+    for algorithm in ["none", "None", "NONE", "nOnE", "", "RS1", "rs256", "ed25519"] {
         for signature in [vec![], vec![0; 256]] {
             let header = json!({ "alg": algorithm, "kid": "one" });
             let unsigned = token(&header, &claims(), |_| signature);
