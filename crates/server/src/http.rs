@@ -51,6 +51,7 @@ use crate::traces;
 pub(crate) use body::BODIES_BYTES_LEAST;
 pub use body::Intake;
 use body::Unread;
+use connect::Entering;
 use in_flight::InFlight;
 pub(crate) use inside::Inside;
 pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};
@@ -117,6 +118,7 @@ pub struct Front {
     /// What proves names to a certificate authority.
     proofs: Option<Arc<Shown>>,
     in_flight: InFlight,
+    entering: Entering,
     /// What became due by one step is done before another begins.
     moving: tokio::sync::Mutex<()>,
     stopping: AtomicBool,
@@ -184,6 +186,7 @@ impl Front {
             local_only,
             proofs,
             in_flight,
+            entering: Entering::new(),
             moving,
             stopping,
         })

@@ -102,14 +102,17 @@ impl Filling {
         // Few messages of each go with their channel; many are batches of their own.
         let at_once = (BATCH_LEN / (each + 1)).max(1);
         let mut writing = JoinSet::new();
-        for from in (0..count).step_by(usize::try_from(at_once).unwrap_or(usize::MAX)) {
-            let numbers = from..(from + at_once).min(count);
+        // Rows lie by the keys of their channels, so those that are beside each other are written together.
+        let mut numbers: Vec<u64> = (0..count).collect();
+        numbers.sort_by_cached_key(|number| scattered(!number));
+        for numbers in numbers.chunks(usize::try_from(at_once).unwrap_or(usize::MAX)) {
+            let numbers = numbers.to_vec();
             let with = if each < BATCH_LEN { each } else { 0 };
             let (plan, made) = (plan.clone(), Made::of(self));
             let work = move |tx: &mut Tx| {
                 numbers
-                    .clone()
-                    .try_for_each(|number| made.channel(tx, number, &plan.people(number), each, with))
+                    .iter()
+                    .try_for_each(|number| made.channel(tx, *number, &plan.people(*number), each, with))
             };
             self.write(&mut writing, at_once * (with + 1), work).await?;
         }
@@ -137,7 +140,7 @@ impl Filling {
         &self,
         writing: &mut JoinSet<carillon_store::Result<()>>,
         rows: u64,
-        work: impl Fn(&mut Tx) -> carillon_store::Result<()> + Send + 'static,
+        work: impl Fn(&mut Tx) -> carillon_store::Result<()> + Send + Sync + 'static,
     ) -> Result<()> {
         if BATCHES_MAX <= writing.len()
             && let Some(written) = writing.join_next().await
@@ -146,8 +149,16 @@ impl Filling {
         }
         let (store, done, key) = (self.store.clone(), self.done.clone(), self.key);
         let lane = Lane::Channel(key, format!("{}", done.load(Ordering::Relaxed)));
+        let work = Arc::new(work);
         writing.spawn(async move {
-            store.write(lane, work).await?;
+            loop {
+                let work = work.clone();
+                match store.write(lane.clone(), move |tx| work(tx)).await {
+                    // A batch of this size may take longer, with those before it, than a request may.
+                    Err(carillon_store::Error::Busy) => {}
+                    written => break written?,
+                }
+            }
             done.fetch_add(rows, Ordering::Relaxed);
             Ok(())
         });
@@ -233,7 +244,8 @@ impl Made {
             expiration: None,
         };
         if !channel::insert(tx, self.key, &made)? {
-            return Err(carillon_store::Error::broken("a store is filled only once"));
+            // A batch that was given up while it ran may have been written all the same, as a whole.
+            return Ok(());
         }
         moderator::insert(tx, key, creator.key, creator.key, made_at)?;
         for person in people {

@@ -13,6 +13,7 @@ use carillon_service::front::connect::Connection;
 use carillon_service::front::request::{Answered, Signed};
 use futures_util::{FutureExt as _, StreamExt};
 use http::{HeaderValue, StatusCode, header};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Front;
 use super::upgrade::Upgrade;
@@ -35,6 +36,28 @@ const TOO_MANY_WAIT: Refusal = Refusal {
     message: "Too many connections of this user wait for their turn",
 };
 
+/// How many are admitted at once, and how many are seated.
+const ENTERING_MAX: usize = 16;
+
+/// Where those wait who come in. When thousands come back at once, as after a lost network, whoever calls meanwhile
+/// waits behind a few of them instead of behind all. Nobody waits for a client here: what takes a turn is the
+/// server's own work.
+pub(super) struct Entering {
+    admission: Arc<Semaphore>,
+    seats: Arc<Semaphore>,
+}
+
+impl Entering {
+    pub(super) fn new() -> Self {
+        let few = || Arc::new(Semaphore::new(ENTERING_MAX));
+        Self { admission: few(), seats: few() }
+    }
+}
+
+async fn turn(few: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    few.acquire_owned().await.expect("it is never closed")
+}
+
 /// Opens a socket for whoever may have one.
 pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -45,7 +68,14 @@ pub(super) async fn open(State(front): State<Arc<Front>>, request: Request) -> R
     };
     // Decided before the upgrade, so that the request does not live as long as the socket.
     let service = front.service.clone();
-    let verdict = front.in_flight.run(async move { service.connect(&parts).await }).await;
+    // Whoever waits for it takes no place from those who call.
+    let turn_of_admission = turn(front.entering.admission.clone()).await;
+    let admitted = async move {
+        let verdict = service.connect(&parts).await;
+        drop(turn_of_admission);
+        verdict
+    };
+    let verdict = front.in_flight.run(admitted).await;
     if verdict == Err(Close::TOO_MANY_WAIT) {
         let mut response = TOO_MANY_WAIT.answer(&front.service.new_id());
         let code = TOO_MANY_WAIT.code;
@@ -93,8 +123,13 @@ fn code(close: &Close) -> &'static str {
 async fn begin(front: Arc<Front>, socket: WebSocket, verdict: Result<Connection, Close>) -> Option<Serving> {
     match verdict {
         Ok(connection) => {
+            let (service, seats) = (front.service.clone(), front.entering.seats.clone());
+            let seated = async move {
+                let _turn = turn(seats).await;
+                service.seated(connection.entrance.user).await
+            };
             let opening = Opening {
-                seated: front.service.clone().seated(connection.entrance.user).boxed(),
+                seated: seated.boxed(),
                 frames: front.service.opening(&connection).map(StreamExt::boxed),
                 resumes: connection.resume_from.map(|id| id.to_string()),
             };
