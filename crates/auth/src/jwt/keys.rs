@@ -86,8 +86,8 @@ impl KeySet {
     }
 }
 
-/// An algorithm by the name that the library knows: RFC 9864 names that of Ed25519 after its curve, the only one of those
-/// called `EdDSA` of which keys are taken here.
+/// An algorithm by the name that the library knows: RFC 9864 names that of Ed25519 after its curve, the only one of
+/// those called `EdDSA` of which keys are taken here.
 fn known(algorithm: &str) -> &str {
     if algorithm == "Ed25519" { "EdDSA" } else { algorithm }
 }
