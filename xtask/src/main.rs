@@ -18,6 +18,7 @@ mod postgres;
 mod repository;
 mod setup;
 mod shell;
+mod simulate;
 mod soak;
 mod test;
 mod tidy;
@@ -36,7 +37,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 11] = [
+const COMMANDS: [Command; 12] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -85,6 +86,12 @@ const COMMANDS: [Command; 11] = [
         arguments: "--minutes N [--setting NAME]",
         about: "a mixed day under faults, on SQLite, on PostgreSQL and on three nodes, or on one of those",
         run: soak::run,
+    },
+    Command {
+        name: "simulate",
+        arguments: "[--seeds N] [--seed S] …",
+        about: "whole histories of three nodes from numbers, and the number of one that breaks a promise",
+        run: simulate::run,
     },
     Command {
         name: "dist",

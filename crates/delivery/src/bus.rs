@@ -5,6 +5,7 @@ mod nats;
 
 pub use nats::{BusError, NatsSettings};
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,6 +13,21 @@ use bytes::Bytes;
 use carillon_model::Key;
 
 use nats::{Nats, REFUSED_RETRY_AFTER};
+
+/// Who takes up what other nodes say.
+pub type Hearer = Box<dyn Fn(&[u8]) + Send + Sync>;
+
+/// A bus that somebody else plays, as a simulation does. It may lose, double and delay what it likes.
+pub trait Carrier: Send + Sync {
+    /// Says who takes up what other nodes say.
+    fn hears(&self, hearer: Hearer);
+    /// Says something about a subject to whoever subscribed to it.
+    fn publish(&self, subject: String, news: Bytes);
+    /// From here on news of this comes; once, however often it is said.
+    fn subscribe(&self, subject: String);
+    /// From here on none comes.
+    fn unsubscribe(&self, subject: String);
+}
 
 /// How nodes tell each other of events.
 pub struct Bus(pub(crate) To);
@@ -23,6 +39,8 @@ pub(crate) enum To {
     Nobody,
     /// To the other nodes, by NATS.
     Nats(Arc<Nats>),
+    /// To the other nodes, by whoever plays the bus.
+    Played(Arc<dyn Carrier>),
 }
 
 /// What news is about, and who hears it: whoever subscribed to it. Neither ARNs nor ids stand in it.
@@ -34,10 +52,24 @@ pub(crate) enum Subject {
     User(Key),
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(key) => write!(f, "c.{key}"),
+            Self::User(key) => write!(f, "u.{key}"),
+        }
+    }
+}
+
 impl Bus {
     /// Of a process that is alone.
     pub fn local() -> Self {
         Self(To::Nobody)
+    }
+
+    /// Of one of several nodes of a simulation.
+    pub fn played(carrier: Arc<dyn Carrier>) -> Self {
+        Self(To::Played(carrier))
     }
 
     /// Connects to NATS.
@@ -56,36 +88,44 @@ impl To {
 
     /// Says who takes up what other nodes say, each of a subject after the one before it.
     pub(crate) fn hears(&self, hearer: impl Fn(&[u8]) + Send + Sync + 'static) {
-        if let Self::Nats(nats) = self {
-            nats.hears(Box::new(hearer));
+        match self {
+            Self::Nobody => {}
+            Self::Nats(nats) => nats.hears(Box::new(hearer)),
+            Self::Played(carrier) => carrier.hears(Box::new(hearer)),
         }
     }
 
     /// Publishes, or drops what cannot be taken at once: who misses it finds it in the store.
     pub(crate) fn publish(&self, subject: Subject, bytes: impl FnOnce() -> Bytes) {
-        if let Self::Nats(nats) = self {
-            nats.publish(subject, bytes());
+        match self {
+            Self::Nobody => {}
+            Self::Nats(nats) => nats.publish(subject, bytes()),
+            Self::Played(carrier) => carrier.publish(subject.to_string(), bytes()),
         }
     }
 
     /// From here on news of this comes; once, however often it is said.
     pub(crate) fn subscribe(&self, subject: Subject) {
-        if let Self::Nats(nats) = self {
-            nats.subscribe(subject);
+        match self {
+            Self::Nobody => {}
+            Self::Nats(nats) => nats.subscribe(subject),
+            Self::Played(carrier) => carrier.subscribe(subject.to_string()),
         }
     }
 
     /// From here on none comes.
     pub(crate) fn unsubscribe(&self, subject: Subject) {
-        if let Self::Nats(nats) = self {
-            nats.unsubscribe(subject);
+        match self {
+            Self::Nobody => {}
+            Self::Nats(nats) => nats.unsubscribe(subject),
+            Self::Played(carrier) => carrier.unsubscribe(subject.to_string()),
         }
     }
 
     /// Whether the bus can be reached.
     pub(crate) fn is_reachable(&self) -> bool {
         match self {
-            Self::Nobody => true,
+            Self::Nobody | Self::Played(_) => true,
             Self::Nats(nats) => nats.reachable.load(Ordering::Relaxed),
         }
     }
@@ -93,7 +133,7 @@ impl To {
     /// News that could not be taken.
     pub(crate) fn dropped(&self) -> u64 {
         match self {
-            Self::Nobody => 0,
+            Self::Nobody | Self::Played(_) => 0,
             Self::Nats(nats) => nats.dropped.load(Ordering::Relaxed),
         }
     }

@@ -19,7 +19,7 @@ mod socket;
 mod user;
 mod web_socket;
 
-pub use bus::{Bus, BusError, NatsSettings};
+pub use bus::{Bus, BusError, Carrier, Hearer, NatsSettings};
 pub use hub::Hub;
 pub use socket::{Expiry, Opening, Serving, refuse};
 pub use web_socket::{Stream, WebSocket};

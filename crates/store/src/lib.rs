@@ -14,6 +14,8 @@ pub mod ban;
 mod batch;
 pub mod beat;
 pub mod bot;
+#[doc(hidden)]
+pub mod by_hand;
 pub mod channel;
 pub mod channel_flow;
 pub mod claim;

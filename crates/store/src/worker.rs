@@ -46,7 +46,7 @@ pub(crate) fn until<F: Future>(deadline: Instant, request: F) -> impl Future<Out
     DEADLINE.scope(deadline, request)
 }
 
-type Tasks = Queue<Box<dyn Work>>;
+pub(crate) type Tasks = Queue<Box<dyn Work>>;
 
 /// How long whoever calls waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,17 @@ impl Workers {
             workers.threads.push(start(kind, &name, open.clone(), queue.clone(), shared.clone())?);
         }
         Ok(workers)
+    }
+
+    /// Those that have no threads: [`turn`] lets them work.
+    pub(crate) fn without_threads(kind: Kind, shared: &Shared) -> Self {
+        let (queue, measured) = (Arc::new(Queue::new(QUEUE_LEN_MAX)), shared.measured.clone());
+        Self { kind, queue, measured, threads: Vec::new() }
+    }
+
+    /// What waits for them.
+    pub(crate) fn queue(&self) -> Arc<Tasks> {
+        self.queue.clone()
     }
 
     /// What is measured of its kind, and how many wait for it.
@@ -215,34 +226,43 @@ where
 }
 
 fn run(driver: &mut dyn Driver, kind: Kind, queue: &Tasks, shared: &Shared) {
+    let mut caution = Caution::default();
+    while turn(driver, kind, &mut caution, (queue, shared)) {}
+}
+
+/// Waits for something to do, and does a batch of it; false once nothing will come any more.
+pub(crate) fn turn(
+    driver: &mut dyn Driver,
+    kind: Kind,
+    caution: &mut Caution,
+    (queue, shared): (&Tasks, &Shared),
+) -> bool {
     // A job locks many rows, and holds them for itself alone.
     let most = if kind == Kind::Write { BATCH_LEN_MAX } else { 1 };
-    let mut caution = Caution::default();
-    loop {
-        let mut batch = queue.take(most);
-        if batch.is_empty() {
-            return;
-        }
-        batch.retain(|work| work.is_awaited());
-        // By lane, so that everyone locks the rows of several lanes in one order.
-        batch.sort_by(|one, other| one.lane().cmp(&other.lane()));
-        let begun = shared.reach.begin();
-        let reached = match kind {
-            Kind::Read => batch.into_iter().try_for_each(|work| read(driver, work)),
-            Kind::Write | Kind::Job if batch.is_empty() => Ok(()),
-            Kind::Write | Kind::Job => write(driver, (kind, &mut caution), batch, shared),
-        };
-        if let Err(Unreached { error, works }) = reached {
-            shared.reach.lost(begun, &error);
-            // Whoever waits has waited about as long as those who are refused, and would wait as long again. Who comes
-            // back at once is not among them.
-            let waiting = queue.take_all();
-            fail_all(works, &error);
-            fail_all(waiting, &error);
-        } else {
-            shared.reach.reached(begun);
-        }
+    let mut batch = queue.take(most);
+    if batch.is_empty() {
+        return false;
     }
+    batch.retain(|work| work.is_awaited());
+    // By lane, so that everyone locks the rows of several lanes in one order.
+    batch.sort_by(|one, other| one.lane().cmp(&other.lane()));
+    let begun = shared.reach.begin();
+    let reached = match kind {
+        Kind::Read => batch.into_iter().try_for_each(|work| read(driver, work)),
+        Kind::Write | Kind::Job if batch.is_empty() => Ok(()),
+        Kind::Write | Kind::Job => write(driver, (kind, caution), batch, shared),
+    };
+    if let Err(Unreached { error, works }) = reached {
+        shared.reach.lost(begun, &error);
+        // Whoever waits has waited about as long as those who are refused, and would wait as long again. Who comes
+        // back at once is not among them.
+        let waiting = queue.take_all();
+        fail_all(works, &error);
+        fail_all(waiting, &error);
+    } else {
+        shared.reach.reached(begun);
+    }
+    true
 }
 
 /// Runs a transaction that reads, and answers it, unless the engine could not be reached.

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::Subject;
+use super::{Hearer, Subject};
 
 /// How long the first connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,9 +58,6 @@ impl fmt::Display for BusError {
 }
 
 impl std::error::Error for BusError {}
-
-/// Who takes up what others say.
-pub(super) type Hearer = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 /// A connection, and what is subscribed to.
 pub(crate) struct Nats {
@@ -188,10 +185,7 @@ impl Nats {
     }
 
     fn subject(&self, subject: Subject) -> String {
-        match subject {
-            Subject::Channel(key) => format!("{}.c.{key}", self.prefix),
-            Subject::User(key) => format!("{}.u.{key}", self.prefix),
-        }
+        format!("{}.{subject}", self.prefix)
     }
 }
 

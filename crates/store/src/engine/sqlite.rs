@@ -57,6 +57,15 @@ impl<'c> Sqlite<'c> {
         Self { connection, statements: Statements::default(), overwritten: Vec::new(), is_to_begin: false }
     }
 
+    /// Has the connection write, or not. It compiles all that it knows anew then.
+    pub(crate) fn set_read_only(&mut self, is_read_only: bool) -> rusqlite::Result<()> {
+        #[cfg(debug_assertions)]
+        {
+            self.statements.has_defined = true;
+        }
+        self.connection.pragma_update(None, "query_only", is_read_only)
+    }
+
     fn run(
         &mut self,
         sql: &'static str,

@@ -1,0 +1,119 @@
+//! A store whose workers have no threads: whoever has its hands lets them work, on its own thread, when it likes. So a
+//! simulation decides in which order the transactions of several nodes come, and an order that it found comes again.
+//!
+//! All else is the store: the queue, the batches, the SQL, SQLite on its file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use crate::batch::{Caution, Shared};
+use crate::engine::sqlite::{self, Sqlite};
+use crate::engine::{self, Kind, Opened};
+use crate::horizon::Horizon;
+use crate::outlets::Known;
+use crate::reach::Reach;
+use crate::worker::{Tasks, Workers, turn};
+use crate::{Location, Result, Sink, Store, look_around, migration};
+
+/// What a disk does to whoever writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disk {
+    /// It takes all.
+    Well,
+    /// It takes nothing, as a file system that an error has left for reading alone.
+    Failing,
+    /// It takes what needs no new page.
+    Full,
+}
+
+/// The workers of a store, for whoever lets them work.
+pub struct Hands {
+    writes: Hand,
+    reads: Hand,
+    keeper: Connection,
+}
+
+struct Hand {
+    kind: Kind,
+    queue: Arc<Tasks>,
+    connection: &'static Connection,
+    driver: Sqlite<'static>,
+    caution: Caution,
+    shared: Shared,
+}
+
+impl Store {
+    /// Opens the store in this file, with workers that work when they are let.
+    pub fn open_by_hand(path: &Path, now_ms: i64, sink: &Sink) -> Result<(Self, Hands)> {
+        let (latest, read) =
+            Opened::from(engine::Connection::Sqlite(sqlite::connect(path)?)).hold(|driver| {
+                migration::run(driver, now_ms)?;
+                look_around(driver)
+            })?;
+        let (horizon, outlets) = (Horizon::new(latest), Arc::new(Known::default()));
+        outlets.take(read, 0);
+        let shared = Shared {
+            sink: sink.clone(),
+            horizon: horizon.clone(),
+            reach: Arc::new(Reach::default()),
+            outlets: outlets.clone(),
+            measured: Arc::default(),
+        };
+        let (reach, measured) = (shared.reach.clone(), shared.measured.clone());
+        let (writes, of_writes) = Hand::new(Kind::Write, path, &shared)?;
+        let (reads, of_reads) = Hand::new(Kind::Read, path, &shared)?;
+        let hands = Hands { writes: of_writes, reads: of_reads, keeper: sqlite::connect(path)? };
+        let location = Location::Sqlite(path.to_owned());
+        let (writes, jobs, checkpoints) = (vec![writes], None, None);
+        Ok((Self { reads, writes, jobs, checkpoints, horizon, outlets, reach, measured, location }, hands))
+    }
+}
+
+impl Hand {
+    fn new(kind: Kind, path: &Path, shared: &Shared) -> Result<(Workers, Self)> {
+        let workers = Workers::without_threads(kind, shared);
+        // What is compiled for a connection is kept for as long as it lives, which here is as long as the process.
+        let connection: &'static Connection = Box::leak(Box::new(sqlite::connect(path)?));
+        let (queue, driver) = (workers.queue(), Sqlite::on(connection));
+        let (caution, shared) = (Caution::default(), shared.clone());
+        Ok((workers, Self { kind, queue, connection, driver, caution, shared }))
+    }
+
+    /// Does the next batch; false where nothing waits.
+    fn turn(&mut self) -> bool {
+        0 < self.queue.len() && {
+            turn(&mut self.driver, self.kind, &mut self.caution, (&self.queue, &self.shared))
+        }
+    }
+}
+
+impl Hands {
+    /// Lets the worker that writes do its next batch; false where nothing waits.
+    pub fn write(&mut self) -> bool {
+        self.writes.turn()
+    }
+
+    /// Lets a worker that reads do its next transaction; false where nothing waits.
+    pub fn read(&mut self) -> bool {
+        self.reads.turn()
+    }
+
+    /// Moves the log into the database file, as far as may be.
+    pub fn checkpoint(&self) {
+        let moved = self.keeper.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        moved.expect("a checkpoint answers what it did");
+    }
+
+    /// Has the disk be so for whoever writes here.
+    pub fn set_disk(&mut self, disk: Disk) {
+        let unlimited = i64::from(u32::MAX) - 1;
+        // The least that it may be is what the file has.
+        let pages = if disk == Disk::Full { 1 } else { unlimited };
+        let limited =
+            self.writes.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
+        limited.expect("a limit of pages is a number");
+        self.writes.driver.set_read_only(disk == Disk::Failing).expect("it is a flag");
+    }
+}
