@@ -117,3 +117,49 @@ impl Hands {
         self.writes.driver.set_read_only(disk == Disk::Failing).expect("it is a flag");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::{Error, Lane, setting};
+
+    /// Waits for a future, and lets the hands work whenever it is not ready.
+    fn done<T>(work: impl Future<Output = T>, mut work_on: impl FnMut()) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _context = runtime.enter();
+        let mut work = pin!(work);
+        loop {
+            if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return done;
+            }
+            work_on();
+        }
+    }
+
+    #[test]
+    fn what_waits_is_done_when_it_is_let_and_not_where_the_disk_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let sink: Sink = Arc::new(|_| {});
+        let (store, mut hands) = Store::open_by_hand(&folder.path().join("store"), 0, &sink).unwrap();
+        assert!(!hands.write());
+        let long = "x".repeat(100_000);
+        let mut set = |disk: Disk, value: &str| {
+            hands.set_disk(disk);
+            let value = value.to_owned();
+            let write = store.write(Lane::Account, move |tx| setting::set(tx, "key", &value));
+            let outcome = done(write, || assert!(hands.write(), "it waits"));
+            let read = store.read(|tx| setting::find(tx, "key"));
+            let found = done(read, || assert!(hands.read(), "it waits")).unwrap();
+            (outcome.is_ok(), matches!(outcome, Err(Error::Broken(_))), found)
+        };
+        assert_eq!(set(Disk::Well, "one"), (true, false, Some("one".to_owned())));
+        assert_eq!(set(Disk::Failing, "two"), (false, true, Some("one".to_owned())));
+        assert_eq!(set(Disk::Full, &long), (false, true, Some("one".to_owned())));
+        assert_eq!(set(Disk::Full, "three"), (true, false, Some("three".to_owned())));
+        assert_eq!(set(Disk::Well, &long), (true, false, Some(long.clone())));
+        hands.checkpoint();
+    }
+}
