@@ -12,6 +12,7 @@ mod ci;
 mod console;
 mod dist;
 mod fmt;
+mod fuzz;
 mod lint;
 mod peers;
 mod postgres;
@@ -37,7 +38,7 @@ struct Command {
     run: fn(&Repository, &[String]) -> Result<()>,
 }
 
-const COMMANDS: [Command; 12] = [
+const COMMANDS: [Command; 13] = [
     Command {
         name: "test",
         arguments: "[FILTER]",
@@ -74,6 +75,12 @@ const COMMANDS: [Command; 12] = [
         arguments: "",
         about: "a PostgreSQL for running single tests by hand, until its input ends",
         run: postgres::run,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[--seconds N] [TARGET] …",
+        about: "throws altered inputs at everything that takes bytes from outside; what breaks is kept in target/fuzz",
+        run: fuzz::run,
     },
     Command {
         name: "peers",

@@ -16,6 +16,8 @@ mod node;
 mod places;
 mod session;
 mod socket;
+#[doc(hidden)]
+pub mod testing;
 mod user;
 mod web_socket;
 

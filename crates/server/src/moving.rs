@@ -8,6 +8,8 @@ mod export;
 mod import;
 mod secrets;
 mod service;
+#[doc(hidden)]
+pub mod testing;
 
 use std::path::Path;
 

@@ -2,8 +2,8 @@
 //!
 //! A program is asked once. When a bot is asked, and what becomes of its answer, is decided elsewhere.
 
-mod chat;
-mod lex;
+pub(crate) mod chat;
+pub(crate) mod lex;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -15,6 +15,8 @@ mod native;
 pub mod public;
 pub mod push;
 pub mod streams;
+#[doc(hidden)]
+pub mod testing;
 pub mod trace;
 pub mod wire;
 

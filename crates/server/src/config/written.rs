@@ -146,6 +146,11 @@ impl Written {
         Self { data_dir: Some(data_dir.to_owned()), http, https, ..Self::default() }
     }
 
+    /// What a `carillon.toml` with this text says.
+    pub fn of_text(text: &str) -> Result<Self> {
+        Self::parse(Path::new("carillon.toml"), text)
+    }
+
     /// All that was written, with the file that it names.
     pub(crate) fn with_file(self) -> Result<Self> {
         let exchange = Exchange::from_environment().or(self.exchange.clone());
@@ -254,7 +259,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Written> {
-        Written::parse(Path::new("carillon.toml"), text)
+        Written::of_text(text)
     }
 
     fn refused(text: &str) -> String {

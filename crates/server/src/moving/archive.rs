@@ -207,6 +207,11 @@ impl Reader {
                 (path.display().to_string(), Box::new(file))
             }
         };
+        Self::of(name, input)
+    }
+
+    /// One that comes from somewhere, which this names.
+    pub(super) fn of(name: String, input: Box<dyn Read>) -> Result<Self> {
         let mut input = BufReader::new(input);
         let is_packed = input.fill_buf().is_ok_and(|begin| begin.starts_with(&ZSTD_MAGIC));
         let decoder = zstd::Decoder::with_buffer(input);

@@ -104,14 +104,18 @@ impl Chat {
             request = request.bearer_auth(key);
         }
         let answer = wire::send(request, timeout).await?;
-        let nonsense = |what: &str| Refusal::nonsense(&format!("the answer cannot be read: {what}"));
-        let answer: Completion =
-            serde_json::from_slice(&answer.body).map_err(|error| nonsense(&error.to_string()))?;
-        let choice = answer.choices.into_iter().next().ok_or_else(|| nonsense("it has no choices"))?;
-        let words = fitting(choice.message.content.unwrap_or_default());
-        let messages = if words.is_empty() { Vec::new() } else { vec![Saying::plain(words)] };
-        Ok(Reply { messages, intent: None, session: Some(session(question)) })
+        Ok(Reply { session: Some(session(question)), ..read_answer(&answer.body)? })
     }
+}
+
+/// What a model's answer says.
+pub(crate) fn read_answer(body: &[u8]) -> Result<Reply, Refusal> {
+    let nonsense = |what: &str| Refusal::nonsense(&format!("the answer cannot be read: {what}"));
+    let answer: Completion = serde_json::from_slice(body).map_err(|error| nonsense(&error.to_string()))?;
+    let choice = answer.choices.into_iter().next().ok_or_else(|| nonsense("it has no choices"))?;
+    let words = fitting(choice.message.content.unwrap_or_default());
+    let messages = if words.is_empty() { Vec::new() } else { vec![Saying::plain(words)] };
+    Ok(Reply { messages, intent: None, session: None })
 }
 
 #[derive(Deserialize)]

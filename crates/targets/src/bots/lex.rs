@@ -41,7 +41,7 @@ pub(super) async fn ask(
                 "sessionState": { "originatingRequestId": message },
             });
             let answer = post(at, question.alias, &format!("{path}/text"), body, (timeout, now)).await?;
-            read(&answer.body)?
+            read::<Recognized>(&answer.body)?
         }
         Asked::Welcome(intent) => {
             let body = json!({
@@ -52,18 +52,20 @@ pub(super) async fn ask(
                 },
             });
             let answer = post(at, question.alias, &path, body, (timeout, now)).await?;
-            Recognized {
-                messages: header(&answer.headers, "x-amz-lex-messages")?,
-                session_state: header(&answer.headers, "x-amz-lex-session-state")?,
-                session_id: None,
-            }
+            Recognized::of_headers(&answer.headers)?
         }
     };
-    Ok(Reply {
-        messages: answer.messages.unwrap_or_default(),
-        intent: answer.session_state.and_then(|state| state.intent),
-        session: Some(answer.session_id.unwrap_or(session)),
-    })
+    Ok(answer.into_reply(session))
+}
+
+/// What an answer to a message says.
+pub(crate) fn read_answer(body: &[u8]) -> Result<Reply, Refusal> {
+    read::<Recognized>(body).map(|answer| answer.into_reply(String::new()))
+}
+
+/// What an answer to a welcome says.
+pub(crate) fn read_welcome(headers: &HeaderMap) -> Result<Reply, Refusal> {
+    Recognized::of_headers(headers).map(|answer| answer.into_reply(String::new()))
 }
 
 /// The path of a session. The two parts at the end of an alias' ARN are the bot's id and the alias' own.
@@ -101,6 +103,24 @@ struct Recognized {
 #[derive(Deserialize)]
 struct SessionState {
     intent: Option<Intent>,
+}
+
+impl Recognized {
+    fn of_headers(headers: &HeaderMap) -> Result<Self, Refusal> {
+        Ok(Self {
+            messages: header(headers, "x-amz-lex-messages")?,
+            session_state: header(headers, "x-amz-lex-session-state")?,
+            session_id: None,
+        })
+    }
+
+    fn into_reply(self, session: String) -> Reply {
+        Reply {
+            messages: self.messages.unwrap_or_default(),
+            intent: self.session_state.and_then(|state| state.intent),
+            session: Some(self.session_id.unwrap_or(session)),
+        }
+    }
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Refusal> {
