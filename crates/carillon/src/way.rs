@@ -1,11 +1,13 @@
-//! Giving way: work that nobody waits for rests for as long as it has taken, so that what people wait for has half of
-//! the disk and of the processor.
+//! Giving way: work that nobody waits for rests for three times as long as it has taken, so that what people wait for
+//! has most of the disk and of the processor.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Steps that are too quick to be measured give way, too.
 const REST_MIN: Duration = Duration::from_millis(2);
+/// How many times as long as the work the rest is.
+const REST_TIMES: u32 = 3;
 
 /// Work in steps.
 #[derive(Debug)]
@@ -26,7 +28,7 @@ impl Way {
 
     /// A step is done; the next begins when this returns.
     pub(crate) fn give(&mut self) {
-        thread::sleep(self.since.elapsed().max(REST_MIN));
+        thread::sleep((self.since.elapsed() * REST_TIMES).max(REST_MIN));
         self.since = Instant::now();
     }
 }
