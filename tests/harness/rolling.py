@@ -8,12 +8,11 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from harness.balancer import Balancer
 from harness.cluster import Node
 from harness.server import REGION
-from harness.session import Session
+from harness.session import returning
 from harness.world import World, token
 
 CLIENTS = 6
@@ -71,34 +70,20 @@ class Rolling:
                 self.sent.add(sent["MessageId"])
 
     def listen(self, user: str) -> None:
-        last, came_at, name = None, time.monotonic(), token()
-        while not self.all_came.is_set():
-            parameters = {"sessionId": name} | ({"resume-from": last} if last else {})
-            try:
-                session = Session.established(self.balancer, user, parameters=parameters)
-            except (OSError, WebSocketException, AssertionError):
-                time.sleep(REOPEN_AFTER_S)
+        came_at = time.monotonic()
+        for event in returning(self.balancer, user, self.all_came, REOPEN_AFTER_S, self.opened):
+            if event.kind == "RELOAD_REQUIRED":
+                self.failures.append("a session is told to reload")
+            if event.kind != "CREATE_CHANNEL_MESSAGE":
                 continue
-            with self.lock:
-                self.sessions += 1
-            try:
-                while not self.all_came.is_set():
-                    try:
-                        event = session.next(0.5)
-                    except TimeoutError:
-                        continue
-                    if event.kind == "RELOAD_REQUIRED":
-                        self.failures.append("a session is told to reload")
-                    if event.kind != "CREATE_CHANNEL_MESSAGE":
-                        continue
-                    self.came[user].add(event.payload["MessageId"])
-                    if not self.over.is_set():
-                        self.longest_gap_s = max(self.longest_gap_s, time.monotonic() - came_at)
-                        came_at = time.monotonic()
-            except ConnectionClosed:
-                pass
-            last = session.last
-            session.close()
+            self.came[user].add(event.payload["MessageId"])
+            if not self.over.is_set():
+                self.longest_gap_s = max(self.longest_gap_s, time.monotonic() - came_at)
+                came_at = time.monotonic()
+
+    def opened(self) -> None:
+        with self.lock:
+            self.sessions += 1
 
     def roll(self) -> None:
         for node in self.nodes:

@@ -3,12 +3,15 @@
 import json
 import re
 import ssl
+import threading
+import time
 import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.frames import Close
 from websockets.sync.client import connect
 
@@ -16,6 +19,8 @@ from harness import sigv4
 from harness.server import Credentials, Server
 
 TIMEOUT_S = 10
+# How often somebody to whom nothing comes looks whether it is over.
+NOTHING_FOR_S = 0.5
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -99,6 +104,32 @@ class Session:
             assert closed.rcvd is not None, "the connection was lost without a close frame"
             return closed.rcvd
         raise AssertionError(f"a frame where a close was due: {frame!r}")
+
+
+def returning(
+    server: Server, user: str, until: threading.Event, reopen_after_s: float, opened: Callable[[], None]
+) -> Iterator[Event]:
+    """What comes to somebody who opens one session after the other, each from where the one before it ended."""
+    last, name = None, str(uuid.uuid4())
+    while not until.is_set():
+        parameters = {"sessionId": name} | ({"resume-from": last} if last else {})
+        try:
+            session = Session.established(server, user, parameters=parameters)
+        except (OSError, WebSocketException, AssertionError):
+            time.sleep(reopen_after_s)
+            continue
+        opened()
+        try:
+            while not until.is_set():
+                try:
+                    event = session.next(NOTHING_FOR_S)
+                except TimeoutError:
+                    continue
+                yield event
+        except ConnectionClosed:
+            pass
+        last = session.last or last
+        session.close()
 
 
 def event_of(frame: str | bytes) -> Event:

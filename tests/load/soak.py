@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from harness.balancer import Balancer
 from harness.cluster import Node
@@ -38,7 +37,7 @@ from harness.engine import deadlocks, psql_value
 from harness.nats import Nats
 from harness.postgres import PostgresServer
 from harness.server import REGION
-from harness.session import Session
+from harness.session import returning
 from harness.streams import file_sink, stream_to
 from harness.world import World, token
 
@@ -49,6 +48,7 @@ TRIES_MAX = 10
 GOOD_OF = 100_000
 READY_WITHIN_S = 60
 CATCH_UP_WITHIN_S = 90
+REOPEN_AFTER_S = 0.1
 SAMPLES = 60
 # What a median of the last third may be more than that of the second: of each as a part, and beyond that.
 MORE = 1.15
@@ -269,30 +269,14 @@ class Day:
             thread.start()
 
     def listen(self, user: str) -> None:
-        """One session after the other, each from where the one before it ended."""
-        last, name = None, token()
-        while not self.all_came.is_set():
-            parameters = {"sessionId": name} | ({"resume-from": last} if last else {})
-            try:
-                session = Session.established(self.balancer, user, parameters=parameters)
-            except (OSError, WebSocketException, AssertionError):
-                time.sleep(0.1)
-                continue
-            self.sessions += 1
-            try:
-                while not self.all_came.is_set():
-                    try:
-                        event = session.next(0.5)
-                    except TimeoutError:
-                        continue
-                    if event.kind == "RELOAD_REQUIRED":
-                        self.failures.append(f"{user} is told to reload")
-                    if event.kind == "CREATE_CHANNEL_MESSAGE":
-                        self.came[user].add(event.payload["MessageId"])
-            except ConnectionClosed:
-                pass
-            last = session.last or last
-            session.close()
+        for event in returning(self.balancer, user, self.all_came, REOPEN_AFTER_S, self.opened):
+            if event.kind == "RELOAD_REQUIRED":
+                self.failures.append(f"{user} is told to reload")
+            if event.kind == "CREATE_CHANNEL_MESSAGE":
+                self.came[user].add(event.payload["MessageId"])
+
+    def opened(self) -> None:
+        self.sessions += 1
 
     def end(self) -> list[str]:
         self.over.set()

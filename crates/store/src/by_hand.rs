@@ -10,12 +10,9 @@ use rusqlite::Connection;
 
 use crate::batch::{Caution, Shared};
 use crate::engine::sqlite::{self, Sqlite};
-use crate::engine::{self, Kind, Opened};
-use crate::horizon::Horizon;
-use crate::outlets::Known;
-use crate::reach::Reach;
+use crate::engine::{self, Kind};
 use crate::worker::{Tasks, Workers, turn};
-use crate::{Location, Result, Sink, Store, look_around, migration};
+use crate::{Location, Result, Sink, Store, begin};
 
 /// What a disk does to whoever writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,26 +44,14 @@ struct Hand {
 impl Store {
     /// Opens the store in this file, with workers that work when they are let.
     pub fn open_by_hand(path: &Path, now_ms: i64, sink: &Sink) -> Result<(Self, Hands)> {
-        let (latest, read) =
-            Opened::from(engine::Connection::Sqlite(sqlite::connect(path)?)).hold(|driver| {
-                migration::run(driver, now_ms)?;
-                look_around(driver)
-            })?;
-        let (horizon, outlets) = (Horizon::new(latest), Arc::new(Known::default()));
-        outlets.take(read, 0);
-        let shared = Shared {
-            sink: sink.clone(),
-            horizon: horizon.clone(),
-            reach: Arc::new(Reach::default()),
-            outlets: outlets.clone(),
-            measured: Arc::default(),
-        };
-        let (reach, measured) = (shared.reach.clone(), shared.measured.clone());
+        let opened = engine::Connection::Sqlite(sqlite::connect(path)?);
+        let shared = begin(opened.into(), now_ms, sink)?;
         let (writes, of_writes) = Hand::new(Kind::Write, path, &shared)?;
         let (reads, of_reads) = Hand::new(Kind::Read, path, &shared)?;
         let hands = Hands { writes: of_writes, reads: of_reads, keeper: sqlite::connect(path)? };
         let location = Location::Sqlite(path.to_owned());
         let (writes, jobs, checkpoints) = (vec![writes], None, None);
+        let Shared { horizon, outlets, reach, measured, .. } = shared;
         Ok((Self { reads, writes, jobs, checkpoints, horizon, outlets, reach, measured, location }, hands))
     }
 }

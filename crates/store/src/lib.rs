@@ -214,20 +214,7 @@ impl Store {
         (now_ms, sink): (i64, &Sink),
         faults: Option<&Arc<Faults>>,
     ) -> Result<Self> {
-        let (latest, read) = location.open(Kind::Write)?.hold(|driver| {
-            migration::run(driver, now_ms)?;
-            look_around(driver)
-        })?;
-        let (horizon, outlets) = (Horizon::new(latest), Arc::new(Known::default()));
-        outlets.take(read, 0);
-        let shared = Shared {
-            sink: sink.clone(),
-            horizon: horizon.clone(),
-            reach: Arc::new(Reach::default()),
-            outlets: outlets.clone(),
-            measured: Arc::default(),
-        };
-        let (reach, measured) = (shared.reach.clone(), shared.measured.clone());
+        let shared = begin(location.open(Kind::Write)?, now_ms, sink)?;
         let workers = |kind: Kind, names: Vec<String>| {
             let (location, faults) = (location.clone(), faults.cloned());
             Workers::start(kind, names, move || Ok(location.open(kind)?.failing(faults.clone())), &shared)
@@ -240,7 +227,7 @@ impl Store {
         };
         let writes = (0..lane_count).map(write_lane).collect::<Result<_>>()?;
         let reads = workers(Kind::Read, (0..lanes.read).map(|number| format!("read-{number}")).collect())?;
-        let location = location.clone();
+        let (location, Shared { horizon, outlets, reach, measured, .. }) = (location.clone(), shared);
         Ok(Self { reads, writes, jobs, checkpoints, horizon, outlets, reach, measured, location })
     }
 
@@ -346,6 +333,18 @@ impl Store {
         };
         measured::traced("write", workers.run(Some(lane), wait, look, work)).await
     }
+}
+
+/// Brings the schema up to date, and finds out where what is shared begins.
+fn begin(mut opened: Opened, now_ms: i64, sink: &Sink) -> Result<Shared> {
+    let (latest, read) = opened.hold(|driver| {
+        migration::run(driver, now_ms)?;
+        look_around(driver)
+    })?;
+    let outlets = Arc::new(Known::default());
+    outlets.take(read, 0);
+    let (sink, horizon) = (sink.clone(), Horizon::new(latest));
+    Ok(Shared { sink, horizon, reach: Arc::new(Reach::default()), outlets, measured: Arc::default() })
 }
 
 /// What a store must know before it can be written to: when the latest event was, and what leaves the server.
