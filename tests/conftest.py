@@ -89,5 +89,17 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+def pytest_sessionfinish(session) -> None:
+    """Where several processes run the tests, each hands over what it has read."""
+    if output := getattr(session.config, "workeroutput", None):
+        output["read"] = [[*read, count] for read, count in shapes.READ.items()]
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     terminalreporter.write_line(shapes.summary())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    for name, allowed, count in getattr(node, "workeroutput", {}).get("read", []):
+        shapes.READ[name, allowed] += count

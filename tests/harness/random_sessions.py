@@ -191,6 +191,12 @@ class Play:
                 # That another callback was faster, or that one was taken whose answer was lost.
                 if "no longer pending" not in str(error) and "was faster" not in str(error):
                     self.violations.append(f"a callback was refused: {error}")
+            # Nobody sees what else ends a processor's thread, and its message would be pending for ever.
+            except Exception as error:
+                said.append(repr(error))
+                self.violations.append(f"a callback failed: {error!r}")
+                time.sleep(RETRY_EVERY_S)
+                continue
             return
 
     # Those who change things.

@@ -21,6 +21,8 @@ use crate::repository::Repository;
 use crate::setup::{self, Tools};
 use crate::shell::{self, Failure, Result};
 
+/// The black-box tests wait for most of their time, so several processes run them, each a file at a time.
+const PYTEST_PROCESSES: [&str; 4] = ["--numprocesses", "3", "--dist", "loadfile"];
 /// Pytest's exit code when it found nothing to run, which a filter may well mean.
 const PYTEST_FOUND_NONE: i32 = 5;
 
@@ -57,7 +59,7 @@ fn black_box_tests(
     filter: Option<&str>,
 ) -> Result<()> {
     let mut command = Command::new(tools.bin.join("python"));
-    command.args(["-m", "pytest"]).current_dir(repository.tests());
+    command.args(["-m", "pytest"]).args(PYTEST_PROCESSES).current_dir(repository.tests());
     if let Some(filter) = filter {
         command.args(["-k", filter]);
     }
