@@ -13,7 +13,7 @@ use carillon_model::{Key, MessageKey, Timestamp};
 use crate::engine::{Value, values};
 use crate::identity::{any_identity, identity, identity_columns};
 use crate::row::{Written, read, read_of, row, sql};
-use crate::{Result, Row, Tx};
+use crate::{Result, Row, Tx, claim};
 
 row! { ($) in_flight_columns:
     fn in_flight(row, instance: &AppInstanceArn) -> InFlight {
@@ -107,6 +107,7 @@ macro_rules! kept {
 /// Writes what changed of a message in flight, and gives its lease back. False when somebody else was faster: what
 /// else the transaction did must be undone.
 pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
+    claim::hold(tx, one.channel)?;
     let function = to_call(one);
     let values: &[Value<'_>] = kept!(one, supposed, function);
     let count = match supposed.lease {
@@ -119,6 +120,7 @@ pub fn keep(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<bool> {
 /// The same for whoever must not lose to others: where somebody else was faster, nothing of the batch stands, and it
 /// runs again and sees what they did.
 pub fn suppose(tx: &mut Tx, one: &InFlight, supposed: Supposed) -> Result<()> {
+    claim::hold(tx, one.channel)?;
     let function = to_call(one);
     tx.suppose(keep!(""), kept!(one, supposed, function))
 }

@@ -36,6 +36,7 @@ fn expire(tx: &mut Tx, turn: &Turn, arn: &ChannelArn, overdue: Overdue) -> Resul
     let supposed = Supposed::of(&one);
     let since = retention::seen_since(tx, &instance, call.now)?;
     if since.is_some_and(|since| one.message.created() < since) {
+        store::claim::hold(tx, one.channel)?;
         store::in_flight::delete_of_message(tx, one.sub_channel, one.message)?;
         return Ok(Progress::Done);
     }

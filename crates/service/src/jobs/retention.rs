@@ -41,6 +41,7 @@ fn find_in(tx: &mut Tx, turn: &Turn, of: (Key, RetentionDays), after: &str) -> R
 
 fn destroy(tx: &mut Tx, turn: &Turn, channel: Key, bound: MessageKey) -> Result<Progress> {
     let rows_max = turn.at_most(STEP_LEN_MAX);
+    store::claim::hold(tx, channel)?;
     let messages = store::message::delete_before(tx, channel, bound, rows_max)?;
     let in_flight = store::in_flight::delete_before(tx, channel, bound, rows_max)?;
     Ok(Progress::after(messages + in_flight, rows_max))
