@@ -14,6 +14,7 @@ mod listener;
 mod local;
 mod measured;
 mod newest;
+mod openapi;
 mod own;
 mod pace;
 mod places;
@@ -21,6 +22,7 @@ mod proxies;
 mod proxy_head;
 mod upgrade;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +37,7 @@ use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
 use carillon_service::Service;
 use carillon_service::front::request::Answered;
+use carillon_service::front::route;
 use carillon_targets::push::Push;
 use http::{Method, StatusCode, Version, header};
 use tracing::Instrument as _;
@@ -78,6 +81,8 @@ const NOT_FROM_HERE: Refusal = Refusal {
 
 /// What lives below it is Carillon's own.
 const OWN_PATHS: &str = "/_carillon/";
+/// What lives below it is signed, or only read: a page of another machine cannot make a browser sign.
+const SIGNED_PATHS: &str = "/_carillon/v1/";
 /// As what requests for it are measured, all together.
 const OWN: &str = "own";
 
@@ -224,10 +229,14 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon/v1/why", any(call))
         .route("/_carillon/v1/audit", get(inside::audit))
         .route("/_carillon/v1/processors", get(inside::processors))
+        .route("/_carillon/v1/openapi.json", get(openapi::document))
         .route("/_carillon/console", get(console::beside))
         .route("/_carillon/console/", get(console::page))
         .route("/_carillon/console/session", post(console::session))
         .route("/_carillon/console/{file}", get(console::file));
+    for path in extensions() {
+        router = router.route(path, any(call));
+    }
     if test_clock {
         router = router.route("/_carillon/clock", post(own::advance));
     }
@@ -245,6 +254,12 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .fallback(call)
         .layer(from_fn_with_state(front.clone(), measure))
         .with_state(front)
+}
+
+/// The paths of operations that live among Carillon's own.
+fn extensions() -> BTreeSet<&'static str> {
+    let paths = route::all().into_iter().map(|route| route.uri.split('?').next().unwrap_or(route.uri));
+    paths.filter(|path| path.starts_with(OWN_PATHS)).collect()
 }
 
 /// The paths of the listener that is for metrics alone.
@@ -288,6 +303,7 @@ async fn admit(front: &Front, request: Request, next: Next) -> Response {
     }
     if let Some(host) = &front.local_only
         && request.uri().path().starts_with(OWN_PATHS)
+        && !request.uri().path().starts_with(SIGNED_PATHS)
         && !matches!(*request.method(), Method::GET | Method::HEAD)
         && !(local::host_is(headers, host) && local::origin_is(headers, host, front.exchange.as_deref()))
     {

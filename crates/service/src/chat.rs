@@ -14,5 +14,6 @@ pub mod operator;
 pub(crate) mod person;
 pub(crate) mod placement;
 pub(crate) mod push;
+pub(crate) mod receipts;
 pub mod retention;
 pub(crate) mod seen;

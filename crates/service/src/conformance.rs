@@ -1,4 +1,5 @@
-//! The referee: every declaration is compared with `spec/api.json`, which is data made by others.
+//! The referee: every declaration is compared with `spec/api.json`, which is data made by others, and what the original
+//! lacks with `spec/extensions.json`, which clients are made from.
 //!
 //! It walks our operations and, for each, the published one: method, path, status, every member's place, type,
 //! bounds, whether it is required, the members of the answer, and the list of errors. A difference is printed
@@ -23,6 +24,10 @@ fn published() -> Value {
     serde_json::from_str(include_str!("../../../spec/api.json")).unwrap()
 }
 
+fn extensions() -> Value {
+    serde_json::from_str(include_str!("../../../spec/extensions.json")).unwrap()
+}
+
 /// The operation as each interface that has it publishes it: three names stand in both.
 fn find<'a>(all: &'a Value, name: &str) -> Vec<(Api<'a>, &'a Value)> {
     let apis = all.as_object().unwrap().values();
@@ -31,7 +36,8 @@ fn find<'a>(all: &'a Value, name: &str) -> Vec<(Api<'a>, &'a Value)> {
 
 #[test]
 fn every_operation_is_as_published() {
-    let all = published();
+    let mut all = published();
+    all.as_object_mut().unwrap().extend(extensions().as_object().unwrap().clone());
     let mut differences = Vec::new();
     for route in crate::front::route::all() {
         let found = find(&all, route.name);
@@ -61,6 +67,27 @@ fn the_report_counts_what_is_there() {
     assert_eq!(published.len(), 81);
     // This number only grows. Whoever adds an operation raises it.
     assert_eq!(published.len() - missing.len(), 81);
+}
+
+/// Where extensions live, so that no path of theirs is ever one of the original.
+const EXTENSIONS_PATH: &str = "/_carillon/v1/";
+
+#[test]
+fn extensions_are_counted_apart() {
+    let (published, extensions) = (published(), extensions());
+    let described = extensions["carillon-extensions"]["operations"].as_object().unwrap();
+    for (name, operation) in described {
+        assert!(find(&published, name).is_empty(), "{name} is published");
+        assert!(operation["uri"].as_str().unwrap().starts_with(EXTENSIONS_PATH), "{name}");
+    }
+    let routes = crate::front::route::all();
+    let ours: BTreeSet<&str> = routes
+        .iter()
+        .filter(|route| route.uri.starts_with(EXTENSIONS_PATH))
+        .map(|route| route.name)
+        .collect();
+    println!("conformance: {} extensions", ours.len());
+    assert_eq!(ours, described.keys().map(String::as_str).collect());
 }
 
 impl Api<'_> {

@@ -11,8 +11,7 @@ use crate::operations::identity::delete_app_instance_bot::DeleteAppInstanceBot;
 use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::create_channel::CreateChannel;
 use crate::operations::messaging::put_messaging_streaming_configurations::PutMessagingStreamingConfigurations;
-use crate::operations::tags::tag_resource::TagResource;
-use crate::shapes::{StreamingConfiguration, Tag};
+use crate::shapes::StreamingConfiguration;
 use crate::testing::*;
 
 /// Tables that no deletion touches: the server's own.
@@ -21,8 +20,7 @@ const KEPT: [&str; 4] = ["beat", "lease", "migration", "setting"];
 const ACCOUNT: &str = "iam_";
 
 fn tag(world: &mut World, resource: &str) {
-    let tags = vec![Tag { key: text("k"), value: text("v") }];
-    world.call(&TagResource { resource_arn: text(resource), tags }).unwrap();
+    world.tag(resource, "k", "v");
 }
 
 /// A channel with a member, a hidden one, a moderator, a banned one, messages, a flow with one in flight, and a tag.

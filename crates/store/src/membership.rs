@@ -190,6 +190,27 @@ pub fn list_members(
     })
 }
 
+/// How far a member has read; nothing, where they never said so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadMarker {
+    /// Who.
+    pub member: Identity,
+    /// Up to when.
+    pub read_at: Option<Timestamp>,
+}
+
+/// How far up to `limit` members of an ordinary channel after `after`, who are not hidden, have read it.
+pub fn list_read(tx: &mut Tx, channel: &Channel, after: Option<Key>, limit: i64) -> Result<Vec<ReadMarker>> {
+    // Cut before it is joined, as a page of members is.
+    let sql = sql!("SELECT " identity_columns!(i) ", m.read_at FROM
+         (SELECT p.member, p.read_at FROM membership p
+          WHERE p.channel = $1 AND p.member > $2 AND p.kind = 'DEFAULT' ORDER BY p.member LIMIT $3) AS m
+         JOIN identity i ON i.key = m.member ORDER BY m.member");
+    tx.rows(sql, values![channel.key, after.unwrap_or(Key([0; 16])), limit], |row| {
+        Ok(ReadMarker { member: identity(row, &channel.arn.app_instance())?, read_at: row.read()? })
+    })
+}
+
 /// One channel that someone belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Belonging {

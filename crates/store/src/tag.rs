@@ -20,6 +20,13 @@ pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
     tx.rows(sql, values![resource], read)
 }
 
+/// The value of a tag of a resource; where it has none with this key, that of the resource above it.
+pub fn find_nearest(tx: &mut Tx, resource: &str, above: &str, key: &str) -> Result<Option<TagValue>> {
+    let sql = "SELECT value FROM tag WHERE resource IN ($1, $2) AND key = $3
+               ORDER BY CASE WHEN resource = $1 THEN 0 ELSE 1 END LIMIT 1";
+    tx.row(sql, values![resource, above, key], read)
+}
+
 /// Deletes all tags of the resource with this ARN, because another may get the ARN. Their number has a quota.
 pub fn delete_all(tx: &mut Tx, resource: &str) -> Result<()> {
     tx.defer("DELETE FROM tag WHERE resource = $1", values![resource])

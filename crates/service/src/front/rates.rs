@@ -210,9 +210,16 @@ pub(crate) const MESSAGING: &[Row] = &[
     row(Rate::SessionEndpoints, Scope::Caller, &["GetMessagingSessionEndpoint"]),
 ];
 
+/// The extensions: each has the rate of its nearest sibling, and counts by itself.
+#[rustfmt::skip]
+pub(crate) const EXTENSIONS: &[Row] = &[
+    row(Rate::MembershipLists, Scope::Channel, &["ListChannelReadMarkers"]),
+];
+
 /// The whole table: which rate applies to which operation.
 pub(crate) fn table() -> impl Iterator<Item = (bool, &'static Row)> {
-    IDENTITY.iter().map(|row| (true, row)).chain(MESSAGING.iter().map(|row| (false, row)))
+    let others = MESSAGING.iter().chain(EXTENSIONS);
+    IDENTITY.iter().map(|row| (true, row)).chain(others.map(|row| (false, row)))
 }
 
 /// A published rate that counts a call of some operation.
@@ -274,6 +281,12 @@ mod tests {
         let messaging_alone: BTreeSet<_> = their_messaging.difference(&their_identity).cloned().collect();
         assert_eq!(messaging.into_iter().collect::<BTreeSet<_>>(), messaging_alone);
         assert_eq!((their_identity.len(), their_messaging.len(), rows.len()), (30, 51, 78));
+        let extensions: Value =
+            serde_json::from_str(include_str!("../../../../spec/extensions.json")).unwrap();
+        let described = extensions["carillon-extensions"]["operations"].as_object().unwrap();
+        let own = names(EXTENSIONS);
+        assert_eq!(own.len(), described.len(), "an extension has two rows, or none");
+        assert_eq!(own.into_iter().collect::<BTreeSet<_>>(), described.keys().cloned().collect());
     }
 
     #[test]

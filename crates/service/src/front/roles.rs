@@ -56,6 +56,7 @@ const ACTIONS: &[&str] = &[
     "ListChannelMembershipsForAppInstanceUser",
     "ListChannelMessages",
     "ListChannelModerators",
+    "ListChannelReadMarkers",
     "ListChannels",
     "ListChannelsModeratedByAppInstanceUser",
     "ListSubChannels",

@@ -27,6 +27,7 @@ const CALLERS: &[(&str, usize)] = &[
 /// A request of an operation that will be answered well. What it changes is its own.
 pub(super) fn valid(world: &mut World, cast: &Cast, route: &Route) -> Built {
     let scene = cast.plain_scene(world, ChannelPrivacy::Public, ChannelMode::Unrestricted);
+    scene.prepare(world, route);
     let role = CALLERS.iter().find(|(name, _)| *name == route.name).map_or(0, |(_, role)| *role);
     let caller = &cast.callers[role].1;
     let says = VARIANTS.iter().find(|(name, ..)| *name == route.name).map_or(&[][..], |found| found.2);

@@ -18,7 +18,8 @@ use crate::operations::messaging::delete_channel::DeleteChannel;
 use crate::operations::messaging::delete_channel_membership::DeleteChannelMembership;
 use crate::operations::messaging::list_channel_memberships::ListChannelMemberships;
 use crate::operations::messaging::send_channel_message::SendChannelMessage;
-use crate::shapes::Target;
+use crate::operations::tags::tag_resource::TagResource;
+use crate::shapes::{Tag, Target};
 
 impl World {
     pub(crate) fn instance(&self) -> &AppInstanceArn {
@@ -149,6 +150,12 @@ impl World {
             sub_channel_id,
         };
         self.call(&create).map(|created| created.sub_channel_id)
+    }
+
+    /// Sets a tag.
+    pub(crate) fn tag(&mut self, resource: &str, key: &str, value: &str) {
+        let tags = vec![Tag { key: text(key), value: text(value) }];
+        self.call(&TagResource { resource_arn: text(resource), tags }).unwrap();
     }
 
     /// Makes someone a moderator.
