@@ -273,8 +273,8 @@ fn sign_in_on_two_nodes(world: &World, race: &Arc<Race>, attempt: usize) -> [Opt
 }
 
 /// A processor may call back before the node that called it has noted that it took the call. Who is told that somebody
-/// else was faster does not call back again, and the message would be pending for two days. Nor may the two wait for each
-/// other: what else is in the batch that notes it writes in the channel, too.
+/// else was faster does not call back again, and the message would be pending for two days. Nor may the two wait for
+/// each other: what else is in the batch that notes it writes in the channel, too.
 #[test]
 fn a_callback_counts_while_another_node_notes_its_call() {
     World::across_a_network(|world| {
