@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{backup, check, dev, doctor, export, iam, import, restore, serve};
+use crate::commands::{backup, check, dev, doctor, erase, export, iam, import, restore, serve};
 use carillon_bench::{part, sends, sockets};
 use carillon_server::config::Written;
 use carillon_server::error::ExitStatus;
@@ -34,10 +34,12 @@ enum Command {
     Restore(Box<restore::Options>),
     /// Manage users, access keys, roles and policies, on the store itself.
     Iam(Box<iam::Options>),
-    /// Write everything that the store holds into an archive, beside a running server.
+    /// Write everything that the store holds into an archive, or what is one person's into a file, beside a running server.
     Export(Box<export::Options>),
     /// Put an archive of `export` into a store, which no server serves meanwhile.
     Import(Box<import::Options>),
+    /// Erase what is one person's, beside a running server too, and report what went.
+    Erase(Box<erase::Options>),
     /// Measure this machine: durable sends a second, beside what its store and its HTTP could do at most.
     Bench(sends::Options),
     /// Measure this machine: what open sockets cost, beside a bare broadcast by the same library.
@@ -68,6 +70,7 @@ pub(crate) fn run() -> ExitStatus {
         Some(Command::Iam(options)) => iam::run(*options),
         Some(Command::Export(options)) => export::run(*options),
         Some(Command::Import(options)) => import::run(*options),
+        Some(Command::Erase(options)) => erase::run(*options),
         Some(Command::Bench(options)) => sends::run(&options),
         Some(Command::BenchSockets(options)) => sockets::run(&options),
         Some(Command::BenchPart(options)) => part::run(&options),

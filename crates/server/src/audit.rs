@@ -7,6 +7,7 @@
 //! delays nor pushes out anything else.
 
 mod output;
+pub(crate) mod persons;
 mod turned_away;
 mod unsigned;
 

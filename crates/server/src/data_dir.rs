@@ -95,12 +95,19 @@ impl DataDir {
 
     /// The folder, for a command that may work beside a server: it is made if it is not there, and not taken.
     pub fn share(path: &Path) -> Result<PathBuf> {
+        match Self::open_if_free(path)? {
+            Some(data_dir) => Ok(data_dir.path),
+            None => std::path::absolute(path).map_err(|error| {
+                Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
+            }),
+        }
+    }
+
+    /// Takes the folder, as [`Self::open`] does; nothing where a server has it.
+    pub fn open_if_free(path: &Path) -> Result<Option<Self>> {
         match Self::open(path) {
-            Ok(data_dir) => Ok(data_dir.path),
-            Err(_) if path.join(LOCK).exists() && !is_half_restored(path) => std::path::absolute(path)
-                .map_err(|error| {
-                    Error::failure(format!("the data folder {} cannot be used: {error}", path.display()))
-                }),
+            Ok(data_dir) => Ok(Some(data_dir)),
+            Err(_) if path.join(LOCK).exists() && !is_half_restored(path) => Ok(None),
             Err(error) => Err(error),
         }
     }

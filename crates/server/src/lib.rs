@@ -11,6 +11,7 @@ pub mod config;
 pub mod credentials;
 pub mod data_dir;
 pub mod doctor;
+pub mod erasing;
 pub mod error;
 mod exchange;
 mod flows;

@@ -6,6 +6,7 @@
 mod archive;
 mod export;
 mod import;
+pub(crate) mod person;
 mod secrets;
 mod service;
 #[doc(hidden)]
@@ -15,6 +16,7 @@ use std::path::Path;
 
 pub use export::{Export, run as export};
 pub use import::run as import;
+pub use person::{Person, run as export_person};
 pub use service::{FromService, run as from_service};
 
 /// Where an archive is.

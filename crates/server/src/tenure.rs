@@ -54,18 +54,27 @@ impl Tenure {
         if settings.bus == BusAddress::Local {
             return Self::alone(store, node, &settings.store).await;
         }
-        alone(&store, node, &settings.store, false).await?;
+        alone(&store, node, &settings.store, false).await?.ok_or_else(|| served(&settings.store))?;
         Ok(Self { store, node, renewing: None })
     }
 
     /// Begins as the only one: a server, or a command that works on a store which no server may serve meanwhile.
     pub(crate) async fn alone(store: Arc<Store>, node: Key, address: &StoreAddress) -> Result<Self> {
-        let seen = alone(&store, node, address, true).await?;
+        Self::if_alone(store, node, address).await?.ok_or_else(|| served(address))
+    }
+
+    /// The same; nothing where a server serves the store.
+    pub(crate) async fn if_alone(
+        store: Arc<Store>,
+        node: Key,
+        address: &StoreAddress,
+    ) -> Result<Option<Self>> {
+        let Some(seen) = alone(&store, node, address, true).await? else { return Ok(None) };
         if !take(&store, seen.lease, node).await.map_err(|error| unusable(address, &error))? {
-            return Err(served(address));
+            return Ok(None);
         }
         let renewing = Some(tokio::spawn(renew(store.clone(), node, address.to_string())));
-        Ok(Self { store, node, renewing })
+        Ok(Some(Self { store, node, renewing }))
     }
 
     /// Waits until another server has the store, and says so.
@@ -102,8 +111,8 @@ fn served(address: &StoreAddress) -> Error {
 }
 
 /// Waits until it is sure that no other server lives that has a lease, or, where `all` are asked for, that is a node of
-/// a cluster.
-async fn alone(store: &Store, node: Key, address: &StoreAddress, all: bool) -> Result<Signs> {
+/// a cluster; nothing where one does.
+async fn alone(store: &Store, node: Key, address: &StoreAddress, all: bool) -> Result<Option<Signs>> {
     let look = async || {
         let lease = find(store).await?;
         let beats = if all { store.read(store::beat::list_nodes).await? } else { Vec::new() };
@@ -111,16 +120,16 @@ async fn alone(store: &Store, node: Key, address: &StoreAddress, all: bool) -> R
     };
     let first = look().await.map_err(|error| unusable(address, &error))?;
     if first.beats.is_empty() && first.lease.is_none_or(|held| held.owner == node) {
-        return Ok(first);
+        return Ok(Some(first));
     }
     tracing::info!("another server has served this store; is it still there?");
     for _ in 0..WATCH_FOR.as_millis() / LOOK_EVERY.as_millis() {
         sleep(LOOK_EVERY).await;
         if look().await.map_err(|error| unusable(address, &error))? != first {
-            return Err(served(address));
+            return Ok(None);
         }
     }
-    Ok(first)
+    Ok(Some(first))
 }
 
 async fn find(store: &Store) -> store::Result<Option<Held>> {

@@ -43,6 +43,7 @@ use crate::traces;
 use crate::web_push;
 pub(crate) use beside::alone;
 pub use beside::with_service;
+pub(crate) use beside::with_service_alone_or_beside;
 use certificates::Keeper;
 use ground::{Ground, Secrets, check_whole, make_service, open_access, set_clock, start_clock};
 pub use ground::{open_store, words_of};

@@ -17,3 +17,4 @@ pub(crate) mod push;
 pub(crate) mod receipts;
 pub mod retention;
 pub(crate) mod seen;
+pub(crate) mod traces;

@@ -10,6 +10,7 @@ pub mod bots;
 pub mod connect;
 pub(crate) mod cors;
 pub mod dispatch;
+pub mod erasure;
 pub mod exchange;
 pub mod invocation;
 pub(crate) mod limiter;

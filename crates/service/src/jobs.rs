@@ -7,6 +7,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod destroy;
+pub(crate) mod erase;
 pub(crate) mod expire_channels;
 pub(crate) mod expire_users;
 pub(crate) mod flow_deadlines;
@@ -38,7 +39,7 @@ pub const OUTBOX_WINDOW_MS: i64 = 15 * 60 * 1000;
 const FIRST: Key = Key([0; 16]);
 
 /// All jobs, in the order in which a moved clock runs them: what expires first, then what is left of it.
-pub static ALL: [Job; 10] = [
+pub static ALL: [Job; 11] = [
     flow_deadlines::JOB,
     expire_channels::JOB,
     expire_users::JOB,
@@ -49,6 +50,7 @@ pub static ALL: [Job; 10] = [
     trim_outbox::JOB,
     balance::JOB,
     destroy::JOB,
+    erase::JOB,
 ];
 
 /// A job.

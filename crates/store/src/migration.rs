@@ -61,6 +61,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     expand(include_str!("../migrations/0015_lanes.sql")),
     expand(include_str!("../migrations/0016_beats.sql")),
     expand(include_str!("../migrations/0017_outgoing.sql")),
+    expand(include_str!("../migrations/0018_erasures.sql")),
 ];
 
 const TABLES: &str =

@@ -124,6 +124,7 @@ pub const MOVED: &[Table] = &[
     table("channel_flow", &["app_instance", "key"], INSTANCE),
     table("tag", &["resource", "key"], &[("resource", "app_instance")]),
     table("identity", &["key"], INSTANCE),
+    table("erasure", &["person"], &[("person", "identity"), ("app_instance", "app_instance")]),
     table("endpoint", &["owner", "key"], &[("owner", "identity")]),
     table("channel", &["key"], INSTANCE).unless("deleted_at"),
     table("sub_channel", &["channel", "key"], CHANNEL),
@@ -196,12 +197,12 @@ fn columns(tx: &mut Tx, table: &str) -> Result<Vec<Declared>> {
 }
 
 /// The names of columns, as a statement lists them.
-fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// A statement's text that was put together. There are a few for each table, and each is kept for ever.
-fn kept(text: String) -> &'static str {
+pub(crate) fn kept(text: String) -> &'static str {
     static KEPT: LazyLock<Mutex<HashMap<String, &'static str>>> = LazyLock::new(Mutex::default);
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(kept) = kept.get(&text) {

@@ -89,10 +89,10 @@ pub(super) struct Writer<'a> {
 }
 
 /// A file that has its name only when it is whole.
-struct Unfinished<'a> {
+pub(super) struct Unfinished<'a> {
     path: &'a Path,
     beside: PathBuf,
-    file: File,
+    pub(super) file: File,
 }
 
 impl Drop for Unfinished<'_> {
@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
 }
 
 impl<'a> Unfinished<'a> {
-    fn make(path: &'a Path) -> io::Result<Self> {
+    pub(super) fn make(path: &'a Path) -> io::Result<Self> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".part");
         let beside = PathBuf::from(beside);
@@ -159,7 +159,7 @@ impl<'a> Unfinished<'a> {
         Ok(Self { path, beside, file })
     }
 
-    fn finish(&self) -> io::Result<()> {
+    pub(super) fn finish(&self) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.beside, self.path)?;
         match self.path.parent() {
@@ -169,7 +169,7 @@ impl<'a> Unfinished<'a> {
     }
 }
 
-fn unwritable(place: Place<'_>, error: &io::Error) -> Error {
+pub(super) fn unwritable(place: Place<'_>, error: &io::Error) -> Error {
     let words = match place {
         Place::Standard => format!("the export cannot be written to the standard output: {error}"),
         Place::File(path) => format!("the export {} cannot be written: {error}", path.display()),

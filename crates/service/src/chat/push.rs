@@ -33,6 +33,9 @@ pub struct Notice {
     pub body: String,
     /// Whether it is a call.
     pub voip: bool,
+    /// Whose message it is; nothing in what an earlier version left.
+    #[serde(default)]
+    pub sender: Option<Key>,
 }
 
 /// A message whose members are to be notified, as it waits.
@@ -76,6 +79,7 @@ pub(crate) fn queue(
             title: text(push.title.as_ref().map(PushNotificationTitle::as_str)),
             body: text(push.body.as_ref().map(PushNotificationBody::as_str)),
             voip: push.kind == Some(PushNotificationType::Voip),
+            sender: Some(message.sender.key),
         },
         channel: channel.key,
         place: message.sub_channel,

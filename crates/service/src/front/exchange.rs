@@ -206,7 +206,7 @@ impl Service {
 }
 
 /// The name of a user's session, in the characters that such names may have.
-fn session_name(user_id: &str) -> String {
+pub fn session_name(user_id: &str) -> String {
     let name = format!("chime_{user_id}");
     let legal = |character: char| character.is_ascii_alphanumeric() || "_+=,.@-".contains(character);
     name.chars()

@@ -82,7 +82,8 @@ fn destroy_channel(tx: &mut Tx, turn: &Turn, channel: Key) -> Result<Progress> {
 
 fn destroy_app_instance(tx: &mut Tx, turn: &Turn, instance: Key) -> Result<Progress> {
     let (arn, rows_max) = (turn.home().app_instance(instance), turn.at_most(STEP_LEN_MAX));
-    let gone = store::identity::delete_some(tx, instance, rows_max)? == 0
+    let gone = store::erasure::delete_some(tx, instance, rows_max)? == 0
+        && store::identity::delete_some(tx, instance, rows_max)? == 0
         && store::channel_flow::delete_some(tx, instance, rows_max)? == 0
         && store::tag::delete_some(tx, &arn, rows_max)? == 0;
     if !gone {

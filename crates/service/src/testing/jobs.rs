@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use carillon_model::{Key, Timestamp};
+use carillon_model::{IdentityArn, Key, Timestamp};
+use carillon_store::erasure::Erasure;
 use carillon_store::lease::Held;
 use carillon_store::{self as store, Lane};
 
@@ -46,9 +47,34 @@ impl World {
     pub(crate) fn run_jobs(&mut self) {
         self.expire_channels();
         self.expire_users();
-        for job in [&leave_channels::JOB, &destroy::JOB, &trim_outbox::JOB, &trim_tokens::JOB] {
+        for job in [&leave_channels::JOB, &destroy::JOB, &erase::JOB, &trim_outbox::JOB, &trim_tokens::JOB] {
             self.run_job(job);
         }
+    }
+
+    /// Erases somebody, and answers what is said of it.
+    pub(crate) fn erase(&mut self, who: &IdentityArn, keeps_messages: bool) -> Vec<Erasure> {
+        let people = futures(self.service.ask_erasure(who, keeps_messages)).unwrap();
+        // They leave after they were ended, and before the rest is done.
+        for job in [&erase::JOB, &leave_channels::JOB, &destroy::JOB, &erase::JOB] {
+            self.run_job(job);
+        }
+        futures(self.service.erasures(&people)).unwrap()
+    }
+
+    /// Asks for somebody to be erased.
+    pub(crate) fn ask_erasure(&mut self, who: &IdentityArn) -> Vec<Key> {
+        futures(self.service.ask_erasure(who, false)).unwrap()
+    }
+
+    /// Begins a round that is cut off after so many looks and steps; false when nothing is left to erase.
+    pub(crate) fn erase_for(&mut self, most: u64, people: &[Key]) -> bool {
+        self.run_job(&leave_channels::JOB);
+        let begun = AtomicU64::new(0);
+        let stopped = || most <= begun.fetch_add(1, Ordering::Relaxed);
+        self.drive(&erase::JOB, STEP_LEN, &stopped).end.unwrap();
+        let erasures = futures(self.service.erasures(people)).unwrap();
+        erasures.iter().any(|erasure| erasure.ended_at.is_none())
     }
 
     /// Destroys what retention and its grace have passed.

@@ -26,6 +26,7 @@ const WORK_LISTS: &[&str] = &[
     "app_instance_retaining",
     "channel_deleted",
     "channel_expiring",
+    "erasure_open",
     "identity_deleted",
     "identity_expiring",
     "identity_leaving",
@@ -36,6 +37,7 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("-- of a test", "counts the rows of a test"),
     ("-- of an export", "reads all that there is, page by page"),
     ("-- of an import", "sees whether there is anything, or takes all of it away"),
+    ("-- of a person", "reads all that there is, page by page, when one person's data is asked for"),
     ("FROM pragma_table_info", "the columns of a table"),
     (
         "SELECT MAX(at) FROM outbox",

@@ -8,6 +8,7 @@ mod altering;
 pub(crate) mod copy;
 pub(crate) mod pages;
 mod statements;
+pub(crate) mod wipe;
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
