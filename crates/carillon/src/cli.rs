@@ -34,7 +34,7 @@ enum Command {
     Restore(Box<restore::Options>),
     /// Manage users, access keys, roles and policies, on the store itself.
     Iam(Box<iam::Options>),
-    /// Write everything that the store holds into an archive, or what is one person's into a file, beside a running server.
+    /// Write all that the store holds into an archive, or what is one person's into a file, beside a running server.
     Export(Box<export::Options>),
     /// Put an archive of `export` into a store, which no server serves meanwhile.
     Import(Box<import::Options>),

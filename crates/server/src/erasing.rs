@@ -166,13 +166,15 @@ impl Report {
                 lines.push(format!("held: {} messages in {}", held.messages, held.channel_arn));
             }
             if erasure.keeps_name() {
-                lines.push(
-                    "held: name and id, in the audit log too. Take the tag carillon:hold off, and erase again".to_owned(),
-                );
+                let words = "held: name and id, in the audit log too. Take the tag off, and erase again";
+                lines.push(words.to_owned());
             }
         }
         if self.arn.is_some() {
-            lines.push(format!("erased: the id in {} lines of {} files of the audit log", self.audit_lines, self.files));
+            lines.push(format!(
+                "erased: the id in {} lines of {} files of the audit log",
+                self.audit_lines, self.files
+            ));
         }
         lines.extend(self.policies.iter().map(|policy| format!("left: the policy {policy} names them")));
         lines.push(if self.is_sqlite {

@@ -71,6 +71,8 @@ fn fill(world: &mut World) -> (IdentityArn, [IdentityArn; 4]) {
     let streaming_configurations = vec![StreamingConfiguration { data_type, resource_arn: stream }];
     let app_instance_arn = instance;
     world.call(&PutMessagingStreamingConfigurations { app_instance_arn, streaming_configurations }).unwrap();
+    let gone = world.user("gone");
+    world.ask_erasure(&gone);
     (ana, others)
 }
 

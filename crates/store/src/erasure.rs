@@ -3,6 +3,8 @@
 //! The row is the order, the progress and the receipt. It names the person by their key; the id that they had is there
 //! only until nothing else holds it. Every function that writes is a step of the one job that erases.
 
+mod traces;
+
 use carillon_model::arn::{AppInstanceArn, ChannelArn, IdentityArn};
 use carillon_model::{Key, MessageKey, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,7 @@ use crate::engine::{Column, FromColumn, ToValue, Value, values};
 use crate::row::{read, row, sql};
 use crate::settlement::Shared;
 use crate::{Result, Tx};
+pub use traces::*;
 
 /// The tag that has a channel keep what it holds, whatever its value but `off`.
 pub const HOLD: &str = "carillon:hold";
@@ -240,7 +243,8 @@ pub fn is_leaving(tx: &mut Tx, person: Key) -> Result<bool> {
 
 /// Whether a channel of an app instance is deleted and not yet destroyed.
 pub fn is_destroying(tx: &mut Tx, instance: Key) -> Result<bool> {
-    let sql = "SELECT 1 FROM channel WHERE app_instance = $1 AND deleted_at IS NOT NULL LIMIT 1 -- of a person";
+    let sql =
+        "SELECT 1 FROM channel WHERE app_instance = $1 AND deleted_at IS NOT NULL LIMIT 1 -- of a person";
     Ok(tx.row(sql, values![instance], |_| Ok(()))?.is_some())
 }
 
@@ -252,7 +256,11 @@ pub fn is_held(tx: &mut Tx, channel: &ChannelArn) -> Result<bool> {
 }
 
 /// The first channel of an app instance whose id comes after `after`.
-pub fn find_channel(tx: &mut Tx, instance: &AppInstanceArn, after: &str) -> Result<Option<(Key, ChannelArn)>> {
+pub fn find_channel(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    after: &str,
+) -> Result<Option<(Key, ChannelArn)>> {
     let sql = "SELECT key, id FROM channel WHERE app_instance = $1 AND $2 < id AND deleted_at IS NULL
                ORDER BY id LIMIT 1";
     tx.row(sql, values![instance.key(), after], |row| {
@@ -263,7 +271,8 @@ pub fn find_channel(tx: &mut Tx, instance: &AppInstanceArn, after: &str) -> Resu
 /// The channels of an app instance that keep what they hold, by their ARNs.
 pub fn list_held(tx: &mut Tx, instance: &AppInstanceArn) -> Result<Vec<String>> {
     // `0` is the character after `/`.
-    let (from, until) = (format!("{}/channel/", instance.as_str()), format!("{}/channel0", instance.as_str()));
+    let (from, until) =
+        (format!("{}/channel/", instance.as_str()), format!("{}/channel0", instance.as_str()));
     let sql = "SELECT resource FROM tag WHERE $1 < resource AND resource < $2 AND key = $3 AND value <> 'off'
                ORDER BY resource";
     tx.rows(sql, values![from, until, HOLD], read)
@@ -307,96 +316,5 @@ pub fn list_messages(
          WHERE sub_channel = $1 AND $2 < key ORDER BY key LIMIT $4",
         values![place, after, sender, limit],
         read,
-    )
-}
-
-/// A text of a row that may name somebody, with what it takes to replace just that.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text<At> {
-    /// Which row.
-    pub at: At,
-    /// When it was written.
-    pub since: Timestamp,
-    /// The text.
-    pub text: String,
-}
-
-/// Where an event is: its channel, and its number there.
-pub type OfEvent = (Key, i64);
-
-/// What the next `limit` events after `after` say.
-pub fn list_events(tx: &mut Tx, after: OfEvent, limit: i64) -> Result<Vec<Text<OfEvent>>> {
-    tx.rows(
-        "SELECT channel, sequence, at, payload FROM outbox WHERE (channel, sequence) > ($1, $2)
-         ORDER BY channel, sequence LIMIT $3 -- of a person",
-        values![after.0, after.1, limit],
-        |row| Ok(Text { at: row.read()?, since: row.read()?, text: row.read()? }),
-    )
-}
-
-/// Has an event say something else, if it still says what was read.
-pub fn replace_event(tx: &mut Tx, event: &Text<OfEvent>, by: &str) -> Result<u64> {
-    let sql = "UPDATE outbox SET payload = $3 WHERE channel = $1 AND sequence = $2 AND payload = $4";
-    tx.execute(sql, values![event.at.0, event.at.1, by, event.text])
-}
-
-/// Where something is that is to leave the server: its shard, queue, channel, number and part.
-pub type OfOutgoing = (i64, (String, (Key, (i64, i64))));
-
-/// Before the first of them.
-pub fn first_outgoing() -> OfOutgoing {
-    (i64::MIN, (String::new(), (Key([0; 16]), (0, 0))))
-}
-
-/// What the next `limit` rows of what is to leave the server say.
-pub fn list_outgoing(tx: &mut Tx, after: &OfOutgoing, limit: i64) -> Result<Vec<Text<OfOutgoing>>> {
-    let (shard, (queue, (channel, (sequence, part)))) = after;
-    tx.rows(
-        "SELECT shard, queue, channel, sequence, part, at, body FROM outgoing
-         WHERE (shard, queue, channel, sequence, part) > ($1, $2, $3, $4, $5)
-         ORDER BY shard, queue, channel, sequence, part LIMIT $6 -- of a person",
-        values![shard, queue, channel, sequence, part, limit],
-        |row| Ok(Text { at: row.read()?, since: row.read()?, text: row.read()? }),
-    )
-}
-
-/// Has something say something else, or nothing, if it still is to leave the server and says what was read.
-pub fn replace_outgoing(tx: &mut Tx, one: &Text<OfOutgoing>, by: Option<&str>) -> Result<u64> {
-    let (shard, (queue, (channel, (sequence, part)))) = &one.at;
-    let place = values![shard, queue, channel, sequence, part, one.text];
-    match by {
-        Some(by) => tx.execute(
-            "UPDATE outgoing SET body = $7 WHERE shard = $1 AND queue = $2 AND channel = $3 AND sequence = $4
-               AND part = $5 AND body = $6",
-            &[&place[..], values![by]].concat(),
-        ),
-        None => tx.execute(
-            "DELETE FROM outgoing WHERE shard = $1 AND queue = $2 AND channel = $3 AND sequence = $4
-               AND part = $5 AND body = $6",
-            place,
-        ),
-    }
-}
-
-/// Where a request token is.
-pub type OfToken = (Key, String, String);
-
-/// What the next `limit` request tokens led to.
-pub fn list_tokens(tx: &mut Tx, after: &OfToken, limit: i64) -> Result<Vec<Text<OfToken>>> {
-    tx.rows(
-        "SELECT owner, operation, token, created_at, result FROM request_token
-         WHERE (owner, operation, token) > ($1, $2, $3) ORDER BY owner, operation, token LIMIT $4 -- of a person",
-        values![after.0, after.1, after.2, limit],
-        |row| Ok(Text { at: row.read()?, since: row.read()?, text: row.read()? }),
-    )
-}
-
-/// Forgets a request token, if it was not used anew.
-pub fn delete_token(tx: &mut Tx, token: &Text<OfToken>) -> Result<()> {
-    let (owner, operation, name) = &token.at;
-    tx.settle_if_there(
-        Shared::Token(*owner, operation.clone(), name.clone()),
-        "DELETE FROM request_token WHERE owner = $1 AND operation = $2 AND token = $3 AND created_at = $4",
-        values![owner, operation, name, token.since],
     )
 }

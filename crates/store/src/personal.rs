@@ -370,7 +370,11 @@ pub const IMPERSONAL: &[(&str, &str, &str)] = &[
         "id folded name path description tags default_version last_version created_at updated_at",
         "what operators allow",
     ),
-    ("iam_policy_version", "policy version document created_at", "what operators allow; as for inline policies"),
+    (
+        "iam_policy_version",
+        "policy version document created_at",
+        "what operators allow; as for inline policies",
+    ),
     ("iam_attachment", "principal policy", "what operators allow"),
     ("iam_oidc_provider", "url client_ids thumbprints tags created_at", "of identity providers"),
 ];

@@ -43,7 +43,9 @@ impl Sought {
     /// Where in a line the id stands, or the part of a session's name that is made of it.
     fn places(&self, line: &str) -> Vec<Range<usize>> {
         let mut places = Vec::new();
-        let found = |needle: &str| line.match_indices(needle).map(|(at, _)| at..at + needle.len()).collect::<Vec<_>>();
+        let found = |needle: &str| {
+            line.match_indices(needle).map(|(at, _)| at..at + needle.len()).collect::<Vec<_>>()
+        };
         let ends = |at: usize| !line[at..].starts_with(is_of_id);
         for place in found(&self.arn) {
             if ends(place.end) {
@@ -112,7 +114,8 @@ pub(crate) fn erase(log: &AuditLog, sought: &Sought) -> Result<u64> {
         let unwritable = |error: &io::Error| {
             Error::failure(format!("the audit log {} cannot be written: {error}", path.display()))
         };
-        let file = OpenOptions::new().read(true).write(true).open(&path).map_err(|error| unwritable(&error))?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).map_err(|error| unwritable(&error))?;
         let erased = lines(&file, |start, line| {
             let places = sought.places(line);
             count += u64::from(!places.is_empty());
@@ -178,7 +181,8 @@ mod tests {
 
     use super::*;
 
-    const INSTANCE: &str = "arn:aws:chime:us-east-1:000000000000:app-instance/8d1e0a3c-0000-4000-8000-000000000000";
+    const INSTANCE: &str =
+        "arn:aws:chime:us-east-1:000000000000:app-instance/8d1e0a3c-0000-4000-8000-000000000000";
 
     fn sought(id: &str) -> Sought {
         Sought::new(&format!("{INSTANCE}/user/{id}").parse().unwrap())
@@ -188,8 +192,11 @@ mod tests {
     fn only_who_is_sought_is_written_over_and_no_other_byte_moves() {
         let folder = tempfile::tempdir().unwrap();
         let file = AuditFile::at(folder.path().join("audit.log"));
+        let user = format!("{INSTANCE}/user");
+        let named = format!(r#""M":["{user}/anabel","{user}/ana"],"E":"{user}/ana/endpoint/1""#);
+        let principal = "arn:aws:sts::0:assumed-role/R/chime_ana";
         let ours = format!(
-            r#"{{"bearer":"{INSTANCE}/user/ana","principal":"arn:aws:sts::0:assumed-role/R/chime_ana","resources":{{"AppInstanceUserId":"ana","M":["{INSTANCE}/user/anabel","{INSTANCE}/user/ana"],"E":"{INSTANCE}/user/ana/endpoint/1"}}}}"#
+            r#"{{"bearer":"{user}/ana","principal":"{principal}","resources":{{"AppInstanceUserId":"ana",{named}}}}}"#
         );
         let other = r#"{"bearer":"another/user/ana","resources":{"AppInstanceUserId":"ana"}}"#;
         std::fs::write(&file.path, format!("{ours}\n{other}\n")).unwrap();

@@ -49,8 +49,9 @@ pub(crate) fn read_arn(settings: &Settings, arn: &str) -> Result<IdentityArn> {
 
 /// Nobody has, or had, this ARN.
 pub(crate) fn nobody(settings: &Settings, arn: &IdentityArn) -> Error {
-    Error::failure(format!("there is no user {} in {}", arn.as_str(), settings.store))
-        .hint("Whoever was erased has another ARN since; lines of the audit log may still be found by the old one.")
+    Error::failure(format!("there is no user {} in {}", arn.as_str(), settings.store)).hint(
+        "Whoever was erased has another ARN since; lines of the audit log may still be found by the old one.",
+    )
 }
 
 /// Exports.
@@ -169,7 +170,10 @@ mod tests {
             document.end().unwrap();
             let read: Value = serde_json::from_slice(&bytes).unwrap();
             assert_eq!(read["AppInstanceUserArn"], arn.as_str());
-            assert_eq!(read.get("A").map_or(0, |items| items.as_array().unwrap().len()), sections.len().min(2));
+            assert_eq!(
+                read.get("A").map_or(0, |items| items.as_array().unwrap().len()),
+                sections.len().min(2)
+            );
         }
     }
 }

@@ -77,7 +77,11 @@ impl Traces {
                 let sender = self.read(body).and_then(|value| {
                     value.pointer("/asked/Answer/sender").and_then(Value::as_str).map(str::to_owned)
                 });
-                if sender.as_ref() == Some(&self.arn) && since <= self.until { Fate::Goes } else { Fate::Stays }
+                if sender.as_ref() == Some(&self.arn) && since <= self.until {
+                    Fate::Goes
+                } else {
+                    Fate::Stays
+                }
             }
             operator::QUEUE => {
                 let Some(mut value) = self.read(body) else { return Fate::Stays };
@@ -96,7 +100,9 @@ impl Traces {
     /// Takes the traces out of a payload; true where there were any.
     fn payload(&self, payload: &mut Value, since: Timestamp) -> bool {
         let Some(members) = payload.as_object_mut() else { return false };
-        let text = |members: &Map<String, Value>, name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        let text = |members: &Map<String, Value>, name: &str| {
+            members.get(name).and_then(Value::as_str).map(str::to_owned)
+        };
         let is_held = text(members, "ChannelArn").is_some_and(|channel| self.held.contains(&channel));
         let sender = members.get("Sender").and_then(|sender| sender.get("Arn")).and_then(Value::as_str);
         let mut is_changed = false;
@@ -234,8 +240,12 @@ mod tests {
         let push = |sender: Key| json!({ "notice": { "sender": sender, "title": "Ana" } }).to_string();
         assert_eq!(traces.outgoing("push", &push(Key([7; 16])), at), Fate::Goes);
         assert_eq!(traces.outgoing("push arn", &push(Key([8; 16])), at), Fate::Stays);
-        assert_eq!(traces.outgoing("push arn", &json!({ "owner": Key([7; 16]) }).to_string(), at), Fate::Goes);
-        let asked = |sender: &str| json!({ "asked": { "Answer": { "sender": sender, "text": "said" } } }).to_string();
+        assert_eq!(
+            traces.outgoing("push arn", &json!({ "owner": Key([7; 16]) }).to_string(), at),
+            Fate::Goes
+        );
+        let asked =
+            |sender: &str| json!({ "asked": { "Answer": { "sender": sender, "text": "said" } } }).to_string();
         assert_eq!(traces.outgoing("bot arn", &asked("a/user/ana"), at), Fate::Goes);
         assert_eq!(traces.outgoing("bot arn", &asked("a/user/anabel"), at), Fate::Stays);
         let report = json!({ "detail": { "userArns": ["a/user/ana"] } }).to_string();

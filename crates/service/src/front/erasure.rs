@@ -1,7 +1,7 @@
 //! What an operator asks to be erased of a person. The store keeps the order, and [`crate::jobs::erase`] does it.
 
-use carillon_model::arn::IdentityArn;
 use carillon_model::Key;
+use carillon_model::arn::IdentityArn;
 use carillon_store::erasure::Erasure;
 use carillon_store::{self as store, Lane, Tx};
 
@@ -15,8 +15,8 @@ use crate::jobs;
 const ACTION: &str = "carillon:EraseUser";
 
 impl Service {
-    /// Asks for the erasure of everyone who has, or had, this ARN; answers who they are. The line of the audit log names
-    /// them as they are called from then on.
+    /// Asks for the erasure of everyone who has, or had, this ARN; answers who they are. The line of the audit log
+    /// names them as they are called from then on.
     pub async fn ask_erasure(&self, arn: &IdentityArn, keeps_messages: bool) -> Result<Vec<Key>> {
         let (who, now) = (arn.clone(), self.surroundings().clock.now());
         let line = self.line().await?;

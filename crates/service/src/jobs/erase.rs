@@ -1,5 +1,5 @@
-//! Erases what is one person's: the user ends, what they said is redacted, and what is under way is gone through. Others
-//! are told as of any redaction, so that clients and streams follow.
+//! Erases what is one person's: the user ends, what they said is redacted, and what is under way is gone through.
+//! Others are told as of any redaction, so that clients and streams follow.
 //!
 //! The order of the stages is what makes it whole: who is ended says nothing more, and whoever reads their name from
 //! then on reads another; they have left before their id is replaced, so that clients know who it was that left; and
@@ -87,7 +87,9 @@ fn find(tx: &mut Tx, turn: &Turn, at: At) -> Result<Found> {
         Stage::Messages if subject.of.keeps_messages => Ok(subject.then([subject.step(replace_id)])),
         Stage::Messages => messages::find(tx, turn, subject, messages::At::default()),
         // What is being destroyed says what it said until it is.
-        Stage::Traces if store::erasure::is_destroying(tx, subject.of.app_instance)? => subject.pass(tx, turn),
+        Stage::Traces if store::erasure::is_destroying(tx, subject.of.app_instance)? => {
+            subject.pass(tx, turn)
+        }
         Stage::Traces => traces::find(tx, turn, subject),
         Stage::Done => subject.pass(tx, turn),
     }

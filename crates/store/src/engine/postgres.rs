@@ -14,6 +14,7 @@
 mod address;
 mod asked;
 mod catalogue;
+mod clean;
 #[cfg(debug_assertions)]
 mod explained;
 mod fault;
@@ -82,20 +83,6 @@ impl Postgres {
         };
         postgres.session()?;
         Ok(postgres)
-    }
-
-    /// Marks what was deleted of these tables as free, and forgets the samples of what they held. The bytes stay where
-    /// they are until something else is written there, which is the database's own affair.
-    pub(crate) fn clean(address: &Arc<Address>, tables: &[&str]) -> Result<()> {
-        let mut postgres = Self::open(address, Kind::Write)?;
-        postgres.is_migrating = true;
-        let patience = TIMEOUTS.map(|(name, _)| format!("SET {name} = 0")).join("; ");
-        postgres.wait("a time-out", |client| async move { client.batch_execute(&patience).await })?;
-        for table in tables {
-            let sql = format!("VACUUM (ANALYZE) {table}");
-            postgres.wait("VACUUM", |client| async move { client.batch_execute(&sql).await })?;
-        }
-        Ok(())
     }
 
     fn session(&mut self) -> Result<(&Runtime, &mut Session)> {

@@ -134,7 +134,11 @@ impl Export {
             if tx.columns(table.name)?.is_empty() {
                 return Ok(Vec::new()); // A store of an earlier version, which has no such table.
             }
-            let person = if table.name == "tag" { Value::Text(arn.as_str().into()) } else { values![person][0].clone() };
+            let person = if table.name == "tag" {
+                Value::Text(arn.as_str().into())
+            } else {
+                values![person][0].clone()
+            };
             let (sql, values) = question(table, person, after.as_deref());
             let rows = tx.rows(sql, &values, |row| {
                 table.columns.iter().map(|_| row.read::<Cell>()).collect::<Result<Vec<_>>>()
@@ -150,7 +154,11 @@ impl Export {
 }
 
 /// The statement that asks for the next page of somebody's rows.
-fn question<'a>(table: &Table, person: Value<'a>, after: Option<&'a [Cell]>) -> (&'static str, Vec<Value<'a>>) {
+fn question<'a>(
+    table: &Table,
+    person: Value<'a>,
+    after: Option<&'a [Cell]>,
+) -> (&'static str, Vec<Value<'a>>) {
     let names = listed(table.columns.iter().map(|(name, _)| *name));
     let key = listed(table.key.iter().copied());
     let about: Vec<String> = table.about.iter().map(|column| format!("{column} = $1")).collect();
@@ -177,14 +185,19 @@ fn show(tx: &mut Tx, table: &Table, row: &[Cell], (home, names): (&Home, &mut Na
             Show::Channel => (names.channel(tx, home, cell)?, "Channel".to_owned()),
             Show::Person => (names.person(tx, home, cell)?, words(name)),
             Show::Place => {
-                let channel = table.columns.iter().position(|(column, _)| *column == "channel").map(|at| &row[at]);
+                let channel =
+                    table.columns.iter().position(|(column, _)| *column == "channel").map(|at| &row[at]);
                 if channel == Some(cell) {
                     continue;
                 }
                 (plain(cell), "SubChannelId".to_owned())
             }
             Show::Message => {
-                let key = if let Cell::Bytes(bytes) = cell { bytes[..].try_into().ok().map(MessageKey) } else { None };
+                let key = if let Cell::Bytes(bytes) = cell {
+                    bytes[..].try_into().ok().map(MessageKey)
+                } else {
+                    None
+                };
                 if let Some(key) = key {
                     item.insert("CreatedTimestamp".to_owned(), key.created().to_string().into());
                 }

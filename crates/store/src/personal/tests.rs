@@ -18,8 +18,10 @@ fn columns(tx: &mut Tx) -> Result<BTreeSet<(String, String)>> {
 }
 
 fn declared() -> BTreeSet<(String, String)> {
-    let personal = PERSONAL.iter().flat_map(|table| table.columns.iter().map(|(column, _)| (table.name, *column)));
-    let others = IMPERSONAL.iter().flat_map(|(name, columns, _)| columns.split(' ').map(|column| (*name, column)));
+    let personal =
+        PERSONAL.iter().flat_map(|table| table.columns.iter().map(|(column, _)| (table.name, *column)));
+    let others =
+        IMPERSONAL.iter().flat_map(|(name, columns, _)| columns.split(' ').map(|column| (*name, column)));
     personal.chain(others).map(|(table, column)| (table.to_owned(), column.to_owned())).collect()
 }
 
@@ -32,7 +34,10 @@ fn every_column_is_said_to_be_somebodys_or_nobodys() {
         let store = Store::open(location, 0, &(Arc::new(|_| {}) as _)).unwrap();
         let (stored, declared) = (runtime.block_on(store.read(columns)).unwrap(), declared());
         let missing: Vec<_> = stored.difference(&declared).collect();
-        assert!(missing.is_empty(), "say in store/src/personal.rs whose data this is, and erase it: {missing:?}");
+        assert!(
+            missing.is_empty(),
+            "say in store/src/personal.rs whose data this is, and erase it: {missing:?}"
+        );
         let gone: Vec<_> = declared.difference(&stored).collect();
         assert!(gone.is_empty(), "there is no such column any more: {gone:?}");
     };

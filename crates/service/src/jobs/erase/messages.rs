@@ -101,7 +101,8 @@ pub(super) fn find(tx: &mut Tx, turn: &Turn, subject: Subject, mut at: At) -> Re
                 within.after = first();
             }
         }
-        let own: Vec<MessageKey> = page.into_iter().filter(|(_, is_own)| *is_own).map(|(key, _)| key).collect();
+        let own: Vec<MessageKey> =
+            page.into_iter().filter(|(_, is_own)| *is_own).map(|(key, _)| key).collect();
         for keys in own.chunks(STEP_LEN) {
             let (keys, instance) = (keys.to_vec(), subject.instance.clone());
             let channel = within.channel;

@@ -54,7 +54,9 @@ fn find_events(tx: &mut Tx, turn: &Turn, pass: Pass, after: OfEvent) -> Result<F
     let changes: Vec<(Text<OfEvent>, String)> = changes.collect();
     let due = (!changes.is_empty()).then(|| {
         pass.step(move |tx, person| {
-            changes.iter().try_for_each(|(event, by)| store::erasure::replace_event(tx, event, by).map(drop))?;
+            changes
+                .iter()
+                .try_for_each(|(event, by)| store::erasure::replace_event(tx, event, by).map(drop))?;
             // With those that say something else by now: the next pass looks at them again.
             let events = i64::try_from(changes.len()).unwrap_or(i64::MAX);
             Ok(store::erasure::count(tx, person, Erased { events, ..Erased::default() })?)

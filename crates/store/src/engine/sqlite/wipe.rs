@@ -33,7 +33,9 @@ pub(crate) fn wipe(path: &Path) -> Result<()> {
         }
         std::thread::sleep(RETRY_EVERY);
     }
-    Err(Error::broken("the log could not be cut off: something reads the store all the time, as a backup does"))
+    Err(Error::broken(
+        "the log could not be cut off: something reads the store all the time, as a backup does",
+    ))
 }
 
 #[cfg(test)]
@@ -51,9 +53,12 @@ mod tests {
             server.execute("INSERT INTO t VALUES (?1, ?2)", (number, text)).unwrap();
         }
         move_log(&server, &path, "PRAGMA wal_checkpoint(PASSIVE)");
-        server.execute_batch("UPDATE t SET b = 'gone' WHERE a % 2 = 0; DELETE FROM t WHERE a % 2 = 1").unwrap();
+        server
+            .execute_batch("UPDATE t SET b = 'gone' WHERE a % 2 = 0; DELETE FROM t WHERE a % 2 = 1")
+            .unwrap();
         let holds = || {
-            let files = folder.path().read_dir().unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+            let files =
+                folder.path().read_dir().unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
             files.into_iter().any(|bytes| bytes.windows(11).any(|window| window == b"secret mark"))
         };
         assert!(holds());
