@@ -122,6 +122,15 @@ impl Traces {
     }
 }
 
+/// Changes each; true where that changed any.
+fn each<'a>(values: impl IntoIterator<Item = &'a mut Value>, change: impl Fn(&mut Value) -> bool) -> bool {
+    let mut is_changed = false;
+    for value in values {
+        is_changed |= change(value);
+    }
+    is_changed
+}
+
 /// Whether a text stands somewhere in this.
 fn has(value: &Value, text: &str) -> bool {
     match value {
@@ -139,10 +148,8 @@ fn replace(value: &mut Value, text: &str, by: &str) -> bool {
             by.clone_into(found);
             true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| replace(item, text, by) || any),
-        Value::Object(members) => {
-            members.values_mut().fold(false, |any, member| replace(member, text, by) || any)
-        }
+        Value::Array(items) => each(items, |item| replace(item, text, by)),
+        Value::Object(members) => each(members.values_mut(), |member| replace(member, text, by)),
         _ => false,
     }
 }
@@ -151,7 +158,7 @@ fn replace(value: &mut Value, text: &str, by: &str) -> bool {
 /// attributes for example, is theirs.
 fn rename(value: &mut Value, arn: &str, new_arn: &str) -> bool {
     match value {
-        Value::Array(items) => items.iter_mut().fold(false, |any, item| rename(item, arn, new_arn) || any),
+        Value::Array(items) => each(items, |item| rename(item, arn, new_arn)),
         Value::Object(members) => {
             let mut is_named = false;
             for name in ["Arn", "MemberArn"] {
@@ -163,7 +170,7 @@ fn rename(value: &mut Value, arn: &str, new_arn: &str) -> bool {
                     is_named = true;
                 }
             }
-            members.values_mut().fold(is_named, |any, member| rename(member, arn, new_arn) || any)
+            each(members.values_mut(), |member| rename(member, arn, new_arn)) || is_named
         }
         _ => false,
     }

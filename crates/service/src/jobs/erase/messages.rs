@@ -94,12 +94,11 @@ pub(super) fn find(tx: &mut Tx, turn: &Turn, subject: Subject, mut at: At) -> Re
         }
         let page = store::erasure::list_messages(tx, (place, within.after), person, left)?;
         left -= i64::try_from(page.len()).unwrap_or(left);
-        match page.last() {
-            Some((last, _)) => within.after = *last,
-            None => {
-                within.places.pop();
-                within.after = first();
-            }
+        if let Some((last, _)) = page.last() {
+            within.after = *last;
+        } else {
+            within.places.pop();
+            within.after = first();
         }
         let own: Vec<MessageKey> =
             page.into_iter().filter(|(_, is_own)| *is_own).map(|(key, _)| key).collect();

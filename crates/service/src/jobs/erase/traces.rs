@@ -35,7 +35,7 @@ impl Pass {
 /// Begins a pass.
 pub(super) fn find(tx: &mut Tx, turn: &Turn, subject: Subject) -> Result<Found> {
     let Some(arn) = subject.arn() else {
-        return Ok(subject.then([subject.step(|tx, turn, subject| end(tx, turn, subject))]));
+        return Ok(subject.then([subject.step(end)]));
     };
     let new_arn = subject.instance.user(&subject.of.new_id());
     let traces = Arc::new(Traces::new(&subject.of, (arn.as_str(), new_arn.as_str())));
