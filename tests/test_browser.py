@@ -116,6 +116,31 @@ def test_two_pages_chat_through_edits_members_and_a_restart_and_an_expiry(own_se
     picture("6-with-fresh-credentials")
 
 
+def test_pages_show_who_has_read_and_what_is_unread(own_server, browser):
+    world = World(own_server)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    tags = [{"Key": "carillon:read-receipts", "Value": "on"}]
+    world.messaging.tag_resource(ResourceARN=channel, Tags=tags)
+    world.send(channel, ana, "Welcome", MessageAttributes={"CHIME.mentions": {"StringValues": [bob]}})
+    world.send(channel, ana, "Lunch?")
+    of_ana = browser.page("sdk3", ana, "Ana", channel)
+    of_bob = browser.page("sdk2", bob, "Bob", channel)
+    of_ana.shows("unread", "0, 0 for me")
+    of_bob.shows("unread", "2, 1 for me")
+    of_ana.shows("readers", "")
+    of_bob.mark_read()
+    of_bob.shows("unread", "0, 0 for me")
+    for page in (of_ana, of_bob):
+        page.shows("readers", "Bob")
+    of_ana.mark_read()
+    for page in (of_ana, of_bob):
+        page.shows("readers", "Ana and Bob")
+        page.screenshot("receipts")
+    # Who comes later asks.
+    browser.page("sdk3", bob, "Bob again", channel).shows("readers", "Ana and Bob")
+
+
 def test_an_error_has_its_name_in_a_page(own_server, browser):
     world = World(own_server)
     ana, bob = world.users("ana", "bob")

@@ -372,3 +372,23 @@ def test_what_leaves_a_node_that_is_killed_is_handed_over_by_the_others(tmp_path
                 lambda: [wrong for one in sends for wrong in one.missing(said_in(kinesis.records()))],
                 lambda wrong: not wrong,
             )
+
+
+def test_who_has_read_is_told_on_every_node(cluster):
+    one, other = cluster.nodes[:2]
+    world = World(one)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    tags = [{"Key": "carillon:read-receipts", "Value": "on"}]
+    world.messaging.tag_resource(ResourceARN=channel, Tags=tags)
+    with Session.established(other, ana) as session:
+        # Nodes that have just met tell each other of events, which are stored; of this once they know each other.
+        for _ in range(20):
+            world.messaging.update_channel_read_marker(ChannelArn=channel, ChimeBearer=bob)
+            try:
+                event = session.next(timeout_s=2)
+                break
+            except TimeoutError:
+                continue
+        assert event.kind == "UPDATE_CHANNEL_READ_MARKER", event
+        assert [marker["Member"]["Arn"] for marker in event.payload["Members"]] == [bob]

@@ -103,6 +103,18 @@ def count(server: Server, operation: str, code: str) -> float:
     return value(server, f'carillon_request_seconds_count{{operation="{operation}",code="{code}"}}')
 
 
+@moves("carillon_read_markers")
+def test_read_markers_that_are_told_are_measured(server):
+    world = World(server)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(ana, bob)
+    tags = [{"Key": "carillon:read-receipts", "Value": "on"}]
+    world.messaging.tag_resource(ResourceARN=channel, Tags=tags)
+    with Session.established(server, ana) as session:
+        world.messaging.update_channel_read_marker(ChannelArn=channel, ChimeBearer=bob)
+        session.next_of("UPDATE_CHANNEL_READ_MARKER")
+
+
 # Requests.
 
 

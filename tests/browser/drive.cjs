@@ -1,6 +1,6 @@
 // Drives headless Chromium by commands (commands.cjs), and ends with them.
 //
-// usage: node drive.cjs CHROMIUM FOLDER PORT     (the folder is for the bundles)
+// usage: node drive.cjs CHROMIUM FOLDER PORT HELPERS     (the folder is for the bundles; HELPERS has those of spec/helpers.py)
 //
 // The bundles are served from http://localhost:PORT, another origin than the server's, as an application's would be.
 // The browser trusts what the NSS database of its HOME trusts, and nothing is ignored.
@@ -15,7 +15,7 @@ const { chromium } = require("playwright-core");
 
 const { answer } = require("./commands.cjs");
 
-const [executablePath, folder, port] = process.argv.slice(2);
+const [executablePath, folder, port, helpers] = process.argv.slice(2);
 const TIMEOUT_MS = 30_000;
 const pages = new Map();
 
@@ -29,7 +29,9 @@ async function bundle(sdk) {
     mainFields: ["browser", "module", "main"],
     format: "iife",
     define: { global: "window" },
-    alias: { SDK: path.join(__dirname, `${sdk}.mjs`) },
+    alias: { SDK: path.join(__dirname, `${sdk}.mjs`), EXTENSIONS: path.join(helpers, "extensions.ts") },
+    // What the helper needs, which is made elsewhere.
+    nodePaths: [path.join(__dirname, "..", "node_modules")],
     logLevel: "error",
   });
   fs.copyFileSync(path.join(__dirname, "index.html"), path.join(folder, sdk, "index.html"));

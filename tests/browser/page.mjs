@@ -5,6 +5,7 @@
 // Bundled twice: SDK is sdk2.mjs or sdk3.mjs. What it is to do stands in the query: endpoint, region, channel, and the
 // application's own token for who is signed in there.
 import { ConsoleLogger, DefaultMessagingSession, LogLevel, MessagingSessionConfiguration, PrefetchOn } from "amazon-chime-sdk-js";
+import { CarillonExtensions } from "EXTENSIONS";
 import { makeClient, version } from "SDK";
 
 const query = Object.fromEntries(new URLSearchParams(location.search));
@@ -13,7 +14,10 @@ const ChannelArn = query.channel;
 const messages = new Map();
 const members = new Map();
 const element = (id) => document.getElementById(id);
+const readers = new Map();
+const extensions = new CarillonExtensions({ endpoint: query.endpoint, region: query.region, credentials: async () => given });
 let ChimeBearer;
+let given;
 let exchanges = 0;
 let connects = 0;
 
@@ -27,11 +31,13 @@ async function exchange() {
   if (!answer.ok) {
     throw new Error(`${answer.status} ${await answer.text()}`);
   }
-  const given = await answer.json();
-  ChimeBearer = given.ChimeAppInstanceUserArn;
-  element("user").textContent = given.ChimeDisplayName;
+  const { ChimeCredentials, ChimeAppInstanceUserArn, ChimeDisplayName } = await answer.json();
+  ChimeBearer = ChimeAppInstanceUserArn;
+  const { AccessKeyId, SecretAccessKey, SessionToken } = ChimeCredentials;
+  given = { accessKeyId: AccessKeyId, secretAccessKey: SecretAccessKey, sessionToken: SessionToken };
+  element("user").textContent = ChimeDisplayName;
   element("exchanges").textContent = exchanges += 1;
-  return given.ChimeCredentials;
+  return ChimeCredentials;
 }
 
 function show() {
@@ -79,6 +85,32 @@ async function attempt(work) {
   }
 }
 
+/** Who has read how far, where the channel shares that: from the list, and then from what the session hands on. */
+async function loadReaders() {
+  try {
+    const { Members } = await extensions.listChannelReadMarkers({ ChannelArn, ChimeBearer });
+    Members.filter(({ ReadMarkerTimestamp }) => ReadMarkerTimestamp).forEach(hasRead);
+  } catch (error) {
+    element("readers").textContent = `${error.name}`;
+  }
+}
+
+function hasRead({ Member }) {
+  readers.set(Member.Arn, Member.Name);
+  element("readers").textContent = [...readers.values()].sort().join(" and ");
+}
+
+async function count() {
+  const listed = await extensions.listUnreadCounts({ AppInstanceUserArn: ChimeBearer, ChimeBearer });
+  const own = listed.UnreadCounts.find((one) => one.ChannelArn === ChannelArn);
+  element("unread").textContent = `${own.UnreadCount}, ${own.UnreadMentionCount} for me`;
+}
+
+async function seen() {
+  await call("UpdateChannelReadMarker", { ChannelArn, ChimeBearer });
+  await count();
+}
+
 async function load() {
   const described = await call("DescribeChannel", { ChannelArn, ChimeBearer });
   element("name").textContent = described.Channel.Name;
@@ -97,6 +129,8 @@ function receive({ type, payload }) {
     members.set(record.Member.Arn, record.Member.Name);
   } else if (type === "DELETE_CHANNEL_MEMBERSHIP") {
     members.delete(record.Member.Arn);
+  } else if (type === "UPDATE_CHANNEL_READ_MARKER") {
+    record.Members.forEach(hasRead);
   } else if (type === "UPDATE_CHANNEL") {
     element("name").textContent = record.Name;
   } else if (type === "CHANNEL_DETAILS") {
@@ -121,6 +155,7 @@ async function connect() {
 }
 
 element("sdk").textContent = version;
+element("seen").onclick = () => attempt(seen);
 element("form").onsubmit = (event) => {
   event.preventDefault();
   attempt(async () => {
@@ -132,5 +167,7 @@ attempt(async () => {
   await signIn();
   await connect();
   await load();
+  await loadReaders();
+  await count();
   await call("ListChannelMembershipsForAppInstanceUser", { ChimeBearer });
 });

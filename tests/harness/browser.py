@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from harness.exchange import token_of
+from harness.extensions import helpers
 from harness.server import REGION, Server, environment
 
 DRIVER = Path(__file__).parent.parent / "browser" / "drive.cjs"
@@ -62,7 +63,7 @@ class Browser(Driven):
         self.server = server
         home = server.folder / "browser"
         trust(home, server.ca)
-        super().__init__(DRIVER, home, screenshots, str(home), str(port))
+        super().__init__(DRIVER, home, screenshots, str(home), str(port), str(helpers()))
 
     def page(self, sdk: str, user: str, name: str, channel: str, host: str = "localhost") -> "Page":
         """What an application has shown to a user who is signed in there: its own token is all that the page has."""
@@ -115,6 +116,9 @@ class Page(Shown):
 
     def redact(self, number: int) -> None:
         self.do("click", f"#messages > li:nth-child({number}) > button:nth-of-type(2)")
+
+    def mark_read(self) -> None:
+        self.do("click", "#seen")
 
     def error(self) -> str:
         return self.do("filled", "#error")

@@ -142,7 +142,7 @@ def event_of(frame: str | bytes) -> Event:
         "x-amz-chime-message-type",
     }, headers
     # All but what is read rather than told.
-    is_event = headers["x-amz-chime-event-type"] != "CHANNEL_DETAILS"
+    is_event = headers["x-amz-chime-event-type"] not in ("CHANNEL_DETAILS", "UPDATE_CHANNEL_READ_MARKER")
     assert ("x-carillon-event-id" in headers) == is_event, headers
     assert all(isinstance(value, str) for value in headers.values()), headers
     payload = None

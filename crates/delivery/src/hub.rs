@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use carillon_meter::Times;
-use carillon_model::event::Event;
+use carillon_model::event::{Event, ReadMarkers};
 use carillon_model::session::{Close, Entrance};
 use carillon_model::{Key, Timestamp};
 use carillon_store::{Committed, Store, Ticket};
@@ -129,6 +129,16 @@ impl Hub {
                 send(channel, Due::OwnBlank(channel, number));
             }
         }
+    }
+
+    /// Whether anybody may listen to a channel, here or on another node.
+    pub fn may_be_heard(&self, channel: Key) -> bool {
+        self.node.may_be_heard(channel)
+    }
+
+    /// Tells those who sit in a channel that read markers moved.
+    pub fn tell_read_markers(&self, markers: &ReadMarkers) {
+        self.node.tell_read_markers(markers);
     }
 
     /// Sockets that are open.

@@ -1,7 +1,7 @@
 //! What nodes tell each other on the bus, byte by byte.
 
 use carillon_model::Key;
-use carillon_model::event::Event;
+use carillon_model::event::{Event, ReadMarkers};
 use serde::{Deserialize, Serialize};
 
 /// News of what the store holds, or of who is here.
@@ -13,6 +13,8 @@ pub(crate) enum News {
     Blank(Key, i64),
     /// The sessions that a user has on a node.
     Roll(Roll),
+    /// Read markers of a channel moved. The store holds no more of it than the markers.
+    ReadMarkers(ReadMarkers),
 }
 
 /// The sessions that a user has on one node.
@@ -36,6 +38,7 @@ pub(crate) struct Present {
 const EVENT: u8 = b'e';
 const BLANK: u8 = b'b';
 const ROLL: u8 = b'r';
+const READ_MARKERS: u8 = b'm';
 
 /// An event: its letter, all but its payload as a line of JSON, and the payload as it is.
 pub(crate) fn of_event(event: &Event) -> Vec<u8> {
@@ -59,6 +62,13 @@ pub(crate) fn of_roll(roll: &Roll) -> Vec<u8> {
     bytes
 }
 
+/// Read markers that moved.
+pub(crate) fn of_read_markers(markers: &ReadMarkers) -> Vec<u8> {
+    let mut bytes = vec![READ_MARKERS];
+    serde_json::to_writer(&mut bytes, markers).expect("keys and texts always serialize");
+    bytes
+}
+
 impl News {
     /// Nothing where it is none: another version may say what this one does not know, and the store holds it anyhow.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
@@ -75,6 +85,7 @@ impl News {
                 Some(Self::Blank(Key(*channel), i64::from_be_bytes(number.try_into().ok()?)))
             }
             ROLL => serde_json::from_slice(rest).ok().map(Self::Roll),
+            READ_MARKERS => serde_json::from_slice(rest).ok().map(Self::ReadMarkers),
             _ => None,
         }
     }
@@ -96,7 +107,9 @@ mod tests {
         let session = Present { admitted_ms: 5, number: 1, client: "phone".to_owned() };
         let roll = Roll { node: Key([1; 16]), user: Key([2; 16]), sessions: vec![session], asks: true };
         assert_eq!(News::read(&of_roll(&roll)), Some(News::Roll(roll)));
-        for wrong in [&b""[..], b"x", b"e{}", b"e\n", b"b", b"r"] {
+        let markers = ReadMarkers { channel: Key([3; 16]), payload: "{\"Members\":[]}".to_owned() };
+        assert_eq!(News::read(&of_read_markers(&markers)), Some(News::ReadMarkers(markers)));
+        for wrong in [&b""[..], b"x", b"e{}", b"e\n", b"b", b"r", b"m"] {
             assert_eq!(News::read(wrong), None);
         }
     }

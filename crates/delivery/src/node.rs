@@ -1,5 +1,7 @@
 //! This node: up to where it told each channel, whom it told, and what it said to the other nodes.
 
+mod asides;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -140,6 +142,7 @@ impl Node {
             }
             Some(News::Blank(channel, number)) => self.skip(channel, number),
             Some(News::Roll(roll)) => self.heard_roll(roll),
+            Some(News::ReadMarkers(markers)) => self.places.tell_read_markers(&markers),
             None => tracing::debug!("news that this version does not know"),
         }
     }

@@ -4,6 +4,8 @@
 //! is settled under the session's own lock: what an event said since the session was entered is newer than what
 //! the store was read to hold.
 
+mod asides;
+
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,6 +14,8 @@ use crate::web_socket::Frame;
 
 /// Frames that wait for one slow socket. Past it the session is closed: it is never waited for.
 pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
+/// As many frames may wait before a socket is told what is no event: a slow one has all its room for events.
+const ASIDES_BELOW: usize = 64;
 
 /// One socket, as events see it.
 pub(crate) struct Session {
@@ -109,6 +111,15 @@ impl Told {
     pub(crate) fn tell(&mut self, session: &Arc<Session>, event: &Event, frame: &Frame) {
         self.times += 1;
         if session.tell(event, frame) {
+            self.sleeping.push(session.clone());
+        }
+    }
+}
+
+impl Told {
+    /// Tells one more session what is no event.
+    pub(crate) fn tell_aside(&mut self, session: &Arc<Session>, frame: &Frame) {
+        if session.tell_aside(frame) {
             self.sleeping.push(session.clone());
         }
     }
@@ -267,6 +278,18 @@ impl Session {
         if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
             drop(inbox);
             self.end(Close::TOO_SLOW);
+            return false;
+        }
+        inbox.frames.push_back(frame.clone());
+        inbox.frames.len() == 1
+    }
+
+    /// Tells the session what is no event, so that it may be left out: it is, where too much waits. Whether the session
+    /// is still to be woken up.
+    #[must_use]
+    pub(crate) fn tell_aside(&self, frame: &Frame) -> bool {
+        let mut inbox = self.inbox();
+        if !inbox.begun || inbox.ending.is_some() || ASIDES_BELOW <= inbox.frames.len() {
             return false;
         }
         inbox.frames.push_back(frame.clone());

@@ -15,6 +15,7 @@ mod id;
 mod membership;
 mod message;
 mod person;
+mod read_markers;
 mod record;
 mod seats;
 
@@ -24,6 +25,7 @@ pub use channel::ChannelShown;
 pub use details::ChannelDetails;
 pub use frame::{reload_required, session_established};
 pub use id::EventId;
+pub use read_markers::ReadMarkers;
 pub use record::channel_of_record;
 pub use seats::{Seats, Step, named};
 

@@ -27,6 +27,7 @@ mod outgoing;
 mod private_file;
 pub mod process;
 pub mod progress;
+mod receipts;
 pub mod request;
 mod rest;
 pub mod stop;

@@ -36,6 +36,7 @@ use crate::key_sets::FetchedKeySets;
 use crate::metrics::{Limits, Metrics, OfStore, Process, Sockets};
 use crate::outgoing::Clients;
 use crate::process;
+use crate::receipts::Receipts;
 use crate::stop::StopSignal;
 use crate::store_clock;
 use crate::tenure::Tenure;
@@ -48,7 +49,7 @@ use certificates::Keeper;
 use ground::{Ground, Secrets, check_whole, make_service, open_access, set_clock, start_clock};
 pub use ground::{open_store, words_of};
 use ports::{Ports, open_door};
-use rooms::Rooms;
+use rooms::{Rooms, Rung};
 
 /// How long tasks that nobody waits for may take to be dropped.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -87,7 +88,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 
     let data_dir = DataDir::open(&settings.data_dir)?;
     let mut secrets = Secrets::open(settings, data_dir.path())?;
-    let (root, targets_random) = (secrets.root.clone(), StdRng::from_rng(&mut secrets.random));
+    let (root, of_targets) = (secrets.root.clone(), StdRng::from_rng(&mut secrets.random));
     tracing::info!(path = %data_dir.path().display(), access_key_id = root.access_key_id, "data folder");
 
     // The ports are taken before the store is touched: a second server must not migrate what a first one uses.
@@ -97,7 +98,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 
     streams::begin(&settings.streams, &settings.home).await?;
     let hub = Hub::start(Key::random(secrets.random.random()), cluster::open_bus(&settings.bus).await?);
-    let (told, bells) = sink(&hub);
+    let (told, rung) = sink(&hub);
     let (store, node, tenure) = take_store(settings, &data_dir, &mut secrets, told).await?;
 
     audit::remember(&settings.audit, data_dir.path())?;
@@ -118,7 +119,7 @@ pub async fn start(settings: &Settings) -> Result<Running> {
     let service = make_service(settings, secrets, ground)?;
     open_access(&service).await?;
 
-    let rooms = Rooms::open(settings, (&service, &clock), (node, bells, targets_random), &outside, keeper)?;
+    let rooms = Rooms::open(settings, (&service, &clock, &hub), (node, rung, of_targets), &outside, keeper)?;
     let (exchange, (door, intake)) = (start_exchange(settings, key_sets, &clock), open_door(settings));
     let mut measured = rooms.measured();
     measured.push(Box::new(Measured::at(&door, &intake)));
@@ -253,13 +254,15 @@ fn start_exchange(
     Some(Arc::new(Exchange::new(exchange, key_sets, clock.clone())))
 }
 
-/// What is told of each commit: the sockets of its events, the jobs of the work that it leaves.
-fn sink(hub: &Hub) -> (Sink, Arc<Bells>) {
-    let (tell, bells) = (hub.sink(), Arc::<Bells>::default());
-    let rung = bells.clone();
-    let sink = Arc::new(move |committed: Committed| {
+/// What is told of each commit: the sockets of its events, the jobs of the work that it leaves, and which read markers
+/// moved.
+fn sink(hub: &Hub) -> (Sink, Rung) {
+    let (tell, bells, receipts) = (hub.sink(), Arc::<Bells>::default(), Arc::<Receipts>::default());
+    let (rung, gathering) = (bells.clone(), receipts.clone());
+    let sink = Arc::new(move |mut committed: Committed| {
+        gathering.note(std::mem::take(&mut committed.read));
         committed.work.iter().for_each(|work| rung.of(*work).notify_one());
         tell(committed);
     });
-    (sink, bells)
+    (sink, (bells, receipts))
 }

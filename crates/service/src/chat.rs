@@ -9,6 +9,7 @@ pub mod bots;
 pub(crate) mod channel;
 pub(crate) mod content;
 pub mod flow;
+pub(crate) mod mention;
 pub(crate) mod message;
 pub mod operator;
 pub(crate) mod person;

@@ -52,6 +52,8 @@ const VARIANTS: &[Variant] = &[
     ("ListChannelMembershipsForAppInstanceUser", "another's", &[("AppInstanceUserArn", "other")]),
     ("ListChannelsModeratedByAppInstanceUser", "own", &[("AppInstanceUserArn", "caller")]),
     ("ListChannelsModeratedByAppInstanceUser", "another's", &[("AppInstanceUserArn", "other")]),
+    ("ListUnreadCounts", "own", &[("AppInstanceUserArn", "caller")]),
+    ("ListUnreadCounts", "another's", &[("AppInstanceUserArn", "other")]),
     ("ListChannels", "PUBLIC", &[("Privacy", "PUBLIC")]),
     ("ListChannels", "PRIVATE", &[("Privacy", "PRIVATE")]),
 ];

@@ -59,6 +59,8 @@ pub(crate) struct World {
     /// Those of commits of which nobody knows whether they stand.
     doubts: Arc<Mutex<Vec<Event>>>,
     records: Arc<Mutex<Vec<Record>>>,
+    /// Read markers that moved.
+    moved: Arc<Mutex<Vec<store::read_marker::Moved>>>,
     /// Who is told of what: kept up to date from the events alone, as a bus keeps it.
     told: Seats,
     instance: AppInstanceArn,
@@ -128,10 +130,11 @@ impl World {
         let clock = Arc::new(StandingClock(AtomicI64::new(START.ms())));
         let events = Arc::new(Mutex::new(Vec::new()));
         let quotas = Quotas { app_instances_max: 12, ..Quotas::default() };
-        let (doubts, records) = (Arc::default(), Arc::default());
+        let (doubts, records, moved) = (Arc::default(), Arc::default(), Arc::default());
         let (rates, processors): (Rates, fn() -> Processors) = (Rates::OFF, Processors::default);
         let place = (&location, faults.as_ref(), SEED);
-        let service = service(place, &clock, (&events, &doubts, &records), (quotas, rates), processors());
+        let service =
+            service(place, &clock, (&events, &doubts, &records, &moved), (quotas, rates), processors());
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Seats::default();
@@ -141,6 +144,7 @@ impl World {
             events,
             doubts,
             records,
+            moved,
             told,
             instance,
             quotas,
@@ -215,7 +219,7 @@ impl World {
         service(
             place,
             &self.clock,
-            (&self.events, &self.doubts, &self.records),
+            (&self.events, &self.doubts, &self.records, &self.moved),
             (self.quotas, self.rates),
             (self.processors)(),
         )
@@ -241,12 +245,18 @@ type Kept<T> = Arc<Mutex<Vec<T>>>;
 fn service(
     (location, faults, seed): (&Location, Option<&Arc<Faults>>, u64),
     clock: &Arc<StandingClock>,
-    (events, doubts, records): (&Kept<Event>, &Kept<Event>, &Kept<Record>),
+    (events, doubts, records, moved): (
+        &Kept<Event>,
+        &Kept<Event>,
+        &Kept<Record>,
+        &Kept<store::read_marker::Moved>,
+    ),
     (quotas, rates): (Quotas, Rates),
     processors: Processors,
 ) -> Arc<Service> {
-    let (kept, doubtful) = (events.clone(), doubts.clone());
+    let (kept, doubtful, moved) = (events.clone(), doubts.clone(), moved.clone());
     let sink: Sink = Arc::new(move |committed| {
+        moved.lock().unwrap().extend(committed.read);
         let told = if committed.is_doubtful { &doubtful } else { &kept };
         told.lock().unwrap().extend(committed.events);
     });

@@ -178,7 +178,7 @@ fn attempt(
 ) -> Outcome {
     let (ticket, known) = (shared.horizon.begin(), shared.outlets.current());
     let ran = run_all(driver, batch, how, (&ticket, &known), standings);
-    let Left { events, blanks, work, outlets, claimed, .. } = match ran {
+    let Left { events, blanks, work, read, outlets, claimed, .. } = match ran {
         Ok(Some(left)) => left,
         Ok(None) => {
             shared.measured.undo();
@@ -193,7 +193,7 @@ fn attempt(
             return Outcome::Undone(error);
         }
     };
-    let committed = Committed { events, blanks, work, ticket, is_doubtful: false };
+    let committed = Committed { events, blanks, work, read, ticket, is_doubtful: false };
     let begun = Instant::now();
     let end = driver.commit();
     shared.measured.commits.observe(begun.elapsed());

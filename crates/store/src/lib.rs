@@ -44,6 +44,7 @@ pub mod personal;
 pub mod preferences;
 mod queue;
 mod reach;
+pub mod read_marker;
 pub mod request_token;
 mod row;
 pub mod search;
@@ -59,6 +60,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod tx;
+pub mod unread;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -171,6 +173,8 @@ pub struct Committed {
     pub blanks: Vec<(Key, i64)>,
     /// What is to be done soon.
     pub work: BTreeSet<Work>,
+    /// Read markers that moved, and that others may learn of.
+    pub read: Vec<read_marker::Moved>,
     /// To be kept until all events are told.
     pub ticket: Ticket,
     /// The connection was lost while the commit was under way: it may stand, or not.

@@ -13,7 +13,7 @@ use crate::channel::{self, channel_columns};
 use crate::engine::{MANY, Value, parameters, several, values};
 use crate::identity::{self, Found, identity, identity_columns};
 use crate::row::{Written, read, row, sql};
-use crate::{Result, Row, Tx, claim};
+use crate::{Result, Row, Tx};
 
 row! { ($) membership_columns:
     fn membership(row, member: Identity, instance: &AppInstanceArn) -> Membership {
@@ -190,27 +190,6 @@ pub fn list_members(
     })
 }
 
-/// How far a member has read; nothing, where they never said so.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ReadMarker {
-    /// Who.
-    pub member: Identity,
-    /// Up to when.
-    pub read_at: Option<Timestamp>,
-}
-
-/// How far up to `limit` members of an ordinary channel after `after`, who are not hidden, have read it.
-pub fn list_read(tx: &mut Tx, channel: &Channel, after: Option<Key>, limit: i64) -> Result<Vec<ReadMarker>> {
-    // Cut before it is joined, as a page of members is.
-    let sql = sql!("SELECT " identity_columns!(i) ", m.read_at FROM
-         (SELECT p.member, p.read_at FROM membership p
-          WHERE p.channel = $1 AND p.member > $2 AND p.kind = 'DEFAULT' ORDER BY p.member LIMIT $3) AS m
-         JOIN identity i ON i.key = m.member ORDER BY m.member");
-    tx.rows(sql, values![channel.key, after.unwrap_or(Key([0; 16])), limit], |row| {
-        Ok(ReadMarker { member: identity(row, &channel.arn.app_instance())?, read_at: row.read()? })
-    })
-}
-
 /// One channel that someone belongs to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Belonging {
@@ -322,14 +301,6 @@ pub fn note_target(tx: &mut Tx, channel: Key, member: Key, sub_channel: Key, tim
         "UPDATE membership SET last_target_at = $4 WHERE channel = $1 AND member = $2 AND sub_channel = $3",
         values![channel, member, sub_channel, time],
     )
-}
-
-/// Moves a member's read marker forward to `time`, never back; false when there is no such member.
-pub fn set_read(tx: &mut Tx, channel: Key, member: Key, time: Timestamp) -> Result<bool> {
-    claim::hold(tx, channel)?;
-    let sql = "UPDATE membership SET read_at = CASE WHEN $3 < read_at THEN read_at ELSE $3 END
-               WHERE channel = $1 AND member = $2";
-    Ok(tx.execute(sql, values![channel, member, time])? == 1)
 }
 
 /// How many members of a channel someone sees, counting no further than `most`: all, or where `viewer` is a

@@ -10,6 +10,7 @@ use crate::engine::{Change, Declared, Driver, Effect, Query, Value};
 use crate::horizon::Ticket;
 use crate::look::Looked;
 use crate::outlets::{Alteration, Outlets};
+use crate::read_marker::Moved;
 use crate::settlement::{Noted, Settlement, Shared, Token};
 use crate::{Error, Result, Row, Work, outbox, outgoing};
 
@@ -50,6 +51,8 @@ pub(crate) struct Left {
     /// Numbers of channels that were taken, and that no event has yet.
     pub(crate) blanks: Vec<(Key, i64)>,
     pub(crate) work: BTreeSet<Work>,
+    /// Read markers that moved.
+    pub(crate) read: Vec<Moved>,
     /// What it changes of what leaves the server.
     pub(crate) outlets: Vec<(Key, Alteration)>,
     /// Not done yet: the batch does it at its end.
@@ -64,6 +67,7 @@ impl Left {
         self.events.extend(later.events);
         self.blanks.extend(later.blanks);
         self.work.extend(later.work);
+        self.read.extend(later.read);
         self.outlets.extend(later.outlets);
         self.settlement.append(later.settlement);
         self.claimed.extend(later.claimed);
@@ -180,6 +184,11 @@ impl<'a> Tx<'a> {
     /// Says that the commit leaves something to be done soon.
     pub fn wake(&mut self, work: Work) {
         self.left.work.insert(work);
+    }
+
+    /// Notes that a read marker moved: no event, so it is neither numbered nor stored.
+    pub(crate) fn note_read(&mut self, moved: Moved) {
+        self.left.read.push(moved);
     }
 
     pub(crate) fn rows<T>(

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use carillon_delivery::Hub;
 use carillon_model::Key;
 use carillon_service::{Clock, Service};
 use carillon_targets::bots::Programs;
@@ -26,9 +27,13 @@ use crate::outgoing::events::Events;
 use crate::outgoing::push::{self, Pushes};
 use crate::outgoing::streams::Streams;
 use crate::outgoing::{Clients, Consumer, Handed, Outgoing};
+use crate::receipts::{self, Receipts};
 use crate::rest::{self, Rest};
 use crate::store_clock::{COMPARE_EVERY, Measured, StoreClock};
 use crate::watch::{LOOK_EVERY, Watch};
+
+/// What commits ring: bells of those who have work of it, and what gathers the read markers that it moved.
+pub(super) type Rung = (Arc<Bells>, Arc<Receipts>);
 
 /// The rooms of a server.
 pub(super) struct Rooms {
@@ -38,6 +43,8 @@ pub(super) struct Rooms {
     store_clock: Arc<StoreClock>,
     comparing: Watch,
     resting: Watch,
+    telling: Watch,
+    receipts: Arc<Receipts>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) flows: Arc<Flows>,
     outlets: Watch,
@@ -50,8 +57,8 @@ impl Rooms {
     /// Opens them all.
     pub(super) fn open(
         settings: &Settings,
-        (service, clock): (&Arc<Service>, &Arc<SystemClock>),
-        (node, bells, mut random): (Key, Arc<Bells>, StdRng),
+        (service, clock, hub): (&Arc<Service>, &Arc<SystemClock>, &Arc<Hub>),
+        (node, (bells, receipts), mut random): (Key, Rung, StdRng),
         (push, clients): &(Arc<Push>, Clients),
         keeper: Keeper,
     ) -> Result<Self> {
@@ -92,12 +99,19 @@ impl Rooms {
             let (store_clock, service) = of_store.clone();
             async move { Ok(store_clock.look(service.store()).await?) }
         };
+        let of_receipts = (receipts.clone(), service.clone(), hub.clone());
+        let tell = move || {
+            let (receipts, service, hub) = of_receipts.clone();
+            async move { receipts.tell(&service, &hub).await }
+        };
         Ok(Self {
             access: Watch::start("access", LOOK_EVERY, access),
             moved: settings.test_clock.then(|| Watch::start("test clock", LOOK_EVERY, moved)),
             store_clock,
             comparing: Watch::start("the store's clock", COMPARE_EVERY, compare),
             resting: Watch::start("the rest", rest::LOOK_EVERY, rest),
+            telling: Watch::start("read markers", receipts::TELL_EVERY, tell),
+            receipts,
             jobs: Jobs::start(service.clone(), node, bells.clone()),
             flows: Flows::start(service.clone(), clock.clone(), targets, bells.clone()),
             outlets: Watch::start("outlets", LOOK_EVERY, outlets),
@@ -119,6 +133,7 @@ impl Rooms {
             Box::new(Measured(self.store_clock.clone())),
             Box::new(Handed(self.outgoing.clone())),
             Box::new(push::Measured(self.pushed.clone())),
+            Box::new(receipts::Measured(self.receipts.clone())),
         ];
         measured.extend(self.certificates.measured());
         measured
@@ -132,6 +147,7 @@ impl Rooms {
             moved,
             self.comparing.stop(),
             self.resting.stop(),
+            self.telling.stop(),
             self.jobs.stop(),
             self.flows.stop(),
             self.outlets.stop(),

@@ -15,14 +15,13 @@ use carillon_store::{self as store, Tx};
 use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
+use crate::chat::mention;
 use crate::error::Result;
 
 /// What the queues of bots begin with; a space and the ARN of an alias follow.
 pub const QUEUE: &str = "bot";
 /// What the content types of replies begin with: no bot is asked for an answer to a reply of another.
 pub(crate) const REPLY: &str = "application/amz-chime-lex-";
-/// Names bots in a message.
-const MENTIONS: &str = "CHIME.mentions";
 
 /// What a bot is to be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -182,16 +181,11 @@ fn is_asked(
     match invoked_by(lex).standard {
         StandardMessages::None => Ok(false),
         StandardMessages::All if !is_shy => Ok(true),
-        StandardMessages::Mentions => Ok(is_mentioned(message, arn)),
+        StandardMessages::Mentions => Ok(mention::names(message.attributes.as_ref(), arn)),
         StandardMessages::All | StandardMessages::Auto => {
-            Ok(is_mentioned(message, arn) || is_alone_with_one(tx, channel, key)?)
+            Ok(mention::names(message.attributes.as_ref(), arn) || is_alone_with_one(tx, channel, key)?)
         }
     }
-}
-
-fn is_mentioned(message: &Message, arn: &IdentityArn) -> bool {
-    let named = message.attributes.iter().flatten().filter(|(name, _)| name.as_str() == MENTIONS);
-    named.flat_map(|(_, values)| values).any(|value| value.as_str() == arn.as_str())
 }
 
 /// Whether there is one beside the bot, who is not hidden. An elastic channel has places for many.

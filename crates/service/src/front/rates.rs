@@ -214,6 +214,7 @@ pub(crate) const MESSAGING: &[Row] = &[
 #[rustfmt::skip]
 pub(crate) const EXTENSIONS: &[Row] = &[
     row(Rate::MembershipLists, Scope::Channel, &["ListChannelReadMarkers"]),
+    row(Rate::UserChannelLists, Scope::User, &["ListUnreadCounts"]),
 ];
 
 /// The whole table: which rate applies to which operation.

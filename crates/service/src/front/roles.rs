@@ -60,6 +60,7 @@ const ACTIONS: &[&str] = &[
     "ListChannels",
     "ListChannelsModeratedByAppInstanceUser",
     "ListSubChannels",
+    "ListUnreadCounts",
     "PutChannelMembershipPreferences",
     "RedactChannelMessage",
     "RegisterAppInstanceUserEndpoint",

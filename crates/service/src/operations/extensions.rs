@@ -2,10 +2,12 @@
 //! others are. `spec/extensions.json` describes them in the form of `spec/api.json`.
 
 pub mod list_channel_read_markers;
+pub mod list_unread_counts;
 
 use crate::operation::Visitor;
 
 /// Shows all of them.
 pub(super) fn visit(visitor: &mut impl Visitor) {
     visitor.read::<list_channel_read_markers::ListChannelReadMarkers>();
+    visitor.read::<list_unread_counts::ListUnreadCounts>();
 }

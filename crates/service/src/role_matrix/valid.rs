@@ -17,6 +17,7 @@ const CALLERS: &[(&str, usize)] = &[
     ("GetChannelMessageStatus", 2),
     ("GetChannelMembershipPreferences", 2),
     ("ListChannelMembershipsForAppInstanceUser", 2),
+    ("ListUnreadCounts", 2),
     ("PutChannelMembershipPreferences", 2),
     ("SearchChannels", 2),
     ("SendChannelMessage", 2),

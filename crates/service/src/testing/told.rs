@@ -1,6 +1,7 @@
 //! Who is told of what: an oracle that knows the events alone, as a bus does.
 
 use super::{World, futures};
+use crate::front::receipts::{Moved, Told};
 use carillon_model::Key;
 use carillon_model::event::{Event, EventType};
 use carillon_store::{self as store};
@@ -38,6 +39,24 @@ impl World {
     /// What may have been emitted since the last call, or not, by type.
     pub(crate) fn take_doubts(&mut self) -> Vec<&'static str> {
         std::mem::take(&mut *self.doubts.lock().unwrap()).iter().map(|event| event.kind.as_str()).collect()
+    }
+
+    /// The read markers that moved since the last call, by channel, each once.
+    pub(crate) fn take_moved(&mut self) -> Vec<Moved> {
+        let mut all: Vec<Moved> = Vec::new();
+        for one in std::mem::take(&mut *self.moved.lock().unwrap()) {
+            match all.iter_mut().find(|moved| moved.channel == one.channel) {
+                Some(moved) if moved.members.contains(&one.member) => {}
+                Some(moved) => moved.members.push(one.member),
+                None => all.push(Moved { channel: one.channel, arn: one.arn, members: vec![one.member] }),
+            }
+        }
+        all
+    }
+
+    /// What members are told of them.
+    pub(crate) fn told_of(&mut self, moved: Vec<Moved>) -> Vec<Option<Told>> {
+        futures(self.service.tell_read_markers(moved)).unwrap()
     }
 
     /// Who was told of each event since the last call, by their ids.

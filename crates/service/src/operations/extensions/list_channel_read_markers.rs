@@ -52,7 +52,7 @@ impl Read for ListChannelReadMarkers {
             )));
         }
         let (page, after) = Page::of(self, call)?;
-        let rows = store::membership::list_read(tx, &view.channel, after, page.reach())?;
+        let rows = store::read_marker::list(tx, &view.channel, after, page.reach())?;
         let (rows, next_token) = page.cut(rows, |row| row.member.key);
         let members = rows
             .iter()

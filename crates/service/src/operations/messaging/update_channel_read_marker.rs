@@ -1,4 +1,5 @@
-//! `UpdateChannelReadMarker`: notes that the caller has read a channel up to now. Nobody else learns how far.
+//! `UpdateChannelReadMarker`: notes that the caller has read a channel up to now. Nobody else learns how far, unless
+//! the channel shares its read markers (`front::receipts`).
 
 use crate::prelude::*;
 
@@ -29,8 +30,11 @@ impl Write for UpdateChannelReadMarker {
         }
         // What the caller has seen may be of the channel's clock, where another machine's runs ahead of ours.
         let now = call.now.max(view.channel.clock);
-        if !store::membership::set_read(tx, view.channel.key, view.caller.key, now)? {
+        if !store::read_marker::set(tx, view.channel.key, view.caller.key, now)? {
             return Err(Error::conflict("The bearer has just left the channel"));
+        }
+        if view.is_member() {
+            store::read_marker::tell(tx, &view.channel, view.caller.key);
         }
         Ok(Updated { channel_arn: self.channel_arn.clone() })
     }
