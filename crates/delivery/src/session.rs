@@ -16,6 +16,8 @@ use crate::web_socket::Frame;
 pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
 /// As many frames may wait before a socket is told what is no event: a slow one has all its room for events.
 const ASIDES_BELOW: usize = 64;
+/// And bytes of frames. Messages of the published size never come to this; all sessions of a channel share their bytes.
+const SESSION_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One socket, as events see it.
 pub(crate) struct Session {
@@ -38,6 +40,8 @@ struct Inbox {
     /// The session is told of its events. What comes before is in the store, and is neither kept nor counted.
     begun: bool,
     frames: VecDeque<Frame>,
+    /// How many bytes they have together.
+    bytes: usize,
     ending: Option<Close>,
     /// Channels whose events it knows up to a number that is not told here yet: it sat down behind it.
     ahead: Vec<(Key, i64)>,
@@ -204,6 +208,7 @@ impl Session {
                     return Err(close);
                 }
                 if !inbox.frames.is_empty() {
+                    inbox.bytes = 0;
                     return Ok(std::mem::take(&mut inbox.frames));
                 }
             }
@@ -275,11 +280,13 @@ impl Session {
             }
             inbox.forget_resuming();
         }
-        if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() {
+        if SESSION_QUEUE_LEN_MAX <= inbox.frames.len() || SESSION_QUEUE_BYTES_MAX <= inbox.bytes {
             drop(inbox);
             self.end(Close::TOO_SLOW);
             return false;
         }
+        inbox.bytes += frame.bytes.len();
+        inbox.bytes += frame.bytes.len();
         inbox.frames.push_back(frame.clone());
         inbox.frames.len() == 1
     }

@@ -10,8 +10,8 @@ use crate::key::{Key, MessageKey};
 use crate::message::{Attributes, Message};
 use crate::text::{
     ChannelFlowExecutionOrder, ChannelMessagePersistenceType, ChannelMessageStatus, ChannelMessageType,
-    Content, ContentType, FallbackAction, InvocationType, LambdaFunctionArn, Metadata, NonEmptyResourceName,
-    StatusDetail,
+    Content, ContentType, FallbackAction, InvocationType, LambdaFunctionArn, MessageMetadata,
+    NonEmptyResourceName, StatusDetail,
 };
 use crate::timestamp::Timestamp;
 
@@ -72,7 +72,7 @@ pub struct Revision {
     /// What the message says.
     pub content: Option<Content>,
     /// What the application wrote on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What the content is.
     pub content_type: Option<ContentType>,
     /// What the application attached.

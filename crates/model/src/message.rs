@@ -6,12 +6,16 @@ use crate::identity::Identity;
 use crate::key::{Key, MessageKey};
 use crate::text::{
     ChannelMessagePersistenceType, ChannelMessageStatus, ChannelMessageType, Content, ContentType,
-    MessageAttributeName, MessageAttributeStringValue, Metadata, StatusDetail,
+    MessageAttributeName, MessageAttributeStringValue, MessageMetadata, StatusDetail,
 };
 use crate::timestamp::Timestamp;
 
-/// The most bytes of the content of a STANDARD message.
+/// The most bytes of the content of a STANDARD message, as published; a setting may allow more.
 pub const STANDARD_CONTENT_BYTES_MAX: usize = 4096;
+/// The most bytes of the metadata of a message, as published; a setting may allow more.
+pub const METADATA_BYTES_MAX: usize = 1024;
+/// The most that settings may allow of either.
+pub const BYTES_CEILING: usize = 65_536;
 /// The most bytes of the content of a CONTROL message.
 pub const CONTROL_CONTENT_BYTES_MAX: usize = 30;
 /// The most bytes of all attributes of a message together, names and values.
@@ -46,7 +50,7 @@ pub struct Message {
     /// What it says; nothing once redacted.
     pub content: Option<Content>,
     /// What the application wrote on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What the content is.
     pub content_type: Option<ContentType>,
     /// What the application attached.
@@ -63,6 +67,12 @@ impl Message {
     /// When it was accepted.
     pub fn created_at(&self) -> Timestamp {
         self.key.created()
+    }
+
+    /// How many bytes of texts it has that may be long.
+    pub fn text_bytes(&self) -> usize {
+        let content = self.content.as_ref().map_or(0, |content| content.as_str().len());
+        content + self.metadata.as_ref().map_or(0, |metadata| metadata.as_str().len())
     }
 
     /// Takes away everything that anyone wrote: content, metadata, attributes. The shell stays.

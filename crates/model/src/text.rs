@@ -45,17 +45,20 @@ pub struct Limits {
     pub unit: Unit,
     /// Least length.
     pub min: u64,
-    /// Greatest length.
+    /// Greatest length, as published.
     pub max: Option<u64>,
+    /// Greatest length that a setting may allow instead: whoever takes such a text looks at the setting.
+    pub ceiling: Option<u64>,
     /// The published pattern, for the conformance test.
     pub pattern: Option<&'static str>,
 }
 
 impl Limits {
     fn check(&self, value: &str, matches: impl FnOnce(&str) -> bool) -> Result<(), Violation> {
+        let most = self.ceiling.or(self.max);
         let (length, unit) = match self.unit {
             // Counting characters costs a pass; most texts are so short that their bytes decide.
-            Unit::Chars if self.max.is_none_or(|max| value.len() as u64 <= max) && self.min <= 1 => {
+            Unit::Chars if most.is_none_or(|most| value.len() as u64 <= most) && self.min <= 1 => {
                 (value.len() as u64, "characters")
             }
             Unit::Chars => (value.chars().count() as u64, "characters"),
@@ -64,7 +67,7 @@ impl Limits {
         if length < self.min {
             return Err(Violation(format!("must have at least {} {unit}, not {length}", self.min).into()));
         }
-        if let Some(max) = self.max.filter(|max| *max < length) {
+        if let Some(max) = most.filter(|max| *max < length) {
             return Err(Violation(format!("must have at most {max} {unit}, not {length}").into()));
         }
         if !matches(value) {
@@ -144,12 +147,13 @@ macro_rules! parsed_from_text {
     };
 }
 
-/// Declares text types: `Name: chars 1 to 64, "pattern";`.
+/// Declares text types: `Name: chars 1 to 64, "pattern";`; `up 128` where a setting may allow so much.
 #[macro_export]
 macro_rules! text {
     ($(
         $(#[$doc:meta])*
-        $name:ident: $unit:ident $min:literal $(to $max:literal)? $(, $pattern:literal)? $(, by $own:path)?;
+        $name:ident: $unit:ident $min:literal $(to $max:literal)? $(up $ceiling:literal)? $(, $pattern:literal)?
+        $(, by $own:path)?;
     )*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,6 +165,7 @@ macro_rules! text {
                 unit: $crate::text!(@unit $unit),
                 min: $min,
                 max: $crate::text!(@option $($max)?),
+                ceiling: $crate::text!(@option $($ceiling)?),
                 pattern: $crate::text!(@option $($pattern)?),
             };
             /// A text that was checked when it was stored.
@@ -186,6 +191,11 @@ macro_rules! text {
                     });
                 $crate::text::checked(&Self::LIMITS, &value, &PATTERN, $crate::text!(@own $($own)?))?;
                 Ok(Self(value))
+            }
+        }
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
             }
         }
         impl std::fmt::Debug for $name {
@@ -322,10 +332,12 @@ text! {
     UserName: chars 1 to 100, r".*\S.*";
     /// Opaque text of the application, 1 KB.
     Metadata: bytes 0 to 1024, ".*", by is_one_line;
+    /// The same on a message, where a setting may allow more.
+    MessageMetadata: bytes 0 to 1024 up 65536, ".*", by is_one_line;
     /// The content of a new message; its limit depends on the message's type.
     NonEmptyContent: chars 1, r"[\s\S]*";
     /// The content of a stored message.
-    Content: bytes 0 to 4096, r"[\s\S]*";
+    Content: bytes 0 to 4096 up 65536, r"[\s\S]*";
     /// What the content is, a media type by custom.
     ContentType: chars 0 to 45, r"[\s\S]*";
     /// The identifier of a message in a request; see [`crate::key::MessageKey`] for those that exist.

@@ -19,6 +19,20 @@ use crate::operation::Paged;
 /// What a page has when the request does not say.
 const RESULTS_DEFAULT: i64 = 50;
 
+/// The most bytes of texts of messages on a page; one that is longer goes alone. Fifty messages of the published size
+/// have a quarter of it.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How many of the first rows have so many bytes together; one at least.
+pub(crate) fn fitting<T>(rows: &[T], most: usize, bytes: impl Fn(&T) -> usize) -> usize {
+    let mut all = 0;
+    let fits = |row: &&T| {
+        all += bytes(row);
+        all <= most
+    };
+    rows.iter().take_while(fits).count().max(1)
+}
+
 /// What tokens are sealed for.
 pub(crate) const PURPOSE: &str = "page tokens";
 
@@ -70,6 +84,20 @@ impl<'a> Page<'a> {
     pub fn token(&self, cursor: &impl Serialize) -> NextToken {
         let text = serde_json::to_vec(cursor).expect("keys and texts always serialize");
         NextToken::stored(seal(&self.call.surroundings.page_tokens, self.call.random(), &self.context, &text))
+    }
+
+    /// Cuts the rows to the page, and further where they are so long that fewer fill it.
+    pub fn cut_by<T, C: Serialize>(
+        &self,
+        mut rows: Vec<T>,
+        bytes: impl Fn(&T) -> usize,
+        cursor: impl Fn(&T) -> C,
+    ) -> (Vec<T>, Option<NextToken>) {
+        let fitting = fitting(&rows, PAGE_BYTES_MAX, bytes);
+        let more = self.limit.min(fitting) < rows.len();
+        rows.truncate(self.limit.min(fitting));
+        let token = rows.last().filter(|_| more).map(|last| self.token(&cursor(last)));
+        (rows, token)
     }
 
     /// Cuts the rows to the page; the token leads to what comes after the last of them.

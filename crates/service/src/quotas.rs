@@ -1,5 +1,7 @@
 //! The quotas of the service, by their published defaults.
 
+use carillon_model::message::{METADATA_BYTES_MAX, STANDARD_CONTENT_BYTES_MAX};
+
 /// How much of each thing there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
@@ -33,6 +35,10 @@ pub struct Quotas {
     pub sub_channels_max: i64,
     /// Memberships of a sub-channel.
     pub sub_channel_memberships_max: i64,
+    /// Bytes of the content of a STANDARD message.
+    pub content_bytes_max: usize,
+    /// Bytes of the metadata of a message.
+    pub metadata_bytes_max: usize,
     /// Sessions of a user that are connected at the same time.
     pub connections_per_user_max: i64,
     /// Seconds after the end of its life in which a URL that opens a socket is still taken: clients sign it for ten
@@ -69,6 +75,8 @@ impl Default for Quotas {
             user_memberships_max: 20_000,
             sub_channels_max: 100,
             sub_channel_memberships_max: 1_000,
+            content_bytes_max: STANDARD_CONTENT_BYTES_MAX,
+            metadata_bytes_max: METADATA_BYTES_MAX,
             connections_per_user_max: 10,
             connect_late_seconds: 300,
             connection_frames_per_second_max: 50,

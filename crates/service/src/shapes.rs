@@ -500,7 +500,7 @@ pub struct ChannelMessage {
     /// What it says; absent once redacted.
     pub content: Option<Content>,
     /// What the application wrote on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What it is.
     #[member("Type")]
     pub kind: ChannelMessageType,
@@ -563,7 +563,7 @@ pub struct ChannelMessageSummary {
     /// What it says; absent once redacted.
     pub content: Option<Content>,
     /// What the application wrote on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What it is.
     #[member("Type")]
     pub kind: ChannelMessageType,
@@ -731,7 +731,7 @@ pub struct ChannelMessageCallback {
     /// What it says from now on.
     pub content: Option<NonEmptyContent>,
     /// What is written on it from now on.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What its push notification says.
     pub push_notification: Option<PushNotificationConfiguration>,
     /// What is attached from now on.
@@ -760,8 +760,8 @@ pub struct MessagingSessionEndpoint {
 }
 
 /// Empty metadata is left out of answers.
-pub fn shown(metadata: Option<Metadata>) -> Option<Metadata> {
-    metadata.filter(|metadata| !metadata.as_str().is_empty())
+pub fn shown<T: AsRef<str>>(metadata: Option<T>) -> Option<T> {
+    metadata.filter(|metadata| !metadata.as_ref().is_empty())
 }
 
 /// The id of a sub-channel; an ordinary channel, its own only sub-channel, shows none.

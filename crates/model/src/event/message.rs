@@ -13,8 +13,8 @@ use crate::channel_flow::FlowOperation;
 use crate::key::Key;
 use crate::message::{Attributes, Message};
 use crate::text::{
-    ChannelMessageStatus, ChannelMessageType, Content, ContentType, MessageAttributeStringValue, Metadata,
-    StatusDetail,
+    ChannelMessageStatus, ChannelMessageType, Content, ContentType, MessageAttributeStringValue,
+    MessageMetadata, StatusDetail,
 };
 
 impl Event {
@@ -152,7 +152,7 @@ impl<'a> MessagePayload<'a> {
             channel_arn: None,
             message_id: message.key.to_string(),
             content: message.content.as_ref().map(Content::as_str),
-            metadata: message.metadata.as_ref().map(Metadata::as_str),
+            metadata: message.metadata.as_ref().map(MessageMetadata::as_str),
             kind: message.kind,
             created_timestamp: message.created_at().to_string(),
             last_edited_timestamp: message.edited_at.map(|time| time.to_string()),

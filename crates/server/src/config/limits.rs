@@ -4,6 +4,7 @@
 //! refusal names. A rate of 0 is no limit. Nothing is understood here but numbers; what they hold to is in the
 //! service's `quotas` and `rates`.
 
+use carillon_model::message::{BYTES_CEILING, METADATA_BYTES_MAX, STANDARD_CONTENT_BYTES_MAX};
 use carillon_service::front::rates::Rates;
 use carillon_service::quotas::{ELASTIC_MEMBERS_MAX, Quotas};
 use clap::Args;
@@ -69,6 +70,12 @@ pub(crate) struct Limits {
     /// Memberships of a sub-channel; times the sub-channels, at most 1000000 [default: 1000].
     #[arg(skip)]
     pub(crate) sub_channel_memberships_max: Option<u32>,
+    /// Bytes of the content of a STANDARD message, from 4096 to 65536 [default: 4096].
+    #[arg(skip)]
+    pub(crate) content_bytes_max: Option<u32>,
+    /// Bytes of the metadata of a message, from 1024 to 65536 [default: 1024].
+    #[arg(skip)]
+    pub(crate) metadata_bytes_max: Option<u32>,
     /// Open sockets of a user at the same time [default: 10].
     #[arg(skip)]
     pub(crate) connections_per_user_max: Option<u32>,
@@ -225,6 +232,15 @@ impl Limits {
                 "limits.processors_max is {processors}, which is not 1, 2 or 3"
             )));
         }
+        for (key, bytes, least) in [
+            ("content_bytes_max", quotas.content_bytes_max, STANDARD_CONTENT_BYTES_MAX),
+            ("metadata_bytes_max", quotas.metadata_bytes_max, METADATA_BYTES_MAX),
+        ] {
+            if !(least..=BYTES_CEILING).contains(&bytes) {
+                let range = format!("from {least} to {BYTES_CEILING}");
+                return Err(Error::usage(format!("limits.{key} is {bytes}, which is not {range}")));
+            }
+        }
         if ELASTIC_MEMBERS_MAX < quotas.sub_channels_max * quotas.sub_channel_memberships_max {
             return Err(Error::usage(format!(
                 "limits.sub_channels_max times limits.sub_channel_memberships_max is over {ELASTIC_MEMBERS_MAX}"
@@ -240,6 +256,9 @@ impl Limits {
 
     fn quotas(&self, preset: Quotas) -> Quotas {
         let or = |written: Option<u32>, preset: i64| written.map_or(preset, i64::from);
+        let bytes = |written: Option<u32>, preset: usize| {
+            written.map_or(preset, |bytes| bytes.try_into().unwrap_or(preset))
+        };
         Quotas {
             app_instances_max: or(self.app_instances_max, preset.app_instances_max),
             users_max: or(self.users_max, preset.users_max),
@@ -259,6 +278,8 @@ impl Limits {
                 self.sub_channel_memberships_max,
                 preset.sub_channel_memberships_max,
             ),
+            content_bytes_max: bytes(self.content_bytes_max, preset.content_bytes_max),
+            metadata_bytes_max: bytes(self.metadata_bytes_max, preset.metadata_bytes_max),
             connections_per_user_max: or(self.connections_per_user_max, preset.connections_per_user_max),
             connect_late_seconds: or(self.connect_late_seconds, preset.connect_late_seconds),
             connection_frames_per_second_max: or(

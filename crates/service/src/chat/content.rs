@@ -1,13 +1,20 @@
-//! What a message may say: the limits that hang on its type, for a new one, an edit, and a processor's answer.
+//! What a message may say: the limits that hang on its type and on settings, for a new one, an edit, and a processor's
+//! answer.
 
-use carillon_model::message::{ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX, STANDARD_CONTENT_BYTES_MAX};
+use carillon_model::message::{ATTRIBUTES_BYTES_MAX, CONTROL_CONTENT_BYTES_MAX};
 
 use crate::prelude::*;
 
 /// Refuses content that is too large for its type, and metadata on a CONTROL message.
-pub(crate) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&Metadata>) -> Result<()> {
+pub(crate) fn check(
+    call: &Call,
+    kind: ChannelMessageType,
+    content: &str,
+    metadata: Option<&MessageMetadata>,
+) -> Result<()> {
+    let quotas = &call.surroundings.quotas;
     let most = match kind {
-        ChannelMessageType::Standard => STANDARD_CONTENT_BYTES_MAX,
+        ChannelMessageType::Standard => quotas.content_bytes_max,
         ChannelMessageType::Control => CONTROL_CONTENT_BYTES_MAX,
     };
     let length = content.len();
@@ -15,6 +22,10 @@ pub(crate) fn check(kind: ChannelMessageType, content: &str, metadata: Option<&M
         return Err(Error::bad_request(format!(
             "Content: channel message size limit exceeded, must have at most {most} bytes, not {length}"
         )));
+    }
+    let (most, length) = (quotas.metadata_bytes_max, metadata.map_or(0, |metadata| metadata.as_str().len()));
+    if most < length {
+        return Err(Error::bad_request(format!("Metadata: must have at most {most} bytes, not {length}")));
     }
     if kind == ChannelMessageType::Control && shown(metadata.cloned()).is_some() {
         return Err(Error::bad_request("Metadata: must be absent from a CONTROL message"));

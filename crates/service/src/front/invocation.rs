@@ -263,7 +263,7 @@ fn payload(channel_arn: &ChannelArn, one: &InFlight) -> String {
             message_id: message.key.to_string(),
             channel_arn: channel_arn.as_str(),
             content: message.content.as_ref().map_or("", |content| content.as_str()),
-            metadata: message.metadata.as_ref().map(carillon_model::text::Metadata::as_str),
+            metadata: message.metadata.as_ref().map(carillon_model::text::MessageMetadata::as_str),
             sender: Person { arn: message.sender.arn.as_str(), name: &message.sender.name },
             persistence: message.persistence.as_str(),
             kind: message.kind.as_str(),

@@ -17,7 +17,11 @@ use crate::chat::retention;
 use crate::error::{Error, Result};
 use crate::front::connect::{Connection, Prefetch};
 use crate::front::service::Service;
+use crate::page::fitting;
 use crate::quotas::Quotas;
+
+/// The most bytes of texts of messages of each channel; one that is longer goes alone.
+const BYTES_MAX: usize = 512 * 1024;
 
 /// Where a prefetch has come to.
 pub(crate) struct Reader {
@@ -102,8 +106,10 @@ impl Member {
         let most = self.quotas.prefetch_messages_max;
         let limit = most + 1;
         let mut rows = store::message::list(tx, &self.instance, place, range, SortOrder::Descending, limit)?;
-        let has_more = rows.len() as u64 == limit.unsigned_abs();
-        rows.truncate(usize::try_from(most).unwrap_or_default());
+        let fitting =
+            fitting(&rows, BYTES_MAX, Message::text_bytes).min(usize::try_from(most).unwrap_or_default());
+        let has_more = fitting < rows.len();
+        rows.truncate(fitting);
         Ok((crate::chat::seen::messages(tx, &self.instance, rows, self.user)?, has_more))
     }
 

@@ -253,6 +253,7 @@ stored_as_text!(
     EndpointName,
     FilterRule,
     Metadata,
+    MessageMetadata,
     NonEmptyResourceName,
     ResourceName,
     StatusDetail,

@@ -8,7 +8,7 @@ use crate::row::read;
 use crate::{Error, Location, Result, Tx, migration};
 
 /// How many rows are read at a time.
-const PAGE_LEN: i64 = 500;
+const PAGE_LEN: i64 = 200;
 
 /// An export under way: a connection of its own, in a transaction that reads one snapshot. It changes nothing, and may
 /// stand beside a server, of this version or of an earlier one.

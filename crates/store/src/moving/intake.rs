@@ -8,6 +8,9 @@ use super::{Columns, Sieve, Table};
 /// The most rows of an archive that one transaction looks at.
 const BATCH_LEN_MAX: u64 = 1_000;
 
+/// The most bytes of texts of those rows; one more row may be over it.
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// What one transaction puts into the store.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -27,6 +30,8 @@ pub struct Intake {
     table: Option<&'static Table>,
     rows: Vec<Columns>,
     waiting: u64,
+    /// How many bytes the texts of the rows have.
+    bytes: usize,
     /// How many rows were not taken, because what they belong to was there already.
     pub passed_over: u64,
 }
@@ -35,16 +40,28 @@ impl Intake {
     /// Goes on from where an import is.
     pub fn new(mark: Mark) -> Self {
         let sieve = mark.sieve();
-        Self { mark, sieve, looked_at: 0, table: None, rows: Vec::new(), waiting: 0, passed_over: 0 }
+        Self {
+            mark,
+            sieve,
+            looked_at: 0,
+            table: None,
+            rows: Vec::new(),
+            waiting: 0,
+            bytes: 0,
+            passed_over: 0,
+        }
     }
 
     /// What is to be put into the store before a row of this table may be taken, or, at the end, of none.
     pub fn due(&mut self, next: Option<&'static Table>) -> Option<Batch> {
         let table = self.table?;
-        let goes_on = next.is_some_and(|next| next.name == table.name) && self.waiting < BATCH_LEN_MAX;
+        let goes_on = next.is_some_and(|next| next.name == table.name)
+            && self.waiting < BATCH_LEN_MAX
+            && self.bytes < BATCH_BYTES_MAX;
         if goes_on || self.waiting == 0 {
             return None;
         }
+        self.bytes = 0;
         let rows = Arc::new(std::mem::take(&mut self.rows));
         Some(Batch { from: self.mark.clone(), table, rows, looked_at: std::mem::take(&mut self.waiting) })
     }
@@ -69,6 +86,7 @@ impl Intake {
         self.table = Some(table);
         self.waiting += 1;
         if is_admitted {
+            self.bytes += row.values().filter_map(|value| value.as_str()).map(str::len).sum::<usize>();
             self.rows.push(row);
         }
     }

@@ -50,7 +50,7 @@ impl Write for ChannelFlowCallback {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Accepted> {
         let denied = self.delete_resource == Some(true);
         if !denied {
-            self.check()?;
+            self.check(call)?;
         }
         let (mut channel, mut one) = self.find(tx, call)?;
         let supposed = Supposed::of(&one);
@@ -70,10 +70,10 @@ impl Write for ChannelFlowCallback {
 
 impl ChannelFlowCallback {
     /// The limits of what a processor may say are those of what a sender may.
-    fn check(&self) -> Result<()> {
+    fn check(&self, call: &Call) -> Result<()> {
         let message = &self.channel_message;
         let said = message.content.as_ref().map_or("", NonEmptyContent::as_str);
-        content::check(ChannelMessageType::Standard, said, message.metadata.as_ref())?;
+        content::check(call, ChannelMessageType::Standard, said, message.metadata.as_ref())?;
         content::check_attributes(message.message_attributes.as_ref())
     }
 

@@ -4,6 +4,8 @@
 //! A page is cut before what the caller may not see is left out, so it can be short, even empty, and still have
 //! a token: the cost of a page does not depend on how much of the channel is hidden.
 
+use carillon_model::message::Message;
+
 use crate::prelude::*;
 
 /// The request.
@@ -61,7 +63,7 @@ impl Read for ListChannelMessages {
                 store::message::list(tx, &instance, sub_channel, range, order, page.reach())?
             }
         };
-        let (rows, next_token) = page.cut(rows, |message| message.key);
+        let (rows, next_token) = page.cut_by(rows, Message::text_bytes, |message| message.key);
         let shown = crate::chat::seen::messages(tx, &self.channel_arn.app_instance(), rows, view.caller.key)?;
         Ok(Listed {
             channel_arn: self.channel_arn.clone(),

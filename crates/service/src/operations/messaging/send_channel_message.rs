@@ -23,7 +23,7 @@ pub struct SendChannelMessage {
     /// Where.
     #[label]
     pub channel_arn: ChannelArn,
-    /// What it says: 4 KB, or of a CONTROL message 30 bytes.
+    /// What it says: 4 KB, unless a setting allows more, or of a CONTROL message 30 bytes.
     pub content: NonEmptyContent,
     /// What it is.
     #[member("Type")]
@@ -31,7 +31,7 @@ pub struct SendChannelMessage {
     /// Whether it is kept.
     pub persistence: ChannelMessagePersistenceType,
     /// What the application writes on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// Makes a repeated request have one effect.
     pub client_request_token: ClientRequestToken,
     /// What its push notification says.
@@ -103,7 +103,7 @@ impl SendChannelMessage {
     }
 
     fn view(&self, tx: &mut Tx, call: &Call) -> Result<(View, Key)> {
-        content::check(self.kind, self.content.as_str(), self.metadata.as_ref())?;
+        content::check(call, self.kind, self.content.as_str(), self.metadata.as_ref())?;
         content::check_attributes(self.message_attributes.as_ref())?;
         let view = call.view_channel(tx, &self.channel_arn, RULE)?;
         let sub_channel = view.sub_channel(self.sub_channel_id.as_ref())?;

@@ -24,7 +24,7 @@ pub struct UpdateChannelMessage {
     /// What it says from now on.
     pub content: NonEmptyContent,
     /// What the application writes on it; what it wrote before, where nothing is said.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// The sub-channel, in an elastic channel.
     pub sub_channel_id: Option<SubChannelId>,
     /// What the content is; what it was before, where nothing is said.
@@ -49,13 +49,13 @@ const RULE: Rule = Rule(&[Grant::Member]);
 
 impl Write for UpdateChannelMessage {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Updated> {
-        content::check(ChannelMessageType::Standard, self.content.as_str(), None)?;
+        content::check(call, ChannelMessageType::Standard, self.content.as_str(), self.metadata.as_ref())?;
         let which = Which {
             channel_arn: &self.channel_arn,
             message_id: &self.message_id,
             sub_channel_id: self.sub_channel_id.as_ref(),
         };
-        let judge = |view: &View, message: &Message| self.check(view, message);
+        let judge = |view: &View, message: &Message| self.check(call, view, message);
         let (mut view, mut message) = which.claim(tx, call, RULE, judge)?;
         let failed = message.status == ChannelMessageStatus::Failed;
         message.content = Some(Content::stored(self.content.as_str().to_owned()));
@@ -96,12 +96,12 @@ fn enter(tx: &mut Tx, call: &Call, view: &mut View, flow: Key, message: &Message
 }
 
 impl UpdateChannelMessage {
-    fn check(&self, view: &View, message: &Message) -> Result<()> {
+    fn check(&self, call: &Call, view: &View, message: &Message) -> Result<()> {
         if message.sender.key != view.caller.key || !view.belongs_to(message.sub_channel) {
             return Err(no_message());
         }
         check_open(message)?;
-        content::check(message.kind, self.content.as_str(), self.metadata.as_ref())
+        content::check(call, message.kind, self.content.as_str(), self.metadata.as_ref())
     }
 }
 
