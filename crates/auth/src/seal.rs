@@ -89,6 +89,11 @@ impl KeyRing {
         self.0.iter().map(|key| key.id)
     }
 
+    /// A secret of the first key, for this purpose. The purpose is a fixed text of the program, not a user's.
+    pub fn secret<const N: usize>(&self, purpose: &str) -> Zeroizing<[u8; N]> {
+        self.0[0].derive(&["secret for ", purpose])
+    }
+
     /// What seals for this purpose. The purpose is a fixed text of the program, not a user's.
     pub fn sealer(&self, purpose: &str) -> Sealer {
         let sealing = |key: &MasterKey| {

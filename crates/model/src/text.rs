@@ -362,6 +362,8 @@ text! {
     StatusDetail: chars 0 to 256, r"[\s\S]*";
     /// Host and port of the sockets.
     UrlType: chars 0 to 4096;
+    /// What a search for messages asks for.
+    SearchQuery: chars 1 to 500, r"[\s\S]*";
     /// Where a page begins; opaque to clients.
     NextToken: chars 0 to 2048, ".*", by is_one_line;
     /// The name of one call of a processor, which its callback repeats.

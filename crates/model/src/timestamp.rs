@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::shape::{Described, Shape};
 use crate::text::Violation;
@@ -112,7 +112,36 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        f64::deserialize(deserializer).map(Self::from_seconds)
+        deserializer.deserialize_any(Written)
+    }
+}
+
+/// A time as seconds, as SDKs write it, or as text, as people do.
+struct Written;
+
+impl de::Visitor<'_> for Written {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an ISO 8601 timestamp with its offset, or seconds since 1970")
+    }
+
+    fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Timestamp, E> {
+        Ok(Timestamp::from_seconds(seconds))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century have 32 bits")]
+    fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Timestamp, E> {
+        self.visit_f64(seconds as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "seconds of this century have 32 bits")]
+    fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Timestamp, E> {
+        self.visit_f64(seconds as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -132,6 +161,8 @@ mod tests {
         assert_eq!(time.to_string(), "2026-01-15T12:00:03.070Z");
         assert_eq!(serde_json::to_string(&time).unwrap(), "1768478403.07");
         assert_eq!(serde_json::from_str::<Timestamp>("1768478403.07").unwrap(), time);
+        assert_eq!(serde_json::from_str::<Timestamp>("\"2026-01-15T12:00:03.070Z\"").unwrap(), time);
+        assert!(serde_json::from_str::<Timestamp>("\"yesterday\"").is_err());
         assert_eq!("2026-01-15T13:00:03.070+01:00".parse(), Ok(time));
         assert!("yesterday".parse::<Timestamp>().is_err());
     }

@@ -27,6 +27,7 @@ mod horizon;
 pub mod iam;
 pub mod identity;
 pub mod in_flight;
+pub mod index;
 mod known;
 mod lane;
 pub mod lease;

@@ -5,10 +5,10 @@ use carillon_model::message::Message;
 use carillon_model::text::{ChannelMessageStatus, SortOrder, StatusDetail};
 use carillon_model::{Key, MessageKey, Timestamp};
 
-use crate::engine::values;
+use crate::engine::{Query, Value, values};
 use crate::identity::{any_identity, identity, identity_columns};
 use crate::row::{Written, read, row, sql};
-use crate::{Result, Tx};
+use crate::{Result, Tx, index};
 
 row! { ($) message_columns:
     fn message(row, instance: &AppInstanceArn) -> Message {
@@ -45,6 +45,23 @@ pub fn find(
 ) -> Result<Option<Message>> {
     let sql = select!("WHERE m.sub_channel = $1 AND m.key = $2");
     tx.row(sql, values![sub_channel, key], |row| message(row, instance))
+}
+
+/// The messages with these keys in these places, each of which is there.
+pub fn find_all(tx: &mut Tx, instance: &AppInstanceArn, at: &[(Key, MessageKey)]) -> Result<Vec<Message>> {
+    let query = |(place, key): &(Key, MessageKey)| Query {
+        sql: select!("WHERE m.sub_channel = $1 AND m.key = $2"),
+        values: values![place, key].iter().map(Value::to_owned).collect(),
+    };
+    let queries: Vec<Query> = at.iter().map(query).collect();
+    let mut found = Vec::with_capacity(at.len());
+    if !queries.is_empty() {
+        tx.rows_of_all(&queries, &mut |_, row| {
+            found.push(message(row, instance)?);
+            Ok(())
+        })?;
+    }
+    Ok(found)
 }
 
 /// How far a message has come, and for whom that is to know.
@@ -95,6 +112,7 @@ pub fn set_status(
 
 /// Shows a message to the channel as its flow left it; false where it is no longer there.
 pub fn release(tx: &mut Tx, message: &Message, push_notification: Option<&str>) -> Result<bool> {
+    note_changed(tx, message)?;
     let count = tx.execute(
         "UPDATE message SET released = 1, status = $3, status_detail = NULL, content = $4, metadata = $5,
            content_type = $6, attributes = $7, push_notification = $8, edited_at = $9, updated_at = $10
@@ -118,6 +136,7 @@ pub fn release(tx: &mut Tx, message: &Message, push_notification: Option<&str>) 
 /// Writes what an edit or a redaction changed of a message. A redacted one says nothing any more, nor does its
 /// push notification.
 pub fn revise(tx: &mut Tx, message: &Message) -> Result<()> {
+    note_changed(tx, message)?;
     tx.defer(
         "UPDATE message SET content = $3, metadata = $4, content_type = $5, edited_at = $6, updated_at = $7,
            status = $8, status_detail = $9
@@ -146,8 +165,14 @@ pub fn revise(tx: &mut Tx, message: &Message) -> Result<()> {
 
 /// Takes a message away.
 pub fn delete(tx: &mut Tx, message: &Message) -> Result<()> {
+    note_changed(tx, message)?;
     let sql = "DELETE FROM message WHERE sub_channel = $1 AND key = $2";
     tx.defer(sql, values![message.sub_channel, message.key])
+}
+
+/// Tells the index for searches, where there is one.
+fn note_changed(tx: &mut Tx, message: &Message) -> Result<()> {
+    index::note_changed(tx, message.sender.arn.app_instance_key(), message.sub_channel, message.key)
 }
 
 /// Up to `limit` messages between two keys, both within, in this order.
@@ -170,13 +195,15 @@ pub fn list(
     tx.rows(sql, values![sub_channel, least, greatest, limit], |row| message(row, instance))
 }
 
-/// Deletes up to `limit` messages of a sub-channel that is no more; answers how many.
+/// Deletes up to `limit` messages of a sub-channel that is no more, or rows of its index when there are none left;
+/// answers how many.
 pub fn delete_some(tx: &mut Tx, sub_channel: Key, limit: i64) -> Result<u64> {
-    tx.execute(
+    let messages = tx.execute(
         "DELETE FROM message WHERE sub_channel = $1 AND key IN
            (SELECT key FROM message WHERE sub_channel = $1 ORDER BY key LIMIT $2)",
         values![sub_channel, limit],
-    )
+    )?;
+    if messages == 0 { index::forget_some(tx, sub_channel, limit) } else { Ok(messages) }
 }
 
 /// Deletes up to `limit` messages of a channel, its sub-channels among it, with keys below `bound`.

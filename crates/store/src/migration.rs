@@ -62,6 +62,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     expand(include_str!("../migrations/0016_beats.sql")),
     expand(include_str!("../migrations/0017_outgoing.sql")),
     expand(include_str!("../migrations/0018_erasures.sql")),
+    expand(include_str!("../migrations/0019_search.sql")),
 ];
 
 const TABLES: &str =

@@ -146,6 +146,10 @@ pub const LEFT: &[(&str, &str)] = &[
     ("lane", "made anew by whoever writes"),
     ("lease", "of a server, which the other store does not have"),
     ("beat", "of a server, which the other store does not have"),
+    ("search_instance", "an index is made anew of the messages"),
+    ("search_place", "an index is made anew of the messages"),
+    ("search_run", "an index is made anew of the messages"),
+    ("search_late", "an index is made anew of the messages"),
     ("request_token", "tokens are for requests that are repeated soon, to the same server"),
     (MISSED, "the server that was exported delivers them itself"),
 ];

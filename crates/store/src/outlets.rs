@@ -1,5 +1,5 @@
-//! Outlets: what of each app instance leaves the server. All of it is in memory, so that a write whose app instance has
-//! no consumer costs a look there and nothing else.
+//! Outlets: what of each app instance leaves the server, or is to be told what changes. All of it is in memory, so
+//! that a write whose app instance has no consumer costs a look there and nothing else.
 //!
 //! A commit that changes it changes what is known here before anybody is answered; what other nodes changed is read
 //! again and again ([`crate::Store::refresh_outlets`]).
@@ -38,6 +38,7 @@ pub struct Skips {
 struct Outlet {
     streams: Vec<Streaming>,
     has_bots: bool,
+    is_searched: bool,
 }
 
 impl Outlets {
@@ -49,6 +50,9 @@ impl Outlets {
         }
         for instance in tx.rows("SELECT key FROM app_instance WHERE 0 < bot_count", &[], read::<Key>)? {
             outlets.of(instance).has_bots = true;
+        }
+        for instance in tx.rows("SELECT app_instance FROM search_instance", &[], read::<Key>)? {
+            outlets.of(instance).is_searched = true;
         }
         Ok(outlets)
     }
@@ -77,6 +81,11 @@ impl Outlets {
     /// Whether an app instance has bots.
     pub fn has_bots(&self, instance: Key) -> bool {
         self.of.get(&instance).is_some_and(|outlet| outlet.has_bots)
+    }
+
+    /// Whether an app instance has an index for searches, which must be told what is changed.
+    pub fn is_searched(&self, instance: Key) -> bool {
+        self.of.get(&instance).is_some_and(|outlet| outlet.is_searched)
     }
 
     /// The stream that an event goes into.
@@ -118,6 +127,8 @@ pub(crate) enum Alteration {
     Streams(Vec<Streaming>),
     /// There is a bot.
     Bot,
+    /// There is an index for searches, or there is none any more.
+    Searched(bool),
 }
 
 /// What is known of all outlets.
@@ -165,6 +176,7 @@ impl Known {
             match alteration {
                 Alteration::Streams(streams) => outlets.of(instance).streams = streams,
                 Alteration::Bot => outlets.of(instance).has_bots = true,
+                Alteration::Searched(is_searched) => outlets.of(instance).is_searched = is_searched,
             }
         }
         state.current = Arc::new(outlets);

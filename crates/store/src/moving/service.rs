@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::{Columns, Table, Travelling, arrived, columns, kept, listed, mark};
 use crate::engine::{Declared, Value, parameters, values};
 use crate::row::read;
-use crate::{Result, Tx, setting};
+use crate::{Result, Tx, index, setting};
 
 /// What stays of a row that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub fn adopt(tx: &mut Tx, instance: Key) -> Result<bool> {
     if found.is_some() && !is_known {
         return Ok(false);
     }
+    // What is replaced here is not noted message by message.
+    index::distrust(tx)?;
     setting::set(tx, &name, mark::UNDER_WAY)?;
     Ok(true)
 }
