@@ -123,6 +123,7 @@ pub(crate) async fn append(store: &StoreAddress, tasks: usize, lasting: Duration
         root: root.to_root(),
         key_sets: Arc::new(FetchedKeySets::new(Arc::new(SystemClock::default()), Reach::Public)?),
         quotas: Quotas::default(),
+        searched: carillon_service::search::Searched::None,
         processors: Processors::default(),
         patience: Patience::default(),
         functions: Functions::default(),

@@ -12,6 +12,7 @@ pub mod flows;
 mod limits;
 mod meaning;
 pub(crate) mod push;
+mod search;
 mod server;
 mod store;
 pub mod streams;

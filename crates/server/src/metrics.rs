@@ -8,6 +8,7 @@ mod page;
 mod process;
 mod requests;
 mod rooms;
+mod search;
 mod store;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub(crate) use page::Page;
 pub(crate) use process::Process;
 use requests::Requests;
 pub(crate) use rooms::{Processors, Sockets, Tasks};
+pub(crate) use search::Index;
 pub(crate) use store::OfStore;
 
 /// The form of the answer.

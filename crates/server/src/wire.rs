@@ -33,7 +33,7 @@ use crate::exchange::Exchange;
 use crate::http::{self, Front, Inside, Listening, Measured};
 use crate::jobs::Bells;
 use crate::key_sets::FetchedKeySets;
-use crate::metrics::{Limits, Metrics, OfStore, Process, Sockets};
+use crate::metrics::{Index, Limits, Metrics, OfStore, Process, Sockets};
 use crate::outgoing::Clients;
 use crate::process;
 use crate::receipts::Receipts;
@@ -163,11 +163,12 @@ pub async fn start(settings: &Settings) -> Result<Running> {
 }
 
 /// What is measured whatever else there is.
-fn measured_of(service: &Arc<Service>, hub: &Arc<Hub>) -> [Box<dyn Collector>; 4] {
+fn measured_of(service: &Arc<Service>, hub: &Arc<Hub>) -> [Box<dyn Collector>; 5] {
     [
         Box::new(Process { began_at: clock::real() }),
         Box::new(OfStore(service.store().clone())),
         Box::new(Limits(service.clone())),
+        Box::new(Index(service.clone())),
         Box::new(Sockets(hub.clone())),
     ]
 }

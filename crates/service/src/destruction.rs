@@ -11,6 +11,7 @@ use crate::operations::identity::delete_app_instance_bot::DeleteAppInstanceBot;
 use crate::operations::identity::delete_app_instance_user::DeleteAppInstanceUser;
 use crate::operations::messaging::create_channel::CreateChannel;
 use crate::operations::messaging::put_messaging_streaming_configurations::PutMessagingStreamingConfigurations;
+use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
 use crate::shapes::StreamingConfiguration;
 use crate::testing::*;
 
@@ -78,6 +79,7 @@ fn fill(world: &mut World) -> (IdentityArn, [IdentityArn; 4]) {
 
 /// The rows that are left when all jobs have run and all windows are over.
 fn settled(world: &mut World) -> Vec<(String, i64)> {
+    world.index(100);
     world.run_jobs();
     world.advance_ms(OUTBOX_WINDOW_MS.max(TOKEN_WINDOW_MS) + 1);
     world.run_jobs();
@@ -101,6 +103,13 @@ fn nothing_is_left_of_a_deleted_app_instance(world: &mut World) {
     world.call(&DeleteAppInstanceUser { app_instance_user_arn: others[0].clone() }).unwrap();
     let lobby = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
     world.end(&lobby, &ana);
+    // What is changed after it was taken in leaves a row in the index.
+    let channel_arn = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    let message_id = world.send(&channel_arn, &ana, "taken in");
+    world.index(100);
+    let chime_bearer = ana.clone();
+    let redaction = RedactChannelMessage { channel_arn, message_id, chime_bearer, sub_channel_id: None };
+    world.call(&redaction).unwrap();
     for (name, count) in world.row_counts() {
         // Where there is one writer no lane is locked.
         let kept = KEPT.contains(&name.as_str()) || name.starts_with(ACCOUNT) || name == "lane";
@@ -117,6 +126,7 @@ fn nothing_is_left_of_a_deleted_channel(world: &mut World) {
     let others = ["bob", "ghost", "mo", "eve"].map(|name| world.user(name));
     let before = settled(world);
     let channels = [fill_channel(world, &ana, &others), fill_elastic(world, &ana, &others)];
+    world.index(100);
     for channel in &channels {
         world.end(channel, &ana);
     }

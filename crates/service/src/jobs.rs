@@ -11,6 +11,7 @@ pub(crate) mod erase;
 pub(crate) mod expire_channels;
 pub(crate) mod expire_users;
 pub(crate) mod flow_deadlines;
+pub(crate) mod index;
 pub(crate) mod leave_channels;
 pub(crate) mod retention;
 pub(crate) mod trim_flows;
@@ -39,7 +40,7 @@ pub const OUTBOX_WINDOW_MS: i64 = 15 * 60 * 1000;
 const FIRST: Key = Key([0; 16]);
 
 /// All jobs, in the order in which a moved clock runs them: what expires first, then what is left of it.
-pub static ALL: [Job; 11] = [
+pub static ALL: [Job; 12] = [
     flow_deadlines::JOB,
     expire_channels::JOB,
     expire_users::JOB,
@@ -51,6 +52,7 @@ pub static ALL: [Job; 11] = [
     balance::JOB,
     destroy::JOB,
     erase::JOB,
+    index::JOB,
 ];
 
 /// A job.

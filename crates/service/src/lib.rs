@@ -29,6 +29,7 @@ pub mod processors;
 pub mod quotas;
 #[cfg(test)]
 mod role_matrix;
+pub mod search;
 pub mod shapes;
 mod tags;
 #[cfg(test)]

@@ -56,6 +56,8 @@ const VARIANTS: &[Variant] = &[
     ("ListUnreadCounts", "another's", &[("AppInstanceUserArn", "other")]),
     ("ListChannels", "PUBLIC", &[("Privacy", "PUBLIC")]),
     ("ListChannels", "PRIVATE", &[("Privacy", "PRIVATE")]),
+    ("SearchChannelMessages", "own channels", &[]),
+    ("SearchChannelMessages", "a channel that is named", &[("ChannelArns", "channel")]),
 ];
 
 const TABLE: &str = include_str!("role_matrix.txt");
@@ -186,6 +188,7 @@ impl Cast {
                 "newcomer" => json!(self.newcomer),
                 "other" => json!(self.other),
                 "moderator" => json!(self.callers[1].1),
+                "channel" => json!([scene.channel]),
                 plain => json!(plain),
             });
         }

@@ -41,6 +41,7 @@ use crate::functions::Functions;
 use crate::patience::Patience;
 use crate::processors::Processors;
 use crate::quotas::Quotas;
+use crate::search::Searched;
 use crate::{Clock, RootCredentials, Service, Settings};
 use carillon_access::web_identity::{Finding, KeySets, KeySource, Unreachable};
 
@@ -67,6 +68,7 @@ pub(crate) struct World {
     quotas: Quotas,
     processors: fn() -> Processors,
     rates: Rates,
+    searched: Searched,
     /// Who signs.
     credentials: Credentials,
     location: Location,
@@ -133,8 +135,13 @@ impl World {
         let (doubts, records, moved) = (Arc::default(), Arc::default(), Arc::default());
         let (rates, processors): (Rates, fn() -> Processors) = (Rates::OFF, Processors::default);
         let place = (&location, faults.as_ref(), SEED);
-        let service =
-            service(place, &clock, (&events, &doubts, &records, &moved), (quotas, rates), processors());
+        let service = service(
+            place,
+            &clock,
+            (&events, &doubts, &records, &moved),
+            (quotas, rates, Searched::All),
+            processors(),
+        );
         let instance =
             AppInstanceArn::try_from(format!("arn:aws:chime:{REGION}:{ACCOUNT}:app-instance/x")).unwrap();
         let told = Seats::default();
@@ -150,6 +157,7 @@ impl World {
             quotas,
             processors,
             rates,
+            searched: Searched::All,
             credentials: Credentials::root(),
             location,
             faults,
@@ -195,6 +203,12 @@ impl World {
         self.restart();
     }
 
+    /// Restarts the service on the same store, with searches there.
+    pub(crate) fn set_searched(&mut self, searched: Searched) {
+        self.searched = searched;
+        self.restart();
+    }
+
     /// Restarts the service on the same store with these processors built in.
     pub(crate) fn set_processors(&mut self, processors: fn() -> Processors) {
         self.processors = processors;
@@ -220,7 +234,7 @@ impl World {
             place,
             &self.clock,
             (&self.events, &self.doubts, &self.records, &self.moved),
-            (self.quotas, self.rates),
+            (self.quotas, self.rates, self.searched.clone()),
             (self.processors)(),
         )
     }
@@ -251,7 +265,7 @@ fn service(
         &Kept<Record>,
         &Kept<store::read_marker::Moved>,
     ),
-    (quotas, rates): (Quotas, Rates),
+    (quotas, rates, searched): (Quotas, Rates, Searched),
     processors: Processors,
 ) -> Arc<Service> {
     let (kept, doubtful, moved) = (events.clone(), doubts.clone(), moved.clone());
@@ -274,6 +288,7 @@ fn service(
         keys: KeyRing::of(&[7; 32]),
         key_sets: Arc::new(NoKeySets),
         quotas,
+        searched,
         processors,
         patience: Patience::default(),
         functions: Functions::new(vec![format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:*")]),

@@ -237,6 +237,7 @@ fn settings(store: Arc<Store>, clock: Arc<crate::ground::NodeClock>, random: &mu
         keys: KeyRing::of(&[7; 32]),
         key_sets: Arc::new(NoKeySets),
         quotas: Quotas::default(),
+        searched: carillon_service::search::Searched::None,
         processors: Processors::default(),
         patience: Patience::default(),
         functions: Functions::new(vec![format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:*")]),

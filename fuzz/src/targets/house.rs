@@ -81,6 +81,7 @@ impl House {
             keys: KeyRing::of(&[7; 32]),
             key_sets: Arc::new(NoKeySets),
             quotas: Quotas::default(),
+            searched: carillon_service::search::Searched::All,
             processors: Processors::default(),
             patience: Patience::default(),
             functions: Functions::new(vec!["*".to_owned()]),

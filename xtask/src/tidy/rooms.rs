@@ -46,6 +46,7 @@ const PLANS: [(&str, &[&str]); 2] = [
             "operation",
             "json_bounds",
             "call",
+            "search",
             "functions",
             "processors",
             "patience",

@@ -11,6 +11,7 @@ use carillon_service::front::rates::Rates;
 use carillon_service::functions::Functions;
 use carillon_service::patience::Patience;
 use carillon_service::quotas::Quotas;
+use carillon_service::search::Searched;
 use carillon_store::Skips;
 use carillon_targets::Manner;
 use carillon_targets::bots::Program;
@@ -86,6 +87,8 @@ pub struct Settings {
     pub(crate) shy_bots: BTreeSet<String>,
     /// Where events for operators go, if not into the log.
     pub(crate) events: Option<Sink>,
+    /// In which app instances messages can be searched.
+    pub(crate) searched: Searched,
     /// The door: how many, how long, which proxies.
     pub(crate) door: DoorSettings,
     /// Who sees what is measured.
@@ -138,12 +141,18 @@ struct Defaults {
     preset: Preset,
     exchange: &'static str,
     reach: Reach,
+    searched: Searched,
 }
 
 impl Settings {
     /// Reads what was written for a server in earnest.
     pub fn read(written: Written) -> Result<Self> {
-        let defaults = Defaults { preset: Preset::Generous, exchange: "off", reach: Reach::Public };
+        let defaults = Defaults {
+            preset: Preset::Generous,
+            exchange: "off",
+            reach: Reach::Public,
+            searched: Searched::None,
+        };
         Self::read_from(written, &defaults, false)
     }
 
@@ -160,7 +169,12 @@ impl Settings {
     /// Reads what was written for a server to develop with: it has no rates unless they are asked for, and everybody
     /// on this machine may have credentials.
     pub fn read_for_dev(written: Written) -> Result<Self> {
-        let defaults = Defaults { preset: Preset::Off, exchange: "anonymous", reach: Reach::Private };
+        let defaults = Defaults {
+            preset: Preset::Off,
+            exchange: "anonymous",
+            reach: Reach::Private,
+            searched: Searched::All,
+        };
         Self::read_from(written, &defaults, true)
     }
 
@@ -216,6 +230,7 @@ impl Settings {
             programs: bots::programs(&named)?,
             shy_bots: named.into_iter().filter(|(_, bot)| bot.is_shy()).map(|(arn, _)| arn).collect(),
             events: written.events.sink()?,
+            searched: written.search.read(&home, defaults.searched.clone())?,
             quotas,
             rates,
             exchange: written.exchange.read(&home, defaults.exchange, reach)?.map(Arc::new),

@@ -23,6 +23,7 @@ use super::exchange::Exchange;
 use super::flows::{Flows, Processor, Target};
 use super::limits::Limits;
 use super::push;
+use super::search::Search;
 use super::server::{Door, Metrics};
 use super::store::StoreOptions;
 use super::streams::{Stream, Streaming};
@@ -112,6 +113,9 @@ pub struct Written {
     /// Where events for operators go.
     #[arg(skip)]
     pub(crate) events: Events,
+    /// Where messages can be searched.
+    #[arg(skip)]
+    pub(crate) search: Search,
     /// How much of each thing there may be, and how often.
     #[command(flatten)]
     pub(crate) limits: Limits,
@@ -187,6 +191,7 @@ impl Written {
             streaming: there.streaming,
             bots: there.bots,
             events: there.events,
+            search: there.search,
             limits: self.limits.or(there.limits),
             exchange: self.exchange.or(there.exchange),
             server: there.server,

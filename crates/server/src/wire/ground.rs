@@ -66,6 +66,7 @@ pub(super) fn make_service(settings: &Settings, secrets: Secrets, ground: Ground
         functions: settings.functions.clone(),
         shy_bots: settings.shy_bots.clone(),
         quotas: settings.quotas,
+        searched: settings.searched.clone(),
         rates: settings.rates,
         public_host,
         audit,

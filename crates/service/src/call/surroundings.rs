@@ -11,6 +11,7 @@ use crate::functions::Functions;
 use crate::patience::Patience;
 use crate::processors::Processors;
 use crate::quotas::Quotas;
+use crate::search::Search;
 
 /// What calls have in common.
 pub(crate) struct Surroundings {
@@ -22,6 +23,8 @@ pub(crate) struct Surroundings {
     pub(crate) page_tokens: Sealer,
     /// How much of each thing there may be.
     pub(crate) quotas: Quotas,
+    /// Where messages can be searched.
+    pub(crate) search: Search,
     /// The processors that are built in.
     pub(crate) processors: Processors,
     /// How long the others are tried.

@@ -36,6 +36,8 @@ enum Place {
     FlowOrChannels,
     /// Also the app that pushes.
     WithPushApplication,
+    /// Who acts, and the channels that are named; without any, all of the app instance.
+    BearerAndChannels,
 }
 
 fn exception(operation: &str) -> Option<Place> {
@@ -54,6 +56,7 @@ fn exception(operation: &str) -> Option<Place> {
         "ListChannelsAssociatedWithChannelFlow" => Place::Member("channel_flow_arn"),
         "ListTagsForResource" | "TagResource" | "UntagResource" => Place::Member("resource_arn"),
         "RegisterAppInstanceUserEndpoint" => Place::WithPushApplication,
+        "SearchChannelMessages" => Place::BearerAndChannels,
         _ => return None,
     })
 }
@@ -205,6 +208,13 @@ impl Request<'_> {
                 let flow = self.member("channel_flow_arn");
                 let channels = flow.split("/channel-flow/").next().unwrap_or_default();
                 either(vec![flow.clone(), format!("{channels}/channel/*")])
+            }
+            Some(Place::BearerAndChannels) => {
+                let mut channels = list(&self.members["channel_arns"], text);
+                if channels.is_empty() {
+                    channels.push(self.below("channel", None));
+                }
+                checks(operation, self.bearer.map(str::to_owned).into_iter().chain(channels).collect())
             }
             Some(Place::WithPushApplication) => {
                 let push = Ask::new("mobiletargeting:GetApp", self.member("resource_arn"));

@@ -215,6 +215,7 @@ pub(crate) const MESSAGING: &[Row] = &[
 pub(crate) const EXTENSIONS: &[Row] = &[
     row(Rate::MembershipLists, Scope::Channel, &["ListChannelReadMarkers"]),
     row(Rate::UserChannelLists, Scope::User, &["ListUnreadCounts"]),
+    row(Rate::OtherMessagingCalls, Scope::User, &["SearchChannelMessages"]),
 ];
 
 /// The whole table: which rate applies to which operation.

@@ -64,6 +64,7 @@ const ACTIONS: &[&str] = &[
     "PutChannelMembershipPreferences",
     "RedactChannelMessage",
     "RegisterAppInstanceUserEndpoint",
+    "SearchChannelMessages",
     "SearchChannels",
     "SendChannelMessage",
     "UpdateAppInstanceUserEndpoint",

@@ -27,6 +27,7 @@ use crate::page;
 use crate::patience::Patience;
 use crate::processors::Processors;
 use crate::quotas::Quotas;
+use crate::search::{Search, Searched};
 
 /// What the service is made of.
 pub struct Settings {
@@ -46,6 +47,8 @@ pub struct Settings {
     pub key_sets: Arc<dyn KeySets>,
     /// How much of each thing there may be.
     pub quotas: Quotas,
+    /// In which app instances messages can be searched.
+    pub searched: Searched,
     /// The processors that are built in.
     pub processors: Processors,
     /// How long the others are tried.
@@ -87,6 +90,7 @@ impl Service {
             keys,
             key_sets,
             quotas,
+            searched,
             rates,
             processors,
             patience,
@@ -104,6 +108,7 @@ impl Service {
             clock,
             page_tokens,
             quotas,
+            search: Search::new(searched, &keys),
             processors,
             patience,
             functions,
@@ -147,6 +152,11 @@ impl Service {
         let rates = self.limiter.iter().flat_map(|limiter| limiter.exhausted_so_far());
         let rates = rates.map(|(rate, count)| Hit { kind: "rate", limit: rate.key(), count });
         rates.chain(self.full_quotas.hits()).collect()
+    }
+
+    /// Where messages can be searched, and how far they are taken in.
+    pub fn search(&self) -> &Search {
+        &self.surroundings.search
     }
 
     /// Whether this function may be called: a flow may have been made when another setting held.

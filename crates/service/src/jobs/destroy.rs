@@ -89,6 +89,7 @@ fn destroy_app_instance(tx: &mut Tx, turn: &Turn, instance: Key) -> Result<Progr
     if !gone {
         return Ok(Progress::More);
     }
+    store::index::delete_instance(tx, instance)?;
     store::tag::delete_all(tx, arn.as_str())?;
     store::app_instance::delete(tx, instance)?;
     Ok(Progress::Done)

@@ -3,6 +3,7 @@
 
 pub mod list_channel_read_markers;
 pub mod list_unread_counts;
+pub mod search_channel_messages;
 
 use crate::operation::Visitor;
 
@@ -10,4 +11,5 @@ use crate::operation::Visitor;
 pub(super) fn visit(visitor: &mut impl Visitor) {
     visitor.read::<list_channel_read_markers::ListChannelReadMarkers>();
     visitor.read::<list_unread_counts::ListUnreadCounts>();
+    visitor.read::<search_channel_messages::SearchChannelMessages>();
 }

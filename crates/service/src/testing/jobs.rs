@@ -110,6 +110,18 @@ impl World {
         self.drive(&balance::JOB, limit, &stopped).end.unwrap() == End::Stopped
     }
 
+    /// Takes all messages in, so many of a place at a time: an index is announced for a while before it is made, and
+    /// one that is made is walked over again after an hour.
+    pub(crate) fn index(&mut self, rows_max: i64) {
+        for _ in 0..2 {
+            let outcome = self.drive(&index::JOB, rows_max, &|| false);
+            assert_eq!((*outcome.end.as_ref().unwrap(), outcome.failed), (End::All, 0));
+            self.advance_ms(60 * 60 * 1000);
+        }
+        let outcome = self.drive(&index::JOB, rows_max, &|| false);
+        assert_eq!((*outcome.end.as_ref().unwrap(), outcome.failed), (End::All, 0));
+    }
+
     /// Runs a round of a job, in steps of few rows.
     pub(crate) fn run_job(&mut self, job: &Job) -> Outcome {
         let outcome = self.drive(job, STEP_LEN, &|| false);

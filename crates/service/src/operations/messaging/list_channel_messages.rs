@@ -44,7 +44,8 @@ pub struct Listed {
     pub sub_channel_id: Option<SubChannelId>,
 }
 
-const RULE: Rule = Rule(&[Grant::Admin, Grant::Moderator, Grant::AnyMember, Grant::OutsiderIfPublic]);
+pub(crate) const RULE: Rule =
+    Rule(&[Grant::Admin, Grant::Moderator, Grant::AnyMember, Grant::OutsiderIfPublic]);
 
 impl Read for ListChannelMessages {
     fn run(&self, tx: &mut Tx, call: &Call) -> Result<Listed> {
