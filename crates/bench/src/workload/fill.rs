@@ -49,6 +49,10 @@ pub(crate) trait Plan: Send + Sync + 'static {
     fn people(&self, number: u64) -> Vec<Identity>;
     /// How many messages each holds.
     fn messages_each(&self) -> u64;
+    /// What one of them says.
+    fn content(&self, _number: u64, at: u64) -> String {
+        format!("{:.<CONTENT_LENGTH$}", format!("message {at} "))
+    }
 }
 
 /// The messages of a channel that was filled. Each is known by its number, so that none need be kept.
@@ -110,9 +114,7 @@ impl Filling {
             let with = if each < BATCH_LEN { each } else { 0 };
             let (plan, made) = (plan.clone(), Made::of(self));
             let work = move |tx: &mut Tx| {
-                numbers
-                    .iter()
-                    .try_for_each(|number| made.channel(tx, *number, &plan.people(*number), each, with))
+                numbers.iter().try_for_each(|number| made.channel(tx, *number, &*plan, with))
             };
             self.write(&mut writing, at_once * (with + 1), work).await?;
         }
@@ -123,7 +125,9 @@ impl Filling {
                     let (plan, made) = (plan.clone(), Made::of(self));
                     let work = move |tx: &mut Tx| {
                         let sender = &plan.people(number)[0];
-                        (from..until).try_for_each(|at| made.message(tx, number, each, at, sender))
+                        (from..until).try_for_each(|at| {
+                            made.message(tx, (number, at), each, sender, &plan.content(number, at))
+                        })
                     };
                     self.write(&mut writing, until - from, work).await?;
                 }
@@ -215,14 +219,8 @@ impl Made {
     }
 
     /// A channel that holds `each` messages, and the first `with` of them.
-    fn channel(
-        &self,
-        tx: &mut Tx,
-        number: u64,
-        people: &[Identity],
-        each: u64,
-        with: u64,
-    ) -> carillon_store::Result<()> {
+    fn channel(&self, tx: &mut Tx, number: u64, plan: &impl Plan, with: u64) -> carillon_store::Result<()> {
+        let (people, each) = (plan.people(number), plan.messages_each());
         let (messages, creator) = (self.messages(number, each), &people[0]);
         let last = (0 < each).then(|| messages.at(each - 1));
         let (made_at, key) = (messages.at(0), Key::random(scattered(!number)));
@@ -248,7 +246,7 @@ impl Made {
             return Ok(());
         }
         moderator::insert(tx, key, creator.key, creator.key, made_at)?;
-        for person in people {
+        for person in &people {
             let member = Membership {
                 channel: key,
                 sub_channel: key,
@@ -260,17 +258,17 @@ impl Made {
             };
             membership::insert(tx, &member)?;
         }
-        (0..with).try_for_each(|at| self.message(tx, number, each, at, creator))
+        (0..with).try_for_each(|at| self.message(tx, (number, at), each, creator, &plan.content(number, at)))
     }
 
     /// A message of a channel that holds so many.
     fn message(
         &self,
         tx: &mut Tx,
-        number: u64,
+        (number, at): (u64, u64),
         each: u64,
-        at: u64,
         sender: &Identity,
+        content: &str,
     ) -> carillon_store::Result<()> {
         let (key, channel) = (self.messages(number, each).key(at), Key::random(scattered(!number)));
         let made = Message {
@@ -284,7 +282,7 @@ impl Made {
             status: ChannelMessageStatus::Sent,
             status_detail: None,
             released: true,
-            content: Some(text(&format!("{:.<CONTENT_LENGTH$}", format!("message {at} ")))),
+            content: Some(text(content)),
             metadata: None,
             content_type: None,
             attributes: None,

@@ -7,6 +7,7 @@ mod fan_out;
 mod history;
 mod many_channels;
 mod one_member;
+mod search;
 
 use std::sync::Arc;
 
@@ -37,6 +38,11 @@ pub(crate) enum Kind {
     History,
     /// Lists and searches of people in many channels. Its size is how many channels each belongs to.
     Belonging,
+    /// Searches of people in 50 channels each, for words that few messages have and that many have, of 1,000 channels.
+    /// Its size is how many messages these hold.
+    Search,
+    /// Sends of what people write to 1,000 channels. Its size is 0 without searches, 1 with.
+    SearchedSends,
     /// A company's day: people read, write, and look whether it was read, more in the morning than at night. Its size
     /// is how many people there are, all of whom listen.
     Company,
@@ -51,6 +57,8 @@ impl Kind {
             Self::ManyChannels => &[10_000],
             Self::History => &[10_000, 10_000_000],
             Self::Belonging => &[10, 10_000],
+            Self::Search => &[100_000, 10_000_000],
+            Self::SearchedSends => &[0, 1],
             Self::Company => &[500],
         }
     }
@@ -58,9 +66,9 @@ impl Kind {
     /// Over how many connections it is called, where nothing is said.
     pub(crate) fn connections(self) -> usize {
         match self {
-            Self::OneMember | Self::ManyChannels => 64,
+            Self::OneMember | Self::ManyChannels | Self::SearchedSends => 64,
             Self::FanOut => 16,
-            Self::History | Self::Belonging => 4,
+            Self::History | Self::Belonging | Self::Search => 4,
             Self::Company => 128,
         }
     }
@@ -75,6 +83,15 @@ impl Kind {
         self == Self::Company
     }
 
+    /// What its server's `carillon.toml` says, at this size.
+    pub(crate) fn configuration(self, size: usize) -> &'static str {
+        match self {
+            Self::SearchedSends if size == 0 => "[search]\napp_instances = \"none\"\n",
+            Self::Search | Self::SearchedSends => "[search]\napp_instances = \"all\"\n",
+            _ => "",
+        }
+    }
+
     /// Makes its scene.
     pub(crate) async fn set(self, stage: &mut Stage<'_>) -> Result<Arc<dyn Workload>> {
         Ok(match self {
@@ -83,6 +100,8 @@ impl Kind {
             Self::ManyChannels => Arc::new(many_channels::set(stage).await?),
             Self::History => Arc::new(history::set(stage).await?),
             Self::Belonging => Arc::new(belonging::set(stage).await?),
+            Self::Search => Arc::new(search::set(stage).await?),
+            Self::SearchedSends => Arc::new(search::sends(stage).await?),
             Self::Company => Arc::new(company::set(stage).await?),
         })
     }

@@ -169,7 +169,8 @@ impl Turner {
         (store, folder): (&str, &Path),
         number: usize,
     ) -> Result<Self> {
-        let mut host = Host::start(binary, store, folder, &number.to_string()).await?;
+        let configuration = asked.kind.configuration(size);
+        let mut host = Host::start_with(configuration, binary, store, folder, &number.to_string()).await?;
         let stage = &mut Stage { host: &mut host, size, by_wire: asked.by_wire };
         let workload = asked.kind.set(stage).await.map_err(|error| {
             if asked.by_wire || binary.is_own() {

@@ -46,19 +46,25 @@ fn pair(number: usize) -> (usize, usize) {
     (sender, (sender + 1 + number / PEOPLE % (PEOPLE - 1)) % PEOPLE)
 }
 
+impl ManyChannels {
+    /// The next message.
+    pub(super) fn message(&self, number: u64, random: &mut StdRng) -> SendChannelMessage {
+        let (channel, sender) = &self.channels[self.zipf.draw(random)];
+        SendChannelMessage {
+            channel_arn: channel.clone(),
+            chime_bearer: sender.clone(),
+            ..self.scene.message(number_of(number))
+        }
+    }
+}
+
 impl Workload for ManyChannels {
     fn kinds(&self) -> &'static [&'static str] {
         &["send"]
     }
 
     fn call(&self, number: u64, random: &mut StdRng) -> Call {
-        let (channel, sender) = &self.channels[self.zipf.draw(random)];
-        let message = SendChannelMessage {
-            channel_arn: channel.clone(),
-            chime_bearer: sender.clone(),
-            ..self.scene.message(number_of(number))
-        };
-        Call::of(0, &message).heard_by(2)
+        Call::of(0, &self.message(number, random)).heard_by(2)
     }
 
     fn audience(&self) -> Option<&Audience> {
