@@ -469,6 +469,22 @@ def test_jobs(clocked):
     assert value(clocked, 'carillon_job_failures_total{name="expire channels"}') >= 1
 
 
+@pytest.fixture
+def searched(serve) -> Server:
+    return serve('[search]\napp_instances = "all"\n', "--test-clock")
+
+
+@moves("carillon_search_messages_indexed", "carillon_search_channels", "carillon_search_channels_walked")
+def test_search_index(searched):
+    world = World(searched)
+    ana = world.user("ana")
+    world.send(world.channel(ana), ana, "to be taken in")
+    for _ in range(3):
+        searched.advance(timedelta(hours=1))
+    assert value(searched, "carillon_search_messages_indexed_total") >= 1
+    assert value(searched, "carillon_search_channels_walked") >= 1
+
+
 # Limits, and the door.
 
 
