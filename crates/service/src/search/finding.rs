@@ -133,7 +133,7 @@ struct Search<'a, 'b> {
     page: Page,
 }
 
-impl<'a, 'b> Search<'a, 'b> {
+impl Search<'_, '_> {
     fn rank(&self, start: Start) -> u128 {
         match self.asked.order {
             SortOrder::Ascending => start.0,
@@ -269,7 +269,7 @@ impl<'a, 'b> Search<'a, 'b> {
             }
         }
         let asked: Vec<Slice> = slices.iter().map(|(_, slice)| slice.clone()).collect();
-        let found = index::list_hits(self.tx, &asked, self.asked.order, TAIL_LEN_MAX as i64)?;
+        let found = index::list_hits(self.tx, &asked, self.asked.order, limit(TAIL_LEN_MAX))?;
         for ((place, _), messages) in slices.into_iter().zip(found) {
             self.looks += 1;
             for message in messages {
@@ -312,7 +312,7 @@ impl<'a, 'b> Search<'a, 'b> {
                 keys: keys.0..=keys.1,
             };
             let slices: Vec<Slice> = together.iter().map(slice).collect();
-            let read = index::list_hits(self.tx, &slices, self.asked.order, step as i64)?;
+            let read = index::list_hits(self.tx, &slices, self.asked.order, limit(step))?;
             for ((place, keys, _), messages) in together.iter().zip(read) {
                 self.looks += messages.len();
                 let last = messages.last().filter(|_| messages.len() == step).map(|last| last.key);
@@ -365,6 +365,10 @@ impl<'a, 'b> Search<'a, 'b> {
         }
         Ok(())
     }
+}
+
+fn limit(messages: usize) -> i64 {
+    i64::try_from(messages).unwrap_or(i64::MAX)
 }
 
 fn unreadable() -> store::Error {

@@ -75,7 +75,7 @@ fn take_in(tx: &mut Tx, terms: &Terms, place: &Place, limit: i64, sweeps: bool) 
         sequence,
         turn: place.state.map_or(1, |state| state.turn + 1),
     };
-    let changed: Vec<MessageKey> =
+    let again: Vec<MessageKey> =
         late.iter().map(|(key, _)| *key).filter(|key| after.is_some_and(|after| *key <= after)).collect();
     let of = terms.of(place.key);
     let (mut run, mut messages) = (Run::default(), 0);
@@ -83,7 +83,7 @@ fn take_in(tx: &mut Tx, terms: &Terms, place: &Place, limit: i64, sweeps: bool) 
         messages += 1;
         add(&mut run, of, &one);
     }
-    for key in &changed {
+    for key in &again {
         if let Some(one) = index::find_said(tx, place.key, *key)? {
             messages += 1;
             add(&mut run, of, &one);
@@ -94,7 +94,7 @@ fn take_in(tx: &mut Tx, terms: &Terms, place: &Place, limit: i64, sweeps: bool) 
     if place.state.is_none() && !runs.is_empty() {
         return Ok(Due::Forget);
     }
-    runs.mark_gone(&changed)?;
+    runs.mark_gone(&again)?;
     if let Some(first) = first {
         runs.sweep(first);
     }

@@ -160,7 +160,7 @@ mod tests {
     fn what_is_found_is_joined_where_it_meets() {
         let found = |text: &str, content: &str| query(text).find(content, "ana");
         assert_eq!(found("lunch", "Lunch? lunch"), Some(vec![0..5, 7..12]));
-        assert_eq!(found("\"a b\" \"b c\"", "a b c"), Some(vec![0..5]));
+        assert_eq!(found("\"a b\" \"b c\" a", "a b c a"), Some(vec![0..5, 6..7]));
         assert_eq!(found("lunch -tea", "lunch and tea"), None);
         assert_eq!(found("lunch from:bob", "lunch"), None);
         assert_eq!(found("from:ana", "lunch"), Some(vec![]));

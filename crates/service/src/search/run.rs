@@ -43,8 +43,8 @@ impl Start {
     }
 
     fn halves(self) -> (u64, u64) {
-        // The upper and the lower 64 bits.
-        ((self.0 >> 64) as u64, (self.0 & u128::from(u64::MAX)) as u64)
+        let half = |bits: u128| u64::try_from(bits).expect("64 of 128 bits");
+        (half(self.0 >> 64), half(self.0 & u128::from(u64::MAX)))
     }
 }
 
@@ -269,7 +269,7 @@ fn put(bytes: &mut Vec<u8>, mut number: u64) {
         bytes.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
     }
-    bytes.push(number as u8);
+    bytes.push((number & 0x7f) as u8);
 }
 
 fn take(bytes: &mut &[u8]) -> Option<u64> {
@@ -311,13 +311,16 @@ mod tests {
 
     use super::*;
 
-    fn entries() -> impl Strategy<Value = Vec<(u64, u64, Option<[u32; 2]>, bool, Vec<u32>)>> {
+    /// Time, number, for whom, whether it is gone, terms.
+    type Drawn = (u64, u64, Option<[u32; 2]>, bool, Vec<u32>);
+
+    fn entries() -> impl Strategy<Value = Vec<Drawn>> {
         let terms = prop::collection::vec(prop_oneof![0_u32..50, any::<u32>()], 0..8);
         let one = (0_u64..1 << 44, any::<u64>(), any::<Option<[u32; 2]>>(), any::<bool>(), terms);
         prop::collection::vec(one, 0..600)
     }
 
-    fn run(of: &[(u64, u64, Option<[u32; 2]>, bool, Vec<u32>)]) -> Run {
+    fn run(of: &[Drawn]) -> Run {
         let mut run = Run::default();
         for (ms, number, pair, is_gone, terms) in of {
             let start = Start(u128::from(*ms) << 64 | u128::from(*number));
@@ -367,7 +370,7 @@ mod tests {
 
         #[test]
         fn whatever_is_stored_is_a_run_or_none(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let _ = (look_up(&bytes, 7), Run::unpack(&bytes, &[bytes.clone()]));
+            let _ = (look_up(&bytes, 7), Run::unpack(&bytes, std::slice::from_ref(&bytes)));
         }
     }
 }

@@ -137,23 +137,25 @@ impl Maker {
 /// Whether a character is not there for whoever compares: a mark that readers leave out, or one that nobody sees.
 fn is_left_out(char: char) -> bool {
     match char {
-        '\u{180b}'..='\u{180f}' | '\u{17b4}' | '\u{17b5}' => true,
-        // Marks of Thaana, of Indic scripts and their neighbours, and the voicing of kana.
-        '\u{7a6}'..='\u{7b0}'
-        | '\u{900}'..='\u{1ccf}'
-        | '\u{3099}'..='\u{309a}'
-        | '\u{a800}'..='\u{abff}'
-        | '\u{11000}'..='\u{1247f}' => false,
-        // The soft hyphen, the stretched line of Arabic, joiners, directions, and shades of skin.
+        // The soft hyphen, the stretched line of Arabic, joiners, directions, what chooses a variant, and shades of
+        // skin.
         '\u{ad}'
         | '\u{61c}'
         | '\u{640}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
         | '\u{feff}'
         | '\u{1f3fb}'..='\u{1f3ff}'
         | '\u{e0000}'..='\u{e0fff}' => true,
+        // Marks of Thaana, of Indic scripts and their neighbours, and the voicing of kana.
+        '\u{7a6}'..='\u{7b0}'
+        | '\u{900}'..='\u{1ccf}'
+        | '\u{3099}'..='\u{309a}'
+        | '\u{a800}'..='\u{abff}'
+        | '\u{11000}'..='\u{1247f}' => false,
         _ => is_combining_mark(char),
     }
 }

@@ -115,7 +115,7 @@ impl Plan for Written {
         self.each
     }
     fn content(&self, number: u64, at: u64) -> String {
-        sentence(&mut StdRng::seed_from_u64(number << 32 | at))
+        sentence(&mut StdRng::seed_from_u64((number << 32) | at))
     }
 }
 

@@ -76,7 +76,7 @@ impl Search<'_, '_> {
             let mut sought: Vec<(Key, [i64; 3])> = Vec::new();
             for (place, needs, _) in &left {
                 for term in needs.get(number).into_iter().flatten() {
-                    let parts = std::array::from_fn(|level| part_of(level as i64, *term));
+                    let parts = [0, 1, 2].map(|level| part_of(level, *term));
                     sought.push((self.places[*place], parts));
                 }
             }

@@ -129,16 +129,16 @@ impl History {
             1 => drop(world.call(&RedactChannelMessage {
                 channel_arn,
                 message_id,
-                chime_bearer,
                 sub_channel_id,
+                chime_bearer,
             })),
             _ => {
                 let chime_bearer = self.root.clone();
                 drop(world.call(&DeleteChannelMessage {
                     channel_arn,
                     message_id,
-                    chime_bearer,
                     sub_channel_id,
+                    chime_bearer,
                 }));
             }
         }
@@ -177,7 +177,7 @@ impl History {
         let mut expected = Vec::new();
         for (channel, place) in places {
             for message in listed(world, &channel, place, &who) {
-                let content = message.content.as_ref().map_or("", |content| content.as_str());
+                let content = message.content.as_ref().map(Content::as_str).unwrap_or_default();
                 let sender = message.sender.arn.id();
                 if !message.redacted && means(&meant, content, sender) {
                     expected.push((message.message_id.into_string(), content.to_owned()));
@@ -323,9 +323,8 @@ fn means(meant: &[Meant], content: &str, sender: &str) -> bool {
 /// Words, and the letters of those that are not Latin or Arabic.
 fn tokens(text: &str) -> Vec<String> {
     let is_word = |word: &str| word.is_ascii() || word == "مرحبا";
-    let split = |word: &str| match is_word(word) {
-        true => vec![word.to_owned()],
-        false => word.chars().map(String::from).collect(),
+    let split = |word: &str| {
+        if is_word(word) { vec![word.to_owned()] } else { word.chars().map(String::from).collect() }
     };
     text.split(' ').flat_map(split).collect()
 }

@@ -198,7 +198,8 @@ fn what_is_found_is_shown_with_its_places(world: &mut World) {
         assert_eq!((&message.message_id, &message.channel_arn), (&id, &channel));
         assert_eq!((message.sub_channel_id.is_none(), &message.sender.arn), (true, &ana));
         let content = message.content.as_ref().unwrap().as_str();
-        let at = |one: &Highlight| &content[one.offset as usize..(one.offset + one.length) as usize];
+        let byte = |number: i64| usize::try_from(number).unwrap();
+        let at = |one: &Highlight| &content[byte(one.offset)..byte(one.offset + one.length)];
         assert_eq!(message.highlights.iter().map(at).collect::<Vec<_>>(), ["Straße", "ein Café", "strasse"]);
         world.index(100);
     }
