@@ -78,7 +78,7 @@ pub struct FoundMessage {
     /// What it says.
     pub content: Option<Content>,
     /// What the application wrote on it.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<MessageMetadata>,
     /// What it is.
     #[member("Type")]
     pub kind: ChannelMessageType,
