@@ -1,4 +1,4 @@
-//! What an operator asks to be erased of a person. The store keeps the order, and [`crate::jobs::erase`] does it.
+//! What an operator asks to be erased of a person. The store keeps the order, and `jobs::erase` does it.
 
 use carillon_model::Key;
 use carillon_model::arn::IdentityArn;

@@ -7,7 +7,7 @@
 //! and is shown, what the others see.
 //!
 //! A page is full, or there is no next one, unless it had looked at very many messages in vain; then it is short,
-//! even empty, and has a token ([`crate::search::finding`]).
+//! even empty, and has a token (`search::finding`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
