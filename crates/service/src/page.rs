@@ -21,7 +21,7 @@ const RESULTS_DEFAULT: i64 = 50;
 
 /// The most bytes of texts of messages on a page; one that is longer goes alone. Fifty messages of the published size
 /// have a quarter of it.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How many of the first rows have so many bytes together; one at least.
 pub(crate) fn fitting<T>(rows: &[T], most: usize, bytes: impl Fn(&T) -> usize) -> usize {

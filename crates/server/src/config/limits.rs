@@ -414,6 +414,8 @@ mod tests {
         let value = |(number, key): (usize, &String)| match key.as_str() {
             "processors_max" => format!("{key} = 2"),
             "public_restricted_self_join" => format!("{key} = false"),
+            // No less than what the interface allows.
+            key if key.ends_with("_bytes_max") => format!("{key} = {}", 5001 + number),
             _ => format!("{key} = {}", 501 + number),
         };
         let values = keys.iter().enumerate().map(value).collect::<Vec<_>>().join("\n");

@@ -61,6 +61,13 @@ pub(crate) struct Mark {
     key: MessageKey,
 }
 
+impl Mark {
+    /// That of a message.
+    pub(crate) fn at(place: Key, key: MessageKey) -> Self {
+        Self { place, key }
+    }
+}
+
 /// A message that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hit {

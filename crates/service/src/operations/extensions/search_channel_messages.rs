@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::OWN_SUB_CHANNEL;
 use crate::operation::Paged;
+use crate::page::{PAGE_BYTES_MAX, fitting};
 use crate::prelude::*;
 use crate::search::finding::{self, Asked, Hit, Mark, PLACES_MAX};
 use crate::search::query::Query;
@@ -161,11 +162,16 @@ impl Read for SearchChannelMessages {
         };
         let is_indexed = index::is_kept(tx, instance)?;
         let found = finding::find(tx, (&search.terms, is_indexed), &keys, &asked)?;
-        let next = match found.next {
+        let at: Vec<(Key, MessageKey)> = found.hits.iter().map(|hit| (keys[hit.place], hit.key)).collect();
+        let messages = store::message::find_all(tx, &self.app_instance_arn, &at)?;
+        // As a page of a list is, it is cut where the messages are long.
+        let fitting = fitting(&messages, PAGE_BYTES_MAX, Message::text_bytes);
+        let next = match at.get(fitting).map(|(place, key)| Mark::at(*place, *key)).or(found.next) {
             Some(from) => Some(Cursor { after, from: Some(from) }),
             None => places.last.map(|last| Cursor { after: Some(last), from: None }),
         };
-        let messages = self.shown(tx, &places, &keys, found.hits)?;
+        let hits = found.hits.into_iter().zip(messages).take(fitting);
+        let messages = hits.map(|(hit, message)| shown(message, &places.of[&keys[hit.place]], hit)).collect();
         Ok(Searched { messages, next_token: next.map(|cursor| page.token(&cursor)) })
     }
 }
@@ -211,18 +217,6 @@ impl SearchChannelMessages {
             all.into_iter().filter(|(at, _)| after.is_none_or(|after| after < *at)).take(PLACES_MAX + 1),
         ))
     }
-
-    fn shown(&self, tx: &mut Tx, places: &Places, keys: &[Key], hits: Vec<Hit>) -> Result<Vec<FoundMessage>> {
-        let at: Vec<(Key, MessageKey)> = hits.iter().map(|hit| (keys[hit.place], hit.key)).collect();
-        let messages = store::message::find_all(tx, &self.app_instance_arn, &at)?;
-        let mut shown = Vec::with_capacity(hits.len());
-        for (hit, mut message) in hits.into_iter().zip(messages) {
-            // As the channel was shown it, whatever a flow does with it.
-            (message.status, message.status_detail) = (ChannelMessageStatus::Sent, None);
-            shown.push(found(message, &places.of[&keys[hit.place]], hit.highlights));
-        }
-        Ok(shown)
-    }
 }
 
 /// The places of a channel that the caller may read: of an elastic one, those of theirs, or for who moderates, all.
@@ -260,12 +254,10 @@ impl Places {
     }
 }
 
-fn found(
-    message: Message,
-    (channel_arn, is_sub_channel): &(ChannelArn, bool),
-    highlights: Vec<std::ops::Range<usize>>,
-) -> FoundMessage {
+fn shown(mut message: Message, (channel_arn, is_sub_channel): &(ChannelArn, bool), hit: Hit) -> FoundMessage {
     let place = message.sub_channel;
+    // As the channel was shown it, whatever a flow does with it.
+    (message.status, message.status_detail) = (ChannelMessageStatus::Sent, None);
     let ChannelMessageSummary {
         message_id,
         content,
@@ -286,7 +278,7 @@ fn found(
     FoundMessage {
         channel_arn: channel_arn.clone(),
         sub_channel_id: is_sub_channel.then(|| SubChannelId::stored(place.to_string())),
-        highlights: highlights.into_iter().map(highlight).collect(),
+        highlights: hit.highlights.into_iter().map(highlight).collect(),
         message_id,
         content,
         metadata,

@@ -434,3 +434,27 @@ fn an_index_is_made_and_taken_away_as_the_configuration_says(world: &mut World) 
     world.run_jobs();
     assert_eq!(rows(world), 0);
 }
+
+/// What is found is cut as a list is, where messages are long; the next page goes on with the first that did not fit.
+#[engine_test]
+fn a_page_of_long_messages_is_shorter(world: &mut World) {
+    const LONG: usize = 64 * 1024;
+    world.set_quotas(|quotas| quotas.content_bytes_max = LONG);
+    let ana = world.user("ana");
+    let channel = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+    let sent: Vec<String> = (0..20)
+        .map(|number| {
+            let words = format!("needle {number} ");
+            words.clone() + &"a".repeat(LONG - words.len())
+        })
+        .collect();
+    for content in &sent {
+        world.send(&channel, &ana, content);
+        world.advance_ms(1);
+    }
+    let first = world.call(&search(&ana, "needle")).unwrap();
+    assert_eq!(first.messages.len(), crate::page::PAGE_BYTES_MAX / LONG);
+    assert!(first.next_token.is_some());
+    let newest_first: Vec<String> = sent.into_iter().rev().collect();
+    assert_eq!(found(world, search(&ana, "needle")), newest_first);
+}
