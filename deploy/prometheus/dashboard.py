@@ -53,6 +53,14 @@ ROWS = {
             (RATE.format(of="carillon_event_looks_total", by="instance", more=""), "{{instance}} gaps"),
         ]),
         ("The bus can be reached", "bool_yes_no", [gauge("carillon_bus_reachable")]),
+        ("Read markers told, left out", "ops", [rate("carillon_read_markers_total", "result")]),
+    ],
+    "Search": [
+        ("Messages taken into the index", "ops", [rate("carillon_search_messages_indexed_total")]),
+        ("Channels with an index, and walked", "short", [
+            gauge("carillon_search_channels"),
+            (f"sum by (instance) ({GAUGE.format(of='carillon_search_channels_walked', more='')})", "{{instance}} walked"),
+        ]),
     ],
     "The store": [
         ("Transactions", "ops", [rate("carillon_store_transaction_seconds_count", "kind")]),
