@@ -17,7 +17,7 @@ pub(crate) const SESSION_QUEUE_LEN_MAX: usize = 1024;
 /// As many frames may wait before a socket is told what is no event: a slow one has all its room for events.
 const ASIDES_BELOW: usize = 64;
 /// And bytes of frames. Messages of the published size never come to this; all sessions of a channel share their bytes.
-const SESSION_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const SESSION_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// One socket, as events see it.
 pub(crate) struct Session {
@@ -136,6 +136,19 @@ impl Drop for Told {
 }
 
 impl Inbox {
+    /// Takes a frame in. Whether it is the first that waits, so that the session is to be woken up.
+    fn take(&mut self, frame: &Frame) -> bool {
+        self.bytes += frame.bytes.len();
+        self.frames.push_back(frame.clone());
+        self.frames.len() == 1
+    }
+
+    /// All that waits.
+    fn hand_over(&mut self) -> VecDeque<Frame> {
+        self.bytes = 0;
+        std::mem::take(&mut self.frames)
+    }
+
     /// Whether an event is part of what it sat down with.
     fn knows(&self, event: &Event) -> bool {
         self.ahead.iter().any(|(channel, number)| *channel == event.channel && event.sequence <= *number)
@@ -208,8 +221,7 @@ impl Session {
                     return Err(close);
                 }
                 if !inbox.frames.is_empty() {
-                    inbox.bytes = 0;
-                    return Ok(std::mem::take(&mut inbox.frames));
+                    return Ok(inbox.hand_over());
                 }
             }
             self.bell.notified().await;
@@ -285,10 +297,7 @@ impl Session {
             self.end(Close::TOO_SLOW);
             return false;
         }
-        inbox.bytes += frame.bytes.len();
-        inbox.bytes += frame.bytes.len();
-        inbox.frames.push_back(frame.clone());
-        inbox.frames.len() == 1
+        inbox.take(frame)
     }
 
     /// Tells the session what is no event, so that it may be left out: it is, where too much waits. Whether the session
@@ -299,8 +308,7 @@ impl Session {
         if !inbox.begun || inbox.ending.is_some() || ASIDES_BELOW <= inbox.frames.len() {
             return false;
         }
-        inbox.frames.push_back(frame.clone());
-        inbox.frames.len() == 1
+        inbox.take(frame)
     }
 
     fn wake(&self) {
@@ -321,7 +329,7 @@ impl Session {
     /// Takes what waits for it.
     pub(crate) fn take_waiting(&self) -> VecDeque<String> {
         let text = |frame: Frame| crate::frames::text_in(&frame.bytes).to_owned();
-        std::mem::take(&mut self.inbox().frames).into_iter().map(text).collect()
+        self.inbox().hand_over().into_iter().map(text).collect()
     }
 
     /// Whether it still tells what it is shown from what it is told.

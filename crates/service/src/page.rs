@@ -103,13 +103,10 @@ impl<'a> Page<'a> {
     /// Cuts the rows to the page; the token leads to what comes after the last of them.
     pub fn cut<T, C: Serialize>(
         &self,
-        mut rows: Vec<T>,
+        rows: Vec<T>,
         cursor: impl Fn(&T) -> C,
     ) -> (Vec<T>, Option<NextToken>) {
-        let more = self.limit < rows.len();
-        rows.truncate(self.limit);
-        let token = rows.last().filter(|_| more).map(|last| self.token(&cursor(last)));
-        (rows, token)
+        self.cut_by(rows, |_| 0, cursor)
     }
 }
 

@@ -4,7 +4,7 @@ use carillon_model::Timestamp;
 use carillon_model::event::{Audience, EventMessageType, EventType};
 
 use super::*;
-use crate::session::SESSION_QUEUE_LEN_MAX;
+use crate::session::{SESSION_QUEUE_BYTES_MAX, SESSION_QUEUE_LEN_MAX};
 
 const LOBBY: Key = Key([1; 16]);
 const ANA: Key = Key([2; 16]);
@@ -249,6 +249,22 @@ fn a_full_queue_ends_the_session_and_no_other() {
     assert_eq!(ending(&slow), Some(Close::TOO_SLOW));
     assert_eq!(ending(&fast), None);
     assert!(payloads(&slow).is_empty()); // What it was not sent is not kept.
+}
+
+#[test]
+fn a_queue_is_full_of_bytes_too_each_of_which_counts_once() {
+    const FIT: usize = 4;
+    let places = Places::new(Key([9; 16]));
+    let (slow, fast) = (enter(&places, ANA, "1"), enter(&places, BOB, "1"));
+    seat(&places, &slow, &SEATED, false);
+    seat(&places, &fast, &SEATED, false);
+    let long = message(&"a".repeat(SESSION_QUEUE_BYTES_MAX / FIT));
+    for _ in 0..FIT {
+        tell(&places, &long);
+        assert_eq!((fast.take_waiting().len(), ending(&slow)), (1, None));
+    }
+    tell(&places, &long);
+    assert_eq!((fast.take_waiting().len(), ending(&slow)), (1, Some(Close::TOO_SLOW)));
 }
 
 #[test]
