@@ -9,10 +9,8 @@ each other: the machine is whatever it is.
 
 import json
 import os
-import statistics
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from pathlib import Path
@@ -21,11 +19,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from harness.engine import ENGINES, outsider, psql
 from harness.filling import key_of
+from harness.paced import Sends
 from harness.push import APPLICATION, PushServices
 from harness.raw import Connection, messages_of
 from harness.server import Server
 
 SENDERS = 4
+# Of each sender.
+SENDS_PER_SECOND = 100
 BEFORE_S = 15
 TIMEOUT_S = 1_800
 IDENTITY = "key, app_instance, kind, id, name, created_at, updated_at, membership_count"
@@ -87,33 +88,6 @@ def fill(server: Server, instance: str, channel: str, subscription: str, count: 
     psql(server.store, "VACUUM ANALYZE")
 
 
-class Sends:
-    """People who send in channels of their own, one message after the other."""
-
-    def __init__(self, server: Server, channels: list[tuple[str, str]]):
-        self.times: list[float] = []
-        self.over = threading.Event()
-        self.threads = [threading.Thread(target=self.send, args=(server, *one)) for one in channels]
-        for thread in self.threads:
-            thread.start()
-
-    def send(self, server: Server, user: str, channel: str) -> None:
-        body = {"Content": "hello", "Type": "STANDARD", "Persistence": "PERSISTENT"}
-        with Connection(server) as connection:
-            while not self.over.is_set():
-                begun = time.monotonic()
-                post(connection, messages_of(channel), body, user)
-                self.times.append(time.monotonic() - begun)
-                time.sleep(0.005)
-
-    def end(self) -> dict[str, float]:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-        cuts = statistics.quantiles(self.times, n=100)
-        return {"sends": len(self.times), "p50_ms": cuts[49] * 1_000, "p99_ms": cuts[98] * 1_000}
-
-
 def taken(services: PushServices) -> int:
     counts = services.tell(counts=True)["counts"]
     return counts["apns"] + counts["fcm"] + counts["web_push"]
@@ -130,10 +104,10 @@ def main() -> None:
         server.stop()
         fill(server, instance, channel, services.subscribe("browser"), count)
         server.start()
-        sends = Sends(server, channels)
+        sends = Sends(server, channels, SENDS_PER_SECOND)
         time.sleep(BEFORE_S)
         before = sends.end()
-        sends, begun = Sends(server, channels), time.monotonic()
+        sends, begun = Sends(server, channels, SENDS_PER_SECOND), time.monotonic()
         body = {"Content": "hello", "Type": "STANDARD", "Persistence": "PERSISTENT"}
         with Connection(server) as connection:
             notification = {"PushNotification": {"Title": "Lobby", "Body": "hello"}}

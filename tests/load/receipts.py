@@ -14,12 +14,12 @@ import json
 import multiprocessing
 import os
 import resource
-import statistics
 import sys
 import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from harness import sigv4
 from harness.engine import ENGINES, outsider, psql
 from harness.filling import key_of
-from harness.raw import Connection, messages_of
+from harness.paced import Sends
+from harness.raw import Connection
 from harness.server import Server
 
 SENDERS = 4
@@ -40,6 +41,7 @@ PHASE_S = 60
 OPENED_AT_ONCE = 50
 IDENTITY = "key, app_instance, kind, id, name, created_at, updated_at, membership_count"
 MEMBERSHIP = "channel, member, sub_channel, kind, invited_by, created_at, updated_at"
+PING = 9
 MARKER = b"UPDATE_CHANNEL_READ_MARKER"
 
 
@@ -104,12 +106,37 @@ class Listeners:
         return self.here.recv()
 
 
+class Frames:
+    """The frames of one socket, of which only pings are looked at: whoever does not answer is closed."""
+
+    def __init__(self):
+        self.left, self.skipped = b"", 0
+
+    def pings(self, data: bytes) -> Iterator[bytes]:
+        data = self.left + data
+        at, self.skipped = self.skipped, 0
+        while at + 2 <= len(data):
+            length, head = data[at + 1], {126: 4, 127: 10}.get(data[at + 1], 2)
+            if len(data) < at + head:
+                break
+            if 2 < head:
+                length = int.from_bytes(data[at + 2 : at + head])
+            end = at + head + length
+            if data[at] & 0xF == PING:
+                if len(data) < end:
+                    break
+                yield data[at + head : end]
+            at = end
+        # Of a frame that is not whole, its end is left out.
+        self.left, self.skipped = data[at:], max(0, at - len(data))
+
+
 def listen(pipe, credentials, host: str, port: int, users: list[str]) -> None:
     asyncio.run(listen_all(pipe, credentials, host, port, users))
 
 
 async def listen_all(pipe, credentials, host: str, port: int, users: list[str]) -> None:
-    counts = {"bytes": 0, "marker_frames": 0, "closed": 0}
+    counts = {"bytes": 0, "marker_frames": 0, "pings": 0, "closed": 0}
     gate, opened, tasks = asyncio.Semaphore(OPENED_AT_ONCE), [], []
 
     async def follow(user: str) -> None:
@@ -123,11 +150,19 @@ async def listen_all(pipe, credentials, host: str, port: int, users: list[str]) 
             writer.write("\r\n".join(head).encode())
             answer = await reader.readuntil(b"\r\n\r\n")
             assert answer.startswith(b"HTTP/1.1 101"), answer
-            await reader.readuntil(b"SESSION_ESTABLISHED")
+            _, length = await reader.readexactly(2)
+            if length == 126:
+                length = int.from_bytes(await reader.readexactly(2))
+            assert b"SESSION_ESTABLISHED" in await reader.readexactly(length)
             opened.append(writer)
+        frames = Frames()
         while data := await reader.read(1 << 16):
             counts["bytes"] += len(data)
             counts["marker_frames"] += data.count(MARKER)
+            for payload in frames.pings(data):
+                # Masked by zeros: its letters stay as they are.
+                writer.write(bytes([0x8A, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
+                counts["pings"] += 1
         counts["closed"] += 1
 
     tasks = [asyncio.create_task(follow(user)) for user in users]
@@ -140,37 +175,6 @@ async def listen_all(pipe, credentials, host: str, port: int, users: list[str]) 
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, pipe.recv):
         pipe.send(counts)
-
-
-class Sends:
-    """People who send, so many messages a second each, in channels of their own."""
-
-    def __init__(self, server: Server, channels: list[tuple[str, str]], per_second: float):
-        self.times: list[float] = []
-        self.over = threading.Event()
-        self.threads = [
-            threading.Thread(target=self.send, args=(server, 1 / per_second, *one)) for one in channels
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def send(self, server: Server, every_s: float, user: str, channel: str) -> None:
-        body = {"Content": "hello", "Type": "STANDARD", "Persistence": "PERSISTENT"}
-        due = time.monotonic()
-        with Connection(server) as connection:
-            while not self.over.is_set():
-                # From when it was due: who is late because the one before it was, is late.
-                post(connection, messages_of(channel), body | {"ClientRequestToken": str(uuid.uuid4())}, user)
-                self.times.append(time.monotonic() - due)
-                due = max(due + every_s, time.monotonic() - 1)
-                time.sleep(max(0, due - time.monotonic()))
-
-    def end(self) -> dict[str, float]:
-        self.over.set()
-        for thread in self.threads:
-            thread.join()
-        cuts = statistics.quantiles(self.times, n=100)
-        return {"sends": len(self.times), "p50_ms": cuts[49] * 1_000, "p99_ms": cuts[98] * 1_000}
 
 
 def read_all(server: Server, channel: str, users: list[str], within_s: float) -> float:
@@ -226,7 +230,8 @@ def main() -> None:
                 print(what, whose, json.dumps(rounded))
         print("members", count, "sockets", sockets, "all had read after seconds", round(took[0], 1))
         frames = counts["marker_frames"] - quiet["marker_frames"]
-        print("frames of read markers a socket", round(frames / max(sockets, 1), 2), "closed", counts["closed"])
+        print("frames of read markers a socket", round(frames / max(sockets, 1), 2), "pings", counts["pings"], "closed", counts["closed"])
+        assert counts["closed"] == 0, "not all listened to the end"
         print("\n".join(measured))
         for whose in before:
             ratio = during[whose]["p99_ms"] / before[whose]["p99_ms"]
