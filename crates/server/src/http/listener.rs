@@ -1,6 +1,7 @@
 //! A listener: a port, with or without TLS, and the connections that come to it. Each has a place and a pace; what is
 //! answered there is the router's affair.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::response::Response;
 use bytes::Bytes;
 use carillon_service::front::request::{ClientAddress, SecureTransport, Signed};
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
@@ -46,6 +48,10 @@ pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 10;
 /// How many connections wait to be accepted, as far as the system allows: where a burst of strangers fills the queue,
 /// others wait seconds until their system tries again.
 const BACKLOG: i32 = 4_096;
+/// How many have come and not begun, of one listener: where there are more, the system's queue keeps them.
+const ARRIVED_MAX: usize = 16_384;
+/// How many begin before everybody else has had a turn.
+const BEGINNING_MAX: usize = 4;
 /// How long to wait where no connection can be accepted, for want of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -160,45 +166,84 @@ pub(crate) fn serve_at(port: Port, speech: Speech, router: Router, door: &Arc<Do
     Ok(listening)
 }
 
-/// Accepts connections until it is time to stop.
+/// Accepts connections until it is time to stop. Where thousands come at once, as after a lost network, all of them are
+/// taken out of the system's queue, which drops whom it has no room for, to try again a second later; and a few of them
+/// begin at a time, so that whoever is here already is heard between them.
 async fn accept(
     listener: tokio::net::TcpListener,
     visit: Visit,
     ending: CancellationToken,
     connections: TaskTracker,
 ) {
-    let visit = Arc::new(visit);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = visit.stopping.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, address)) => {
-                let (visit, ending) = (visit.clone(), ending.clone());
-                // Taken here, so that no more are accepted than there are places.
-                let near = address.ip().to_canonical();
-                let peer =
-                    if visit.door.proxies.trust(near) { Peer::Proxy(near) } else { Peer::Client(near) };
-                let Some(place) = visit.door.places.take(peer).map(Arc::new) else { continue };
-                connections.spawn(async move {
-                    let lost = place.lost.clone();
-                    tokio::select! {
-                        biased;
-                        () = ending.cancelled() => {}
-                        () = lost.cancelled() => {}
-                        ended = visit.receive(stream, peer, place) => if let Err(error) = ended {
-                            tracing::debug!(client = %address, %error, "a connection ended badly");
-                        },
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let stopping = visit.stopping.clone();
+    let hall = Hall { visit: Arc::new(visit), ending, connections };
+    let accepting = async {
+        let mut arrived = VecDeque::new();
+        loop {
+            // None where somebody waits to begin, and nobody else has come.
+            let accepted = match arrived.is_empty() {
+                true => Some(listener.accept().await),
+                false if ARRIVED_MAX <= arrived.len() => None,
+                false => listener.accept().now_or_never(),
+            };
+            match accepted {
+                Some(Ok((stream, address))) => arrived.extend(hall.arrive(stream, address)),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+                None => {
+                    let few = arrived.len().min(BEGINNING_MAX);
+                    arrived.drain(..few).for_each(|arrival| hall.begin(arrival));
+                    tokio::task::yield_now().await;
+                }
             }
         }
+    };
+    tokio::select! {
+        biased;
+        () = stopping.cancelled() => {}
+        never = accepting => never,
+    }
+}
+
+/// Somebody who has come, and not yet begun.
+struct Arrival {
+    stream: TcpStream,
+    address: SocketAddr,
+    peer: Peer,
+    place: Arc<Place>,
+}
+
+/// Where connections of one listener arrive, begin and end.
+struct Hall {
+    visit: Arc<Visit>,
+    ending: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Hall {
+    /// Takes a place, so that no more are accepted than there are.
+    fn arrive(&self, stream: TcpStream, address: SocketAddr) -> Option<Arrival> {
+        let (near, door) = (address.ip().to_canonical(), &self.visit.door);
+        let peer = if door.proxies.trust(near) { Peer::Proxy(near) } else { Peer::Client(near) };
+        let place = Arc::new(door.places.take(peer)?);
+        Some(Arrival { stream, address, peer, place })
+    }
+
+    fn begin(&self, Arrival { stream, address, peer, place }: Arrival) {
+        let (visit, ending) = (self.visit.clone(), self.ending.clone());
+        self.connections.spawn(async move {
+            let lost = place.lost.clone();
+            tokio::select! {
+                biased;
+                () = ending.cancelled() => {}
+                () = lost.cancelled() => {}
+                ended = visit.receive(stream, peer, place) => if let Err(error) = ended {
+                    tracing::debug!(client = %address, %error, "a connection ended badly");
+                },
+            }
+        });
     }
 }
 
