@@ -121,6 +121,11 @@ impl Caller {
     pub(super) fn session_documents(&self) -> &[Held] {
         self.session.as_ref().map_or(&[], |session| &session.policies)
     }
+
+    /// Both.
+    pub(super) fn all_documents(&self) -> impl Iterator<Item = &Held> {
+        self.documents().iter().chain(self.session_documents())
+    }
 }
 
 /// What conditions read of a caller: texts that live as long as the entries made of them.

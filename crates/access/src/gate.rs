@@ -7,6 +7,7 @@ use std::sync::Arc;
 use carillon_auth::policy::{Context, Entry, Request, Value};
 use carillon_model::Timestamp;
 use carillon_model::arn::Home;
+use carillon_model::text::{TagKey, TagValue};
 use carillon_store::{self as store, Tx};
 
 use crate::caller::{Caller, Portrait};
@@ -91,9 +92,21 @@ pub struct Asked {
     pub origins: Vec<String>,
     /// What conditions read of the request besides, by their keys.
     pub said: Vec<(&'static str, String)>,
+    /// What the answer will be about, one thing after the other, and what must be allowed on each that it shows.
+    pub among: Option<Among>,
+}
+
+/// Things of one kind that a request does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Among {
+    /// The action, with its service.
+    pub action: Cow<'static, str>,
+    /// What their ARNs begin with.
+    pub prefix: String,
 }
 
 /// A caller before the gate, and what it asks for. Root passes without being looked at.
+#[derive(Clone)]
 pub struct Gate {
     /// The caller.
     pub caller: Caller,
@@ -131,8 +144,7 @@ impl Denied {
 impl Gate {
     /// Whether the decision may depend on the tags of what is acted on, which someone must read.
     pub(crate) fn reads_resource_tags(&self) -> bool {
-        let all = || self.caller.documents().iter().chain(self.caller.session_documents());
-        all().any(|held| held.document.reads_resource_tags())
+        self.caller.all_documents().any(|held| held.document.reads_resource_tags())
     }
 
     /// Lets the caller pass, or says why not, where no tag of what is acted on matters; where one does, the gate comes
@@ -157,40 +169,62 @@ impl Gate {
         if self.caller.is_root() {
             return Ok(());
         }
-        let account = home.account();
-        let portrait = Portrait::new(&self.caller, account);
+        self.in_context(home, |context| {
+            self.asked.checks.iter().try_for_each(|check| self.check(check, context, home, &mut tags))
+        })
+    }
+
+    fn check<E: From<Denied>>(
+        &self,
+        check: &Check,
+        context: &Context<'_>,
+        home: &Home,
+        tags: &mut impl FnMut(&str) -> Result<Vec<(String, String)>, E>,
+    ) -> Result<(), E> {
+        let (mut allowed, mut denied) = (false, None);
+        for ask in &check.0 {
+            let mut of_resource = tags(&ask.resource)?;
+            for origin in self.asked.origins.iter().filter(|origin| **origin != ask.resource) {
+                of_resource.extend(tags(origin)?);
+            }
+            match self.verdict((&ask.action, &ask.resource), &of_resource, context) {
+                Verdict::Allowed => allowed |= ask.suffices,
+                verdict @ Verdict::NotAllowed(_) => denied = denied.or(Some((ask, verdict))),
+                verdict @ Verdict::Denied(_) => return Err(self.denied(home.account(), ask, verdict).into()),
+            }
+        }
+        match denied.filter(|_| !allowed) {
+            Some((ask, verdict)) => Err(self.denied(home.account(), ask, verdict).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// What policies say of an action on a resource that has these tags.
+    pub(crate) fn verdict(
+        &self,
+        (action, resource): (&str, &str),
+        tags: &[(String, String)],
+        context: &Context<'_>,
+    ) -> Verdict {
+        // Of two tags with one key the first counts, which is the one nearest to the resource.
+        let tag = |prefix| tags.iter().map(move |(key, value)| Entry::tag(prefix, key, value));
+        let entries: Vec<_> = tag(RESOURCE_TAG).chain(tag(IAM_RESOURCE_TAG)).collect();
+        let context = Context::new(&entries).over(context);
+        let request = Request { action, resource, context: &context };
+        match &self.witness {
+            None => verdict(&self.caller, &request),
+            Some(witness) => witness.watch(&self.caller, &request),
+        }
+    }
+
+    /// What conditions read of the caller and the request, whatever is acted on.
+    pub(crate) fn in_context<T>(&self, home: &Home, read: impl FnOnce(&Context<'_>) -> T) -> T {
+        let portrait = Portrait::new(&self.caller, home.account());
         let of_caller = portrait.entries();
         let of_caller = Context::new(&of_caller);
         let keys = self.tag_keys();
         let of_request = self.entries(home, &keys);
-        let of_request = Context::new(&of_request).over(&of_caller);
-        for check in &self.asked.checks {
-            let (mut allowed, mut denied) = (false, None);
-            for ask in &check.0 {
-                let mut of_resource = tags(&ask.resource)?;
-                for origin in self.asked.origins.iter().filter(|origin| **origin != ask.resource) {
-                    of_resource.extend(tags(origin)?);
-                }
-                // Of two tags with one key the first counts, which is the one nearest to the resource.
-                let tag = |prefix| of_resource.iter().map(move |(key, value)| Entry::tag(prefix, key, value));
-                let entries: Vec<_> = tag(RESOURCE_TAG).chain(tag(IAM_RESOURCE_TAG)).collect();
-                let context = Context::new(&entries).over(&of_request);
-                let request = Request { action: &ask.action, resource: &ask.resource, context: &context };
-                let verdict = match &self.witness {
-                    None => verdict(&self.caller, &request),
-                    Some(witness) => witness.watch(&self.caller, &request),
-                };
-                match verdict {
-                    Verdict::Allowed => allowed |= ask.suffices,
-                    verdict @ Verdict::NotAllowed(_) => denied = denied.or(Some((ask, verdict))),
-                    verdict @ Verdict::Denied(_) => return Err(self.denied(account, ask, verdict).into()),
-                }
-            }
-            if let Some((ask, verdict)) = denied.filter(|_| !allowed) {
-                return Err(self.denied(account, ask, verdict).into());
-            }
-        }
-        Ok(())
+        read(&Context::new(&of_request).over(&of_caller))
     }
 
     /// Lets the caller pass by what the tags of a snapshot say, or says why not.
@@ -198,10 +232,7 @@ impl Gate {
     where
         E: From<Denied> + From<store::Error>,
     {
-        self.pass(home, |resource| {
-            let tags = store::tag::list(tx, resource)?;
-            Ok(tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned())).collect())
-        })
+        self.pass(home, |resource| Ok(texts(&store::tag::list(tx, resource)?)))
     }
 
     fn denied(&self, account: &str, ask: &Ask, verdict: Verdict) -> Denied {
@@ -223,4 +254,9 @@ impl Gate {
         }
         entries
     }
+}
+
+/// Tags, as conditions read them.
+pub(crate) fn texts(tags: &[(TagKey, TagValue)]) -> Vec<(String, String)> {
+    tags.iter().map(|(key, value)| (key.as_str().to_owned(), value.as_str().to_owned())).collect()
 }

@@ -18,6 +18,7 @@ pub mod query;
 mod random;
 mod reseal;
 mod session;
+mod sieve;
 mod signed;
 mod snapshot;
 mod verdict;
@@ -35,9 +36,10 @@ use futures_util::lock::Mutex;
 
 pub use built_in::BuiltIn;
 pub use caller::Caller;
-pub use gate::{Ask, Asked, Check, Denied, Gate, Surrounding};
+pub use gate::{Among, Ask, Asked, Check, Denied, Gate, Surrounding};
 pub use given::{Giving, SessionCredentials};
 pub use reseal::{Resealed, count_unreadable};
+pub use sieve::Sieve;
 pub use signed::Claimed;
 pub use witness::{Seen, Witness};
 

@@ -5,6 +5,7 @@
 
 mod randomness;
 pub mod rule;
+mod sieved;
 mod surroundings;
 
 pub(crate) use surroundings::Surroundings;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use carillon_access::Sieve;
 use carillon_model::arn::IdentityKind;
 use carillon_model::channel::Channel;
 use carillon_model::identity::Identity;
@@ -57,6 +59,8 @@ pub struct Call {
     due: Option<Box<dyn Due>>,
     /// What it went by as it arrived.
     went_by: Option<Key>,
+    /// What policies say of each channel, where they tell some of those that it may show from others.
+    sieve: Option<Sieve>,
 }
 
 /// Whoever wants to know how far a call comes: it is charged by that, or explained. A transaction may run again; its
@@ -163,6 +167,7 @@ impl Call {
             bound_to: None,
             due: None,
             went_by: None,
+            sieve: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use carillon_model::AppInstanceArn;
 use carillon_model::text::{TagKey, TagValue};
 
-use crate::engine::values;
+use crate::engine::{Query, Value, values};
 use crate::row::read;
 use crate::{Result, Tx};
 
@@ -18,6 +18,16 @@ pub fn set(tx: &mut Tx, resource: &str, key: &TagKey, value: &TagValue) -> Resul
 pub fn list(tx: &mut Tx, resource: &str) -> Result<Vec<(TagKey, TagValue)>> {
     let sql = "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key";
     tx.rows(sql, values![resource], read)
+}
+
+/// All tags of each of these resources.
+pub fn list_all(tx: &mut Tx, resources: &[&str]) -> Result<Vec<Vec<(TagKey, TagValue)>>> {
+    let query = |resource: &&str| Query {
+        sql: "SELECT key, value FROM tag WHERE resource = $1 ORDER BY key",
+        values: values![*resource].iter().map(Value::to_owned).collect(),
+    };
+    let queries: Vec<_> = resources.iter().map(query).collect();
+    tx.answers(&queries, read)
 }
 
 /// The value of a tag of a resource; where it has none with this key, that of the resource above it.

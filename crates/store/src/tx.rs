@@ -216,6 +216,22 @@ impl<'a> Tx<'a> {
         self.run(|driver| driver.query_all(queries, each))
     }
 
+    /// The answers to several questions that are asked in one go, in their order.
+    pub(crate) fn answers<T>(
+        &mut self,
+        queries: &[Query],
+        mut read: impl FnMut(&mut Row<'_>) -> Result<T>,
+    ) -> Result<Vec<Vec<T>>> {
+        let mut answers: Vec<Vec<T>> = queries.iter().map(|_| Vec::new()).collect();
+        if !queries.is_empty() {
+            self.rows_of_all(queries, &mut |at, row| {
+                answers[at].push(read(row)?);
+                Ok(())
+            })?;
+        }
+        Ok(answers)
+    }
+
     pub(crate) fn row<T>(
         &mut self,
         sql: &'static str,

@@ -5,6 +5,7 @@ use carillon_model::message::Attributes;
 use carillon_model::{Key, MessageKey, Timestamp};
 
 use crate::engine::{Query, values};
+use crate::row::read;
 use crate::{Result, Tx};
 
 /// A channel of a member, and how far they have read it.
@@ -80,13 +81,5 @@ pub fn find(
                 .collect(),
         })
         .collect();
-    let mut found = vec![Vec::new(); places.len()];
-    if queries.is_empty() {
-        return Ok(found);
-    }
-    tx.rows_of_all(&queries, &mut |at, row| {
-        found[at].push(row.read()?);
-        Ok(())
-    })?;
-    Ok(found)
+    tx.answers(&queries, read)
 }

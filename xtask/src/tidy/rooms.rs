@@ -19,6 +19,7 @@ const PLANS: [(&str, &[&str]); 2] = [
             "given",
             "reseal",
             "signed",
+            "sieve",
             "gate",
             "witness",
             "verdict",

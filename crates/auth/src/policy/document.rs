@@ -10,7 +10,7 @@ use super::operator::Operator;
 use super::pattern::{Pattern, Syntax, Version};
 use super::statement::{Scope, Statement};
 use super::verdict::{Effect, Sense};
-use super::{Malformed, Mismatch, Request};
+use super::{Context, Malformed, Mismatch, Request};
 
 /// An identity's policy or a session's: what its holder may do.
 #[derive(Clone, Debug)]
@@ -36,6 +36,12 @@ impl Policy {
     /// The condition keys that it reads, in its conditions and by variables.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.statements.iter().flat_map(Statement::keys)
+    }
+
+    /// Whether it may decide differently about two resources that begin with `prefix`, by what they are called. Where
+    /// it does not say so, it decides alike about all of them, in a context that is the same for each.
+    pub fn tells_apart(&self, action: &str, prefix: &str, context: &Context<'_>) -> bool {
+        self.statements.iter().any(|statement| statement.tells_apart(action, prefix, context))
     }
 
     /// How each of its statements stands to a request, in their order: the test is the one by which policies decide.

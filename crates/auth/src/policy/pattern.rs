@@ -135,6 +135,27 @@ impl Pattern {
         Verdict::of(Walk { parts: &self.parts, values: &values, text, manner, barrier }.reaches_the_end())
     }
 
+    /// Which of all texts that begin with `prefix` it matches. Without values for its variables, it says the same of
+    /// each.
+    pub(super) fn reach(&self, prefix: &str, context: &Context<'_>) -> Reach {
+        let Some(values) = self.values(context) else { return Reach::None };
+        // A star at the end that may be empty may be anything.
+        if self.parts.last() == Some(&Part::Any)
+            && self.matches(prefix, Manner::Exact, context) == Verdict::Yes
+        {
+            return Reach::All;
+        }
+        let mut values = values.iter();
+        let plain = self.parts.iter().map_while(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Variable { .. } => values.next().map(AsRef::as_ref),
+            Part::Any | Part::One => None,
+        });
+        let begins: String = plain.collect();
+        let may = begins.starts_with(prefix) || prefix.starts_with(&begins);
+        if may { Reach::Some } else { Reach::None }
+    }
+
     /// The text that it stands for, variables replaced; for patterns without wildcards.
     pub(super) fn fill(&self, context: &Context<'_>) -> Option<String> {
         let values = self.values(context)?;
@@ -200,6 +221,15 @@ fn variable(text: &str) -> Result<(Part, usize), Malformed> {
 pub(super) fn is_key(text: &str) -> bool {
     let plain = !text.contains(['{', '}', '$', '*', '?', '\'', ',']);
     plain && text.rsplit_once(':').is_some_and(|(service, name)| !service.is_empty() && !name.is_empty())
+}
+
+/// Which texts that begin alike a pattern matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    All,
+    None,
+    /// Some of them, or it is not seen at a glance.
+    Some,
 }
 
 /// The length of an ARN's first five parts, with their colons.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::condition::Condition;
-use super::pattern::{Manner, Pattern};
+use super::pattern::{Manner, Pattern, Reach};
 use super::verdict::{Effect, Sense, Verdict};
 use super::{Context, Request};
 
@@ -58,6 +58,11 @@ impl Scope {
         let verdicts = self.patterns.iter().map(|pattern| pattern.matches(text, manner, context));
         Verdict::any(verdicts).settle(self.sense, effect)
     }
+
+    fn tells_apart(&self, prefix: &str, context: &Context<'_>) -> bool {
+        let reaches = || self.patterns.iter().map(|pattern| pattern.reach(prefix, context));
+        reaches().all(|reach| reach != Reach::All) && reaches().any(|reach| reach == Reach::Some)
+    }
 }
 
 impl Statement {
@@ -65,6 +70,12 @@ impl Statement {
     pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
         let resources = self.resources.iter().flat_map(|scope| &scope.patterns);
         resources.flat_map(Pattern::keys).chain(self.conditions.iter().flat_map(Condition::keys))
+    }
+
+    /// Whether it may speak of one resource that begins with this, and not of another, by what they are called.
+    pub(super) fn tells_apart(&self, action: &str, prefix: &str, context: &Context<'_>) -> bool {
+        self.actions.holds(action, Manner::AnyCase, context, self.effect)
+            && self.resources.as_ref().is_some_and(|resources| resources.tells_apart(prefix, context))
     }
 
     pub(super) fn matches(&self, request: &Request<'_>) -> bool {

@@ -103,6 +103,36 @@ fn document(text: &str) -> String {
     format!(r#"{{"Version": "2012-10-17", "Statement": {text}}}"#)
 }
 
+/// Whether a policy tells channels of an app instance apart; `true` where that is not seen at a glance.
+#[test]
+fn what_tells_channels_apart() {
+    let of = |resource: &str| format!(r#"{{"Effect": "Allow", "Action": "chime:*", {resource}}}"#);
+    let given = Given::read("aws:PrincipalTag/app=a1");
+    for (statement, expected) in [
+        (of(r#""Resource": "*""#), false),
+        (of(r#""Resource": "APP/channel/*""#), false),
+        (
+            of(r#""Resource": ["APP/user/ana", "arn:*:app-instance/${aws:PrincipalTag/app}/channel/*"]"#),
+            false,
+        ),
+        (of(r#""Resource": ["APP/user/ana", "APP/channel-flow/*"]"#), false),
+        (of(r#""Resource": "arn:aws:chime:*:*:app-instance/${aws:PrincipalTag/none}/*""#), false),
+        (of(r#""NotResource": ["APP/user/*", "*"]"#), false),
+        (of(r#""NotResource": "APP/user/*""#), false),
+        (r#"{"Effect": "Deny", "Action": "s3:*", "Resource": "APP/channel/x"}"#.to_owned(), false),
+        (r#"{"Effect": "Deny", "Action": "chime:*", "Resource": "APP/channel/x"}"#.to_owned(), true),
+        (r#"{"Effect": "Deny", "NotAction": "s3:*", "Resource": "APP/channel/x*"}"#.to_owned(), true),
+        (of(r#""NotResource": "APP/channel/x""#), true),
+        (of(r#""Resource": "APP/channel/?*""#), true),
+        (of(r#""Resource": "arn:aws:chime:*:*:app-instance/*/x""#), true),
+    ] {
+        let policy = Policy::parse(&document(&statement)).unwrap();
+        let prefix = format!("{APP}/channel/");
+        let tells = given.look(|context| policy.tells_apart("chime:Search", &prefix, context));
+        assert_eq!(tells, expected, "{statement}");
+    }
+}
+
 fn word(decision: &Decision<'_>) -> &'static str {
     match decision {
         Decision::ExplicitDeny(_) => "deny",

@@ -6,7 +6,8 @@
 
 use std::borrow::Cow;
 
-use carillon_access::{Ask, Asked, Check};
+use carillon_access::{Among, Ask, Asked, Check};
+use carillon_model::IdentityArn;
 use carillon_model::arn::Home;
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ enum Place {
     FlowOrChannels,
     /// Also the app that pushes.
     WithPushApplication,
-    /// Who acts, and the channels that are named; without any, all of the app instance.
+    /// Who acts, and the channels that are named; without any, all of the app instance, and each that is shown.
     BearerAndChannels,
 }
 
@@ -56,7 +57,7 @@ fn exception(operation: &str) -> Option<Place> {
         "ListChannelsAssociatedWithChannelFlow" => Place::Member("channel_flow_arn"),
         "ListTagsForResource" | "TagResource" | "UntagResource" => Place::Member("resource_arn"),
         "RegisterAppInstanceUserEndpoint" => Place::WithPushApplication,
-        "SearchChannelMessages" => Place::BearerAndChannels,
+        "ListUnreadCounts" | "SearchChannelMessages" => Place::BearerAndChannels,
         _ => return None,
     })
 }
@@ -74,7 +75,7 @@ fn alias(operation: &str) -> Option<&'static str> {
 /// What an operation asks for.
 pub(crate) fn asked<O: Operation>(operation: &O, home: &Home) -> Asked {
     let place = exception(O::NAME);
-    let bearer = operation.bearer().map(carillon_model::IdentityArn::as_str);
+    let bearer = operation.bearer().map(IdentityArn::as_str);
     if place.is_none() && !tagged(O::NAME) {
         let resources = bearer_and_first(bearer, &operation.labels());
         return Asked { checks: checks(O::NAME, resources), ..Asked::default() };
@@ -82,6 +83,10 @@ pub(crate) fn asked<O: Operation>(operation: &O, home: &Home) -> Asked {
     let members: Value = serde_json::from_slice(&operation.canonical()).unwrap_or_default();
     let request = Request { home, bearer, labels: operation.labels(), members: &members };
     let mut asked = Asked { checks: request.checks(O::NAME, place), ..Asked::default() };
+    if matches!(place, Some(Place::BearerAndChannels)) && members["channel_arns"].is_null() {
+        let action = format!("chime:{}", O::NAME).into();
+        asked.among = request.channels().map(|prefix| Among { action, prefix });
+    }
     asked.tags = list(&members["tags"], |tag| Some((text(&tag["Key"])?, text(&tag["Value"])?)));
     asked.untagged = list(&members["tag_keys"], text);
     let new = request.new_resource(O::NAME);
@@ -152,6 +157,13 @@ impl Request<'_> {
         format!("{}/{kind}/{}", self.member("app_instance_arn"), id.unwrap_or("*"))
     }
 
+    /// What the ARNs of the channels begin with of the app instance that is named, or of whoever acts.
+    fn channels(&self) -> Option<String> {
+        let of_bearer = || Some(self.bearer?.parse::<IdentityArn>().ok()?.app_instance().as_str().to_owned());
+        let instance = text(&self.members["app_instance_arn"]).or_else(of_bearer)?;
+        Some(format!("{instance}/channel/"))
+    }
+
     /// The app instance, where one is named, and whoever acts.
     fn origins(&self) -> Vec<String> {
         let instance = text(&self.members["app_instance_arn"]);
@@ -212,9 +224,9 @@ impl Request<'_> {
             Some(Place::BearerAndChannels) => {
                 let mut channels = list(&self.members["channel_arns"], text);
                 if channels.is_empty() {
-                    channels.push(self.below("channel", None));
+                    channels.extend(self.channels().map(|channels| format!("{channels}*")));
                 }
-                checks(operation, self.bearer.map(str::to_owned).into_iter().chain(channels).collect())
+                checks(operation, usual().into_iter().chain(channels).collect())
             }
             Some(Place::WithPushApplication) => {
                 let push = Ask::new("mobiletargeting:GetApp", self.member("resource_arn"));

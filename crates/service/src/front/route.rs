@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use carillon_access::{Caller, Gate, Surrounding};
+use carillon_access::{Caller, Gate, Sieve, Surrounding};
 use carillon_model::shape::{Described as _, Member, Shape};
 use carillon_model::{Timestamp, json};
 use carillon_store::{self as store, Tx};
@@ -175,7 +175,8 @@ impl Service {
         )
         .owing(due)
         .bound_to(caller.bound_to());
-        let gate = self.gate(&operation, asked, call.now)?;
+        let (gate, sieve) = self.gate(&operation, asked, call.now)?;
+        let call = call.sieved_by(sieve);
         match &gate {
             None => call.admit()?,
             Some(_) if asked.onlooker.is_some() => {}
@@ -184,15 +185,23 @@ impl Service {
         Ok((operation, call, gate))
     }
 
-    fn gate<O: Operation>(&self, operation: &O, asked: &Asked, now: Timestamp) -> Result<Option<Gate>> {
+    /// The gate, where it is still to be passed, and what policies say of each thing behind it, where they tell some
+    /// from others.
+    fn gate<O: Operation>(
+        &self,
+        operation: &O,
+        asked: &Asked,
+        now: Timestamp,
+    ) -> Result<(Option<Gate>, Option<Sieve>)> {
         let Asked { caller, surrounding, onlooker, .. } = asked;
         if caller.is_root() {
-            return Ok(None);
+            return Ok((None, None));
         }
         let asked = actions::asked(operation, self.home());
         let witness = onlooker.as_ref().map(|onlooker| onlooker.witness());
         let gate = Gate { caller: caller.clone(), asked, surrounding: surrounding.clone(), now, witness };
-        Ok(gate.pass_early(self.home())?)
+        let sieve = Sieve::of(&gate, self.home());
+        Ok((gate.pass_early(self.home())?, sieve))
     }
 }
 

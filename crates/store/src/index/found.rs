@@ -8,7 +8,7 @@ use carillon_model::{Key, MessageKey};
 use super::{Name, Said, State, said, select_said, state};
 use crate::engine::{Query, ToValue, Value, values};
 use crate::row::read;
-use crate::{Result, Row, Tx};
+use crate::{Result, Tx};
 
 /// Where somebody belongs, or may look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,21 +36,6 @@ fn owned(values: &[Value<'_>]) -> Vec<Value<'static>> {
     values.iter().map(Value::to_owned).collect()
 }
 
-fn ask<T>(
-    tx: &mut Tx,
-    queries: &[Query],
-    mut read: impl FnMut(&mut Row<'_>) -> Result<T>,
-) -> Result<Vec<Vec<T>>> {
-    let mut answers: Vec<Vec<T>> = queries.iter().map(|_| Vec::new()).collect();
-    if !queries.is_empty() {
-        tx.rows_of_all(queries, &mut |at, row| {
-            answers[at].push(read(row)?);
-            Ok(())
-        })?;
-    }
-    Ok(answers)
-}
-
 /// How far a place is taken in, and up to `late_max` messages that were changed since.
 pub type End = (Option<State>, Vec<MessageKey>);
 
@@ -61,13 +46,13 @@ pub fn list_ends(tx: &mut Tx, places: &[Key], late_max: i64) -> Result<Vec<End>>
         values: owned(values![place]),
     };
     let queries: Vec<_> = places.iter().map(query).collect();
-    let states = ask(tx, &queries, state)?;
+    let states = tx.answers(&queries, state)?;
     let query = |place: &Key| Query {
         sql: "SELECT message FROM search_late WHERE place = $1 ORDER BY message LIMIT $2",
         values: owned(values![place, late_max]),
     };
     let queries: Vec<_> = places.iter().map(query).collect();
-    let late = ask(tx, &queries, read)?;
+    let late = tx.answers(&queries, read)?;
     Ok(states.into_iter().map(|states| states.into_iter().flatten().next()).zip(late).collect())
 }
 
@@ -101,7 +86,7 @@ pub fn find_fragments(
         values: owned(values![place, zero, one, two, least, greatest]),
     };
     let queries: Vec<_> = sought.iter().map(query).collect();
-    ask(tx, &queries, |row| {
+    tx.answers(&queries, |row| {
         let name = Name { level: row.read()?, run: row.read()? };
         Ok(Fragment { name, span: row.read()?, body: row.read()? })
     })
@@ -114,7 +99,7 @@ pub fn find_heads(tx: &mut Tx, runs: &[(Key, Name)]) -> Result<Vec<Option<Vec<u8
         values: owned(values![place, name.level, name.run]),
     };
     let queries: Vec<_> = runs.iter().map(query).collect();
-    Ok(ask(tx, &queries, read)?.into_iter().map(|bodies| bodies.into_iter().next()).collect())
+    Ok(tx.answers(&queries, read)?.into_iter().map(|bodies| bodies.into_iter().next()).collect())
 }
 
 /// Messages of a place, between two keys, both within.
@@ -151,5 +136,5 @@ pub fn list_hits(tx: &mut Tx, slices: &[Slice], order: SortOrder, limit: i64) ->
         ],
     };
     let queries: Vec<_> = slices.iter().map(query).collect();
-    ask(tx, &queries, said)
+    tx.answers(&queries, said)
 }

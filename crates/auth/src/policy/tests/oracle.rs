@@ -193,6 +193,21 @@ proptest! {
     }
 
     #[test]
+    fn what_tells_nothing_apart_decides_alike(
+        policy in policy(),
+        given in given(),
+        action in "c:[ab]{1,4}",
+        prefix in scrap().prop_map(|text| format!("arn:{text}")),
+        rests in proptest::collection::vec("[ab:/é*?]{0,5}", 2..8),
+    ) {
+        let policy = Policy::parse(&policy).expect(&policy);
+        let tells_apart = given.look(|context| policy.tells_apart(&action, &prefix, context));
+        let of = |rest: &String| word(&given.decide(&[&policy], &action, &format!("{prefix}{rest}")));
+        let words: Vec<_> = rests.iter().map(of).collect();
+        prop_assert!(tells_apart || words.iter().all(|word| *word == words[0]), "{words:?}");
+    }
+
+    #[test]
     fn both_match_arns_alike(pattern in "[*?]?[ab:*?]{0,9}", text in "[ab:]{0,9}") {
         let condition = json!({ "ArnLike": { "aws:PrincipalArn": format!("arn:{pattern}:::::") } });
         let document = json!({ "Version": "2012-10-17", "Statement": {

@@ -10,7 +10,7 @@ use crate::operations::identity::list_app_instance_users::ListAppInstanceUsers;
 use crate::operations::identity::list_app_instances::ListAppInstances;
 use crate::testing::*;
 
-const TRUST: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+pub(crate) const TRUST: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
     "Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":["sts:AssumeRole","sts:TagSession"]}}"#;
 
 fn act(world: &mut World, action: &str, rest: &[(&str, &str)]) -> (u16, String) {
@@ -77,6 +77,13 @@ fn assume(world: &mut World, user: &str) -> Credentials {
         ("Tags.member.1.Value", user),
         ("DurationSeconds", "900"),
     ];
+    credentials(&done(world, "AssumeRole", &form))
+}
+
+/// A session of a role, narrowed by a policy.
+pub(crate) fn assume_narrowed(world: &mut World, role: &str, policy: &str) -> Credentials {
+    let arn = format!("arn:aws:iam::111122223333:role/{role}");
+    let form = [("RoleArn", &*arn), ("RoleSessionName", "narrowed"), ("Policy", policy)];
     credentials(&done(world, "AssumeRole", &form))
 }
 

@@ -5,6 +5,8 @@
 //! another, STANDARD, not redacted, and released to whoever asks. Elastic channels have no read markers, and are not
 //! listed.
 
+use carillon_store::unread::Followed;
+
 use crate::chat::{mention, retention};
 use crate::prelude::*;
 
@@ -59,8 +61,15 @@ impl Read for ListUnreadCounts {
         }
         let instance = viewer.arn.app_instance();
         let (page, after) = Page::of(self, call)?;
-        let rows = store::unread::list(tx, &instance, viewer.key, after, page.reach())?;
-        let (rows, next_token) = page.cut(rows, |row| (row.last_at, row.channel));
+        let at = |row: &Followed| (row.last_at, row.channel);
+        let (rows, given_up_at) = call.admitted(
+            tx,
+            (after, page.reach()),
+            |tx, after, limit| store::unread::list(tx, &instance, viewer.key, *after, limit),
+            |row| (Some(at(row)), row.arn.clone()),
+        )?;
+        let (rows, next_token) = page.cut(rows, at);
+        let next_token = next_token.or(given_up_at.map(|at| page.token(&at)));
         let kept_since = retention::seen_since(tx, &instance, call.now)?;
         let places = rows.iter().map(|row| place(row, kept_since)).collect::<Vec<_>>();
         let asked: Vec<_> = places.iter().flatten().copied().collect();
@@ -82,7 +91,7 @@ impl Read for ListUnreadCounts {
 }
 
 /// Where to count; nowhere, where everything is read.
-fn place(row: &store::unread::Followed, kept_since: Option<Timestamp>) -> Option<store::unread::Place> {
+fn place(row: &Followed, kept_since: Option<Timestamp>) -> Option<store::unread::Place> {
     if row.last_at <= row.since {
         return None;
     }
@@ -94,6 +103,7 @@ fn place(row: &store::unread::Followed, kept_since: Option<Timestamp>) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::front::query::tests::new_user;
     use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
     use crate::operations::messaging::send_channel_message::SendChannelMessage;
     use crate::operations::messaging::update_channel_read_marker::UpdateChannelReadMarker;
@@ -231,6 +241,49 @@ mod tests {
         for length in [1, 2, 3] {
             assert_eq!(counts(world, &bob, length), all);
         }
+    }
+
+    #[engine_test]
+    fn what_policies_deny_is_not_counted(world: &mut World) {
+        let [ana, bob] = ["ana", "bob"].map(|name| world.user(name));
+        let channels: Vec<_> = (0..5)
+            .map(|_| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private))
+            .collect();
+        for channel in &channels {
+            world.join(channel, &ana, &bob);
+            world.advance_ms(1);
+            world.send(channel, &ana, "hi");
+        }
+        let all = counts(world, &bob, 50);
+        let statement = |effect: &str, resources: serde_json::Value| {
+            let action = "chime:ListUnreadCounts";
+            serde_json::json!({"Effect": effect, "Action": action, "Resource": resources})
+        };
+        let policy = |statements: &[serde_json::Value]| {
+            serde_json::json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+        };
+        let denied = [0, 2, 3].map(|at: usize| channels[at].as_str());
+        let narrowed = policy(&[
+            statement("Allow", serde_json::json!("*")),
+            statement("Deny", serde_json::json!(denied)),
+        ]);
+        let user = new_user(world, "app", &narrowed);
+        let root = world.sign_with(user);
+        let left: Vec<_> = all.iter().filter(|(arn, ..)| !denied.contains(&arn.as_str())).cloned().collect();
+        assert_eq!(left.len(), 2);
+        for length in [1, 2, 50] {
+            assert_eq!(counts(world, &bob, length), left);
+            let page = ListUnreadCounts { max_results: Some(length.try_into().unwrap()), ..list(&bob) };
+            let page = world.call(&page).unwrap();
+            assert_eq!(page.unread_counts.len(), 2.min(usize::try_from(length).unwrap()));
+            assert_eq!(page.next_token.is_some(), length < 2);
+        }
+        // Who may not do it in all channels may not ask for all.
+        world.sign_with(root);
+        let narrower = policy(&[statement("Allow", serde_json::json!(bob.as_str()))]);
+        let user = new_user(world, "other", &narrower);
+        world.sign_with(user);
+        assert_eq!(world.refusal(&list(&bob)), ErrorCode::AccessDenied);
     }
 
     #[engine_test]

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carillon_model::message::Message;
-use carillon_store::index;
+use carillon_store::index::{self, Member};
 use serde::{Deserialize, Serialize};
 
 use crate::call::OWN_SUB_CHANNEL;
@@ -31,7 +31,7 @@ pub struct SearchChannelMessages {
     pub app_instance_arn: AppInstanceArn,
     /// What: words, `"phrases"`, `-refused` ones, and `from:` ids.
     pub query: SearchQuery,
-    /// In which channels; without them, in all that the caller belongs to.
+    /// In which channels; without them, in all that the caller belongs to and policies let them search.
     #[length(1, 50)]
     pub channel_arns: Option<Vec<ChannelArn>>,
     /// None that were accepted before.
@@ -149,7 +149,7 @@ impl Read for SearchChannelMessages {
         let Cursor { after, from } = cursor.unwrap_or_default();
         let places = match &self.channel_arns {
             Some(arns) => self.named(tx, call, arns, after)?,
-            None => self.own(tx, viewer, after)?,
+            None => self.own(tx, call, viewer, after)?,
         };
         let keys: Vec<Key> = places.of.keys().copied().collect();
         let asked = Asked {
@@ -184,15 +184,19 @@ impl SearchChannelMessages {
         Ok((least, self.not_after.map_or(MessageKey([0xff; 32]), MessageKey::greatest)))
     }
 
-    /// The places where the caller belongs.
-    fn own(&self, tx: &mut Tx, viewer: Key, after: Option<(Key, Key)>) -> Result<Places> {
+    /// The places where the caller belongs, in channels that policies let them search.
+    fn own(&self, tx: &mut Tx, call: &Call, viewer: Key, after: Option<(Key, Key)>) -> Result<Places> {
         let after = after.unwrap_or((Key([0; 16]), Key([0; 16])));
-        let members = index::list_members(tx, viewer, after, count(PLACES_MAX + 1))?;
-        let all = members.into_iter().map(|member| {
-            let arn = self.app_instance_arn.channel(&member.channel_id);
-            ((member.channel, member.place), arn)
-        });
-        Ok(Places::of(all))
+        let arn = |member: &Member| self.app_instance_arn.channel(&member.channel_id);
+        let at = |member: &Member| (member.channel, member.place);
+        let (members, given_up_at) = call.admitted(
+            tx,
+            (after, count(PLACES_MAX + 1)),
+            |tx, after, limit| index::list_members(tx, viewer, *after, limit),
+            |member| (at(member), arn(member)),
+        )?;
+        let places = Places::of(members.iter().map(|member| (at(member), arn(member))));
+        Ok(Places { last: places.last.or(given_up_at), ..places })
     }
 
     /// The places that the caller may read in these channels, each of which admits them.

@@ -1,14 +1,17 @@
 //! Searches beside a naive one: histories of people who join and leave, write, whisper, edit, redact and delete, with
-//! messages taken in now and then, each from a number. What the naive search may read is what `ListChannelMessages`
-//! shows to the same caller; it takes texts apart in a way of its own, and looks at all of them each time.
+//! messages taken in now and then, by an application that policies deny now this channel and now that, each from a
+//! number. What the naive search may read is what `ListChannelMessages` shows to the same caller, but for those channels;
+//! it takes texts apart in a way of its own, and looks at all of them each time.
 //!
 //! `CARILLON_SEARCH_HISTORIES` says how many histories there are, [`HISTORIES`] where it says nothing.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
 
-use super::tests::search;
+use super::tests::{policy, search, statement};
 use super::*;
+use crate::front::query::tests::{done, new_user};
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::list_channel_memberships_for_app_instance_user as memberships;
@@ -30,10 +33,12 @@ struct History {
     channels: Vec<ChannelArn>,
     elastic: ChannelArn,
     sent: Vec<(ChannelArn, Option<SubChannelId>, IdentityArn, MessageId)>,
+    /// An application that may search, but not everywhere.
+    narrowed: Credentials,
 }
 
 impl History {
-    fn begin(world: &mut World, seed: u64) -> Self {
+    fn begin(world: &mut World, narrowed: &Credentials, seed: u64) -> Self {
         world.use_new_instance();
         let mut random = StdRng::seed_from_u64(seed);
         let root = world.admin("root");
@@ -51,7 +56,15 @@ impl History {
                 }
             }
         }
-        Self { random, people, root, channels: channels.into(), elastic, sent: Vec::new() }
+        Self {
+            random,
+            people,
+            root,
+            channels: channels.into(),
+            elastic,
+            sent: Vec::new(),
+            narrowed: narrowed.clone(),
+        }
     }
 
     fn one<T: Clone>(&mut self, of: &[T]) -> T {
@@ -174,8 +187,22 @@ impl History {
             }
             None => own_places(world, &who),
         };
+        let denied = self.deny(world);
+        let is_denied = |channel: &ChannelArn| denied.contains(channel);
+        if let Some(named) = named.iter().flatten().find(|channel| is_denied(channel)) {
+            let own = world.sign_with(self.narrowed.clone());
+            let asked =
+                SearchChannelMessages { channel_arns: Some(vec![named.clone()]), ..search(&who, &query) };
+            assert_eq!(world.refusal(&asked), ErrorCode::AccessDenied);
+            world.sign_with(own);
+        }
+        let named =
+            named.map(|named| named.into_iter().filter(|channel| !is_denied(channel)).collect::<Vec<_>>());
+        if named.as_ref().is_some_and(Vec::is_empty) {
+            return 0;
+        }
         let mut expected = Vec::new();
-        for (channel, place) in places {
+        for (channel, place) in places.into_iter().filter(|(channel, _)| !is_denied(channel)) {
             for message in listed(world, &channel, place, &who) {
                 let content = message.content.as_ref().map(Content::as_str).unwrap_or_default();
                 let sender = message.sender.arn.id();
@@ -192,12 +219,14 @@ impl History {
             ..search(&who, &query)
         };
         let mut found = Vec::new();
+        let own = world.sign_with(self.narrowed.clone());
         world.turn_pages(&mut asked, |page| {
             let message =
                 |one: FoundMessage| (one.message_id.into_string(), one.content.unwrap().into_string());
             found.extend(page.messages.into_iter().map(message));
             page.next_token
         });
+        world.sign_with(own);
         let times: Vec<&str> = found.iter().map(|(id, _)| &id[..32]).collect();
         let in_order = match order {
             SortOrder::Ascending => times.is_sorted(),
@@ -207,6 +236,33 @@ impl History {
         found.sort();
         assert_eq!(found, expected, "{query} {order:?} by {}", who.id());
         found.len()
+    }
+
+    /// Denies the searching application some channels, by a policy that names each, or a tag of each, or all others.
+    fn deny(&mut self, world: &mut World) -> Vec<ChannelArn> {
+        let mut channels = self.channels.clone();
+        channels.push(self.elastic.clone());
+        let count = self.one(&[0, 0, 1, 2]);
+        let denied: Vec<ChannelArn> = (0..count).map(|_| self.one(&channels)).collect();
+        let names: Vec<&str> = denied.iter().map(ChannelArn::as_str).collect();
+        let all = || statement("Allow", json!({"Resource": "*"}));
+        let statements = match (count, self.random.random_range(0..3)) {
+            (0, _) => vec![all()],
+            (_, 0) => vec![all(), statement("Deny", json!({"Resource": names}))],
+            (_, 1) => vec![statement("Allow", json!({"NotResource": names}))],
+            _ => {
+                for channel in &channels {
+                    let is_denied = if denied.contains(channel) { "yes" } else { "no" };
+                    world.tag(channel.as_str(), "denied", is_denied);
+                }
+                let condition = json!({"StringEquals": {"aws:ResourceTag/denied": "yes"}});
+                vec![all(), statement("Deny", json!({"Resource": "*", "Condition": condition}))]
+            }
+        };
+        let document = policy(&statements);
+        let put = [("UserName", "searcher"), ("PolicyName", "p"), ("PolicyDocument", &*document)];
+        done(world, "PutUserPolicy", &put);
+        denied
     }
 
     /// Some channels that the caller may read, or none.
@@ -335,9 +391,10 @@ fn histories_find_what_a_naive_search_finds(world: &mut World) {
     let first: u64 =
         std::env::var("CARILLON_SEARCH_FIRST").ok().and_then(|first| first.parse().ok()).unwrap_or_default();
     let (mut searches, mut found) = (0, 0);
+    let narrowed = new_user(world, "searcher", &policy(&[statement("Allow", json!({"Resource": "*"}))]));
     for seed in first..first + count.unwrap_or(HISTORIES) {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let mut history = History::begin(world, seed);
+            let mut history = History::begin(world, &narrowed, seed);
             let (mut searches, mut found) = (0, 0);
             for _ in 0..STEPS {
                 history.step(world);

@@ -1,8 +1,12 @@
+use serde_json::json;
+
 use super::*;
+use crate::front::query::tests::{TRUST, assume_narrowed, done, new_user};
 use crate::operations::identity::delete_app_instance::DeleteAppInstance;
 use crate::operations::messaging::channel_flow_callback::ChannelFlowCallback;
 use crate::operations::messaging::delete_channel_message::DeleteChannelMessage;
 use crate::operations::messaging::redact_channel_message::RedactChannelMessage;
+use crate::operations::messaging::send_channel_message::SendChannelMessage;
 use crate::operations::messaging::update_channel_message::UpdateChannelMessage;
 use crate::testing::*;
 
@@ -348,6 +352,113 @@ fn one_finds_what_one_may_read(world: &mut World) {
     assert_eq!(found(world, search(&cy, "alpha")), Vec::<String>::new());
     world.end(&private, &ana);
     assert_eq!(found(world, search(&bob, "alpha")), Vec::<String>::new());
+}
+
+/// A statement of a policy about searches.
+pub(super) fn statement(effect: &str, rest: serde_json::Value) -> serde_json::Value {
+    let mut statement = serde_json::json!({"Effect": effect, "Action": "chime:SearchChannelMessages"});
+    let (all, serde_json::Value::Object(rest)) = (statement.as_object_mut().unwrap(), rest) else { panic!() };
+    all.extend(rest);
+    statement
+}
+
+pub(super) fn policy(statements: &[serde_json::Value]) -> String {
+    serde_json::json!({"Version": "2012-10-17", "Statement": statements}).to_string()
+}
+
+#[engine_test]
+fn what_policies_deny_is_not_searched_where_no_channel_is_named(world: &mut World) {
+    let (ana, root) = (world.user("ana"), world.admin("root"));
+    let channels: [ChannelArn; 4] =
+        [(); 4].map(|()| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private));
+    let elastic = world.call(&elastic_request(world, &root)).unwrap().channel_arn;
+    let place = world.join(&elastic, &root, &ana);
+    for number in 0..3 {
+        for (at, channel) in channels.iter().enumerate() {
+            world.send(channel, &ana, &format!("alpha {at} {number}"));
+        }
+        let client_request_token = world.token();
+        let sub_channel_id = place.clone();
+        let request = message_request(&elastic, &ana, &format!("alpha 4 {number}"));
+        world.call(&SendChannelMessage { client_request_token, sub_channel_id, ..request }).unwrap();
+        world.advance_ms(1);
+    }
+    world.tag(channels[1].as_str(), "secret", "yes");
+    let (one, two) = (channels[0].as_str(), channels[2].as_str());
+    let all = || json!({"Resource": "*"});
+    let every: Vec<&str> = channels.iter().chain([&elastic]).map(ChannelArn::as_str).collect();
+    // Each policy, and in which channels it lets one search: 4 is the elastic one.
+    let policies: Vec<(Vec<serde_json::Value>, &[usize])> = vec![
+        (vec![statement("Allow", all())], &[0, 1, 2, 3, 4]),
+        (vec![statement("Allow", all()), statement("Deny", json!({"Resource": one}))], &[1, 2, 3, 4]),
+        (vec![statement("Allow", all()), statement("Deny", json!({"Resource": [one, two]}))], &[1, 3, 4]),
+        (
+            vec![statement("Allow", all()), statement("Deny", json!({"Resource": elastic.as_str()}))],
+            &[0, 1, 2, 3],
+        ),
+        (vec![statement("Allow", json!({"NotResource": [one, two]}))], &[1, 3, 4]),
+        (
+            vec![
+                statement("Allow", all()),
+                statement(
+                    "Deny",
+                    json!({
+                        "Resource": "*", "Condition": {"StringEquals": {"aws:ResourceTag/secret": "yes"}}
+                    }),
+                ),
+            ],
+            &[0, 2, 3, 4],
+        ),
+        (vec![statement("Allow", all()), statement("Deny", json!({"Resource": every}))], &[]),
+    ];
+    let user = new_user(world, "app", &policy(&policies[0].0));
+    done(world, "CreateRole", &[("RoleName", "Searcher"), ("AssumeRolePolicyDocument", TRUST)]);
+    let everything = policy(&[statement("Allow", all())]);
+    let may = [("RoleName", "Searcher"), ("PolicyName", "p"), ("PolicyDocument", &*everything)];
+    done(world, "PutRolePolicy", &may);
+    for is_taken_in in [false, true] {
+        if is_taken_in {
+            world.index(100);
+        }
+        for (statements, searched) in &policies {
+            let document = policy(statements);
+            let put = [("UserName", "app"), ("PolicyName", "p"), ("PolicyDocument", &*document)];
+            done(world, "PutUserPolicy", &put);
+            let session = assume_narrowed(world, "Searcher", &document);
+            // What the policies say holds of users, and of sessions that they narrow.
+            for credentials in [user.clone(), session] {
+                let own = world.sign_with(credentials);
+                let mut expected: Vec<String> = Vec::new();
+                for number in 0..3 {
+                    expected.extend(searched.iter().map(|at| format!("alpha {at} {number}")));
+                }
+                let sorted = |mut contents: Vec<String>| {
+                    contents.sort();
+                    contents
+                };
+                let expected = sorted(expected);
+                assert_eq!(sorted(found(world, search(&ana, "alpha"))), expected, "{document}");
+                let two = SearchChannelMessages {
+                    max_results: Some(2.try_into().unwrap()),
+                    ..search(&ana, "alpha")
+                };
+                let page = world.call(&two).unwrap();
+                assert_eq!(page.messages.len(), expected.len().min(2), "a page has no holes: {document}");
+                assert_eq!(page.next_token.is_some(), 2 < expected.len());
+                assert_eq!(sorted(found(world, two)), expected, "{document}");
+                for (at, channel) in channels.iter().chain([&elastic]).enumerate() {
+                    let named = SearchChannelMessages {
+                        channel_arns: Some(vec![channel.clone()]),
+                        ..search(&ana, "alpha")
+                    };
+                    let refused = world.call(&named).err().map(|refused| refused.code);
+                    let expected = (!searched.contains(&at)).then_some(ErrorCode::AccessDenied);
+                    assert_eq!(refused, expected, "channel {at}, {document}");
+                }
+                world.sign_with(own);
+            }
+        }
+    }
 }
 
 #[engine_test]
