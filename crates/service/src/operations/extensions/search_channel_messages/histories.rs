@@ -1,7 +1,7 @@
 //! Searches beside a naive one: histories of people who join and leave, write, whisper, edit, redact and delete, with
 //! messages taken in now and then, by an application that policies deny now this channel and now that, each from a
-//! number. What the naive search may read is what `ListChannelMessages` shows to the same caller, but for those channels;
-//! it takes texts apart in a way of its own, and looks at all of them each time.
+//! number. What the naive search may read is what `ListChannelMessages` shows to the same caller, but for what those
+//! policies deny; it takes texts apart in a way of its own, and looks at all of them each time.
 //!
 //! `CARILLON_SEARCH_HISTORIES` says how many histories there are, [`HISTORIES`] where it says nothing.
 
