@@ -8,17 +8,19 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import commands
-from harness.engine import ENGINES, Engine, psql_value
+from harness.engine import ENGINES, Engine, outsider, psql_value
 from harness.furnished import Furnished, furnish, served
+from harness.raw import Connection
 from harness.readings import Readings, differences
 from harness.server import Server, binary, environment
-from harness.world import token
+from harness.world import World, token
 
 SETTLING_TIMEOUT_S = 60
 COMMAND_TIMEOUT_S = 120
@@ -138,11 +140,11 @@ def empty(tmp_path) -> Any:
 
 
 @contextmanager
-def running(there: Server) -> Iterator[Server]:
-    """A server on a store that was imported, configured as the one that it was exported from."""
+def running(there: Server, more: str = "", *flags: str) -> Iterator[Server]:
+    """A server on a store that was imported, configured as the one that it was exported from, and this besides."""
     engine = ENGINES[there.engine.name]()
     engine.new_store = lambda: there.store  # type: ignore[method-assign]
-    with served(engine, there.folder) as server:
+    with served(engine, there.folder, *flags, more=more) as server:
         yield server
 
 
@@ -420,3 +422,63 @@ def test_an_import_from_a_service_that_was_killed_is_known_and_its_repetition_is
         before = told_by_the_api(Readings.of_instance(source, instance))
         with running(there) as server:
             same(before, told_by_the_api(Readings.of_instance(server, instance)))
+
+
+SEARCHED = '[search]\napp_instances = "all"\n'
+SEARCH_PATH = "/_carillon/v1/messages/search"
+
+
+def runs_of(there: Server) -> int:
+    """How many rows the index has, of a store that nobody serves."""
+    sql = "SELECT COUNT(*) FROM search_run"
+    if there.store:
+        return int(psql_value(there.store, sql))
+    with outsider(there.data_dir / "carillon.db") as database:
+        return database.execute(sql).fetchone()[0]
+
+
+def test_what_was_brought_is_searched_as_it_is(engine, tmp_path, empty):
+    with served(engine, tmp_path / "source") as source:
+        world = World(source)
+        ana, bob = world.users("ana", "bob")
+        world.admin("root")
+        channel = world.channel(ana, bob)
+        first, second, third = (
+            world.send(channel, ana, f"alpha {word}")["MessageId"] for word in ("one", "two", "three")
+        )
+        there = empty(engine)
+
+        def taken_in(server: Server) -> None:
+            # Announced, made, and walked through.
+            for _ in range(4):
+                server.advance(timedelta(hours=1))
+
+        def found(server: Server, query: str) -> list[str]:
+            with Connection(server) as connection:
+                asked = {"AppInstanceArn": world.app_instance, "Query": query}
+                answer = connection.call("POST", SEARCH_PATH, asked, bearer=bob)
+            assert answer.status == 200, answer.body
+            return [message["Content"] for message in answer.json["Messages"]]
+
+        from_service(there, source, world.app_instance)
+        with running(there, SEARCHED, "--test-clock") as server:
+            for _ in range(2):
+                assert found(server, "alpha") == ["alpha three", "alpha two", "alpha one"]
+                taken_in(server)
+        assert runs_of(there) > 0, "nothing was taken into the index"
+
+        at = {"ChannelArn": channel, "ChimeBearer": ana}
+        source.messaging.update_channel_message(**at, MessageId=first, Content="omega one")
+        source.messaging.redact_channel_message(**at, MessageId=second)
+        source.messaging.update_channel_message(**at, MessageId=third, Content="alpha drei")
+        world.send(channel, ana, "alpha four")
+        from_service(there, source, world.app_instance)
+        with running(there, SEARCHED, "--test-clock") as server:
+            # By messages first, and then by the index that was made of them anew.
+            for _ in range(2):
+                assert found(server, "alpha") == ["alpha four", "alpha drei"]
+                assert found(server, "omega") == ["omega one"]
+                assert found(server, "drei") == ["alpha drei"]
+                assert found(server, "one -alpha") == ["omega one"]
+                assert (found(server, "two"), found(server, "three")) == ([], [])
+                taken_in(server)

@@ -49,10 +49,12 @@ def configuration() -> str:
 
 
 @contextmanager
-def served(engine: Engine, folder, *flags: str, **environment: str) -> Iterator[Server]:
+def served(
+    engine: Engine, folder, *flags: str, more: str = "", **environment: str
+) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "carillon.toml"
-    path.write_text(configuration())
+    path.write_text(configuration() + more)
     away = aws.environment(KINESIS=UNREACHABLE, LEX_RUNTIME_V2=UNREACHABLE)
     server = Server(folder, engine, "--config", str(path), *flags, **away, **environment).start()
     try:

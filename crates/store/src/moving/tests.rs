@@ -338,3 +338,48 @@ fn a_row_takes_the_place_of_what_is_there_as_far_as_it_is_to() {
         assert_eq!(put("d", 0, unless_in_some), is(0, "b", 7));
     });
 }
+
+/// A batch ends by its bytes, too: a thousand messages of the greatest size would be 128 MiB in one transaction.
+#[test]
+fn a_batch_holds_no_more_bytes_than_its_bound_and_one_row() {
+    const BOUND: usize = 16 * 1024 * 1024;
+    let message = |number: usize, length: usize| {
+        row(
+            "message",
+            json!({ "sub_channel": ONE, "key": format!("{number:064x}"), "content": "é".repeat(length / 2) }),
+        )
+    };
+    let bytes = |row: &Columns| row.values().filter_map(Json::as_str).map(str::len).sum::<usize>();
+    let lengths = (0..900)
+        .map(|_| 64 * 1024)
+        .chain([3 * BOUND, 10])
+        .chain((0..40).map(|_| 1024 * 1024))
+        .chain([10; 1_500]);
+    let (mut batches, mut taken) = (Vec::new(), 0);
+    let mut intake = Intake::new(Mark { archive: "a".to_owned(), ..Mark::default() });
+    let end = |batch: Batch, intake: &mut Intake, batches: &mut Vec<_>| {
+        intake.put(Mark { rows: batch.from.rows + batch.looked_at, ..batch.from.clone() });
+        batches.push(batch.rows.iter().map(bytes).collect::<Vec<usize>>());
+    };
+    for (number, length) in lengths.enumerate() {
+        let (table, row) = message(number, length);
+        if let Some(batch) = intake.due(Some(table)) {
+            end(batch, &mut intake, &mut batches);
+        }
+        intake.take(table, row);
+        taken += 1;
+    }
+    let last = intake.due(None).unwrap();
+    end(last, &mut intake, &mut batches);
+    assert_eq!(batches.iter().map(Vec::len).sum::<usize>(), taken);
+    for (at, batch) in batches.iter().enumerate() {
+        let all: usize = batch.iter().sum();
+        assert!(all - batch.last().unwrap() < BOUND, "batch {at} has {all} bytes in {} rows", batch.len());
+        // Nor is one shorter than it must be.
+        assert!(
+            BOUND <= all || batch.len() == 1_000 || at + 1 == batches.len(),
+            "batch {at} has {all} bytes"
+        );
+    }
+    assert!(batches.iter().filter(|batch| batch.len() < 1_000).count() >= 6);
+}
