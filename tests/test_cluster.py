@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from websockets.exceptions import ConnectionClosed
 
+from harness import commands
 from harness.cluster import Cluster, Node
 from harness.engine import Sqlite, deadlocks, psql_value
 from harness.kinesis import Kinesis
@@ -20,7 +21,7 @@ from harness.sends import Sends, said_in
 from harness.server import Server, binary, environment
 from harness.session import Session
 from harness.streams import STREAM, eventually, stream_to
-from harness.world import World, pages, token
+from harness.world import World, pages, refused, token
 
 # What a node that died left is told by others within ten seconds.
 TELL_TIMEOUT_S = 15
@@ -392,3 +393,53 @@ def test_who_has_read_is_told_on_every_node(cluster):
                 continue
         assert event.kind == "UPDATE_CHANNEL_READ_MARKER", event
         assert [marker["Member"]["Arn"] for marker in event.payload["Members"]] == [bob]
+
+
+def first_of(session: Session, kind: str) -> dict:
+    """The payload of the first event of this kind that is still to come."""
+    while (event := session.next()).kind != kind:
+        pass
+    return event.payload
+
+
+def closed(session: Session) -> int:
+    """The code of the close, whatever is told before it."""
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            session.next()
+    return caught.value.rcvd.code
+
+
+def test_who_is_erased_beside_one_node_is_forgotten_by_another(cluster):
+    here, there = cluster.nodes[:2]
+    world, elsewhere = World(here), World(there)
+    ana, bob = world.users("ana", "bob")
+    channel = world.channel(bob, ana)
+    own, others = Session.established(there, ana), Session.established(there, bob)
+    # The other node has seen her: as who sends, who reads, and who is shown.
+    sent = elsewhere.send(channel, ana, "words of ana")["MessageId"]
+    assert [one["Sender"]["Arn"] for one in elsewhere.messages(channel, ana)] == [ana]
+    assert first_of(others, "CREATE_CHANNEL_MESSAGE")["MessageId"] == sent
+
+    store = ("--data-dir", str(here.data_dir), "--store", cluster.store)
+    commands.done(here.folder, "erase", "--user", ana, *store, **here.environment)
+    assert closed(own) == 4003
+    redacted = first_of(others, "REDACT_CHANNEL_MESSAGE")
+    assert (redacted["MessageId"], redacted.get("Content")) == (sent, None)
+    for node in cluster.nodes:
+        [shell] = World(node).messages(channel, bob)
+        assert (shell["MessageId"], shell.get("Content"), shell["Sender"]["Name"]) == (sent, None, "Erased user")
+        for call in ("list_channel_messages", "list_channel_memberships"):
+            with refused("UnauthorizedClient"):
+                getattr(node.messaging, call)(ChannelArn=channel, ChimeBearer=ana)
+        assert Session(node, ana).close_code() == 4003
+    # Who is given the id by one node is nobody in the channel to another.
+    name = ana.rpartition("/")[2]
+    again = world.identity.create_app_instance_user(
+        AppInstanceArn=world.app_instance, AppInstanceUserId=name, Name="Another", ClientRequestToken=token()
+    )["AppInstanceUserArn"]
+    assert again == ana
+    with refused("Forbidden"):
+        elsewhere.messages(channel, again)
+    for session in (own, others):
+        session.close()

@@ -1,7 +1,10 @@
 """One person's data: an export holds all of it, and after an erasure none of it is anywhere."""
 
 import json
+import random
+import sqlite3
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -22,6 +25,11 @@ kind = "http"
 url = "http://127.0.0.1:9/records"
 secret = "a secret of this stream, which is long enough"
 """
+# Enough that an erasure takes a while.
+MESSAGES = 300
+# How often one is killed where no server runs, and how often together with the server that does it.
+KILLS = 3
+WAIT_TIMEOUT_S = 60
 PUSH = "arn:aws:mobiletargeting:us-east-1:000000000000:apps/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
@@ -186,6 +194,114 @@ def test_an_export_holds_all_that_is_theirs_and_an_erasure_leaves_none_of_it(aud
     assert left(audited, [*person.marks, person.id], *audit) == []
     audited.start()
     assert "and on" in [message.get("Content") for message in world.messages(channel, bob)]
+
+
+def count(server: Server, of: str) -> int:
+    """What a store counts, beside whoever works on it."""
+    sql = f"SELECT COUNT(*) FROM {of}"
+    if server.store:
+        return int(psql_value(server.store, sql))
+    path = server.data_dir / "carillon.db"
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=WAIT_TIMEOUT_S) as database:
+        return database.execute(sql).fetchone()[0]
+
+
+def wait_for(server: Server, of: str, due: int) -> None:
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
+    while count(server, of) != due:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def erase_again(server: Server, arn: str) -> None:
+    """Gives the command once more; there may be nothing left to do for it."""
+    again = commands.run(server.folder, "erase", "--user", arn, *store_of(server))
+    assert again.returncode == 0 or "there is no user" in again.stderr, again.stderr
+
+
+def senders(before: list[dict], now: list[dict], arn: str) -> set[str]:
+    """What somebody is called now who was called so."""
+    pairs = zip(before, now, strict=True)
+    return {one["Sender"]["Arn"] for was, one in pairs if was["Sender"]["Arn"] == arn}
+
+
+def test_an_erasure_that_is_killed_again_and_again_leaves_nothing_in_the_end(audited, tmp_path):
+    seed = random.randrange(1 << 32)
+    print("the seed is", seed)
+    moments = random.Random(seed)
+    world = World(audited)
+    first, alone, beside, other = (Person(world, number) for number in range(4))
+    channel, bob = first.live()
+    for person in (alone, beside, other):
+        person.live()
+    world.add(channel, other.arn, bob)
+    for person in (first, alone, beside):
+        bulk = person.mark("bulk")
+        if person is not first:
+            world.add(channel, person.arn, bob)
+        for number in range(MESSAGES):
+            world.send(channel, person.arn, f"{bulk} {number}")
+    other.say(channel, "between")
+    before = world.messages(channel, bob)
+    stays = [mark for mark in other.marks if not mark.startswith(("passing", "type", "waiting", "sent", "created"))]
+    assert left(audited, stays) == stays
+
+    # As long as it takes: what is killed is killed within that.
+    audited.stop()
+    began = time.monotonic()
+    erase(audited, "--user", first.arn)
+    whole = time.monotonic() - began
+    for _ in range(KILLS):
+        erasing = commands.begin(audited.folder, "erase", "--user", alone.arn, *store_of(audited))
+        time.sleep(moments.uniform(0, whole))
+        erasing.kill()
+        erasing.communicate()
+    for _ in range(KILLS):
+        audited.start()
+        erasing = commands.begin(audited.folder, "erase", "--user", beside.arn, *store_of(audited))
+        wait_for(audited, "erasure WHERE begun_at IS NOT NULL", 3)
+        time.sleep(moments.uniform(0, whole / 4))
+        audited.kill()
+        erasing.kill()
+        erasing.communicate()
+    audited.start()
+    people = (first, alone, beside)
+    for person in people:
+        erase_again(audited, person.arn)
+
+    audit = [path for path in tmp_path.iterdir() if path.name.startswith("audit.log")]
+    gone = [mark for person in people for mark in (*person.marks, person.id)]
+    assert left(audited, gone, *audit) == []
+    assert left(audited, stays) == stays
+    now = world.messages(channel, bob)
+    # What others said is as it was, and each shell in its place.
+    of = {person.arn: senders(before, now, person.arn) for person in people}
+    assert len(set.union(*of.values())) == len(people)
+    for was, one in zip(before, now, strict=True):
+        if was["Sender"]["Arn"] in of:
+            shell = (one["MessageId"], one["Sender"]["Name"], one.get("Content"), one["Redacted"])
+            assert shell == (was["MessageId"], "Erased user", None, True)
+        else:
+            # Whom a whisper was for may be somebody who has another name by now.
+            assert {**one, "Target": None} == {**was, "Target": None}
+    audited.stop()
+    assert left(audited, gone, *audit) == []
+
+
+def test_free_room_that_a_command_was_killed_before_is_gone_through_by_the_next(audited, tmp_path):
+    world = World(audited)
+    person = Person(world)
+    person.live()
+    erasing = commands.begin(audited.folder, "erase", "--user", person.arn, *store_of(audited))
+    # The server has done its part, and the command looks for that now and then.
+    wait_for(audited, "erasure WHERE ended_at IS NOT NULL", 1)
+    erasing.kill()
+    erasing.communicate()
+    audit = [path for path in tmp_path.iterdir() if path.name.startswith("audit.log")]
+    erase_again(audited, person.arn)
+    assert left(audited, [*person.marks, person.id], *audit) == []
+    # Now there is nothing left to do, of which the command says so.
+    assert "there is no user" in commands.refused(audited.folder, "erase", "--user", person.arn, *store_of(audited))
 
 
 def test_what_they_said_is_kept_where_that_is_asked_for_and_no_server_runs(audited):

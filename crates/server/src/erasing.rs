@@ -60,21 +60,24 @@ pub fn run(settings: &Settings, asked: &Erase) -> Result<Report> {
         files: 0,
         is_sqlite: matches!(settings.store.location, Location::Sqlite(_)),
     };
+    // Asked for free room alone, it is gone through whatever was noted.
+    let mut is_in_free_room = true;
     if let Some(arn) = &arn {
         let found = wire::with_service_alone_or_beside(settings, async |service, node| {
             erase(service, node, (arn, asked.keep_messages)).await
         })?;
-        (report.erasures, report.policies) = found;
+        (report.erasures, report.policies, is_in_free_room) = found;
         let audit = recall(&settings.audit, &settings.data_dir)?;
         report.files = persons::files(&audit).len();
         if report.erasures.iter().all(|erasure| !erasure.keeps_name()) {
             report.audit_lines = persons::erase(&audit, &Sought::new(arn))?;
         }
-        if report.erasures.is_empty() && report.audit_lines == 0 {
+        if report.erasures.is_empty() && report.audit_lines == 0 && !is_in_free_room {
             return Err(nobody(settings, arn));
         }
     }
-    if report.erasures.is_empty() && arn.is_some() {
+    // A command that was cut off may have left that to this one.
+    if report.erasures.is_empty() && !is_in_free_room {
         return Ok(report);
     }
     tell("taking what was erased out of free room");
@@ -85,12 +88,13 @@ pub fn run(settings: &Settings, asked: &Erase) -> Result<Report> {
     Ok(report)
 }
 
-/// Erases whoever has, or had, this ARN in the store; answers what became of them, and which policies name them.
+/// Erases whoever has, or had, this ARN in the store; answers what became of them, which policies name them, and
+/// whether what was erased, whoever's it was, may be left in free room.
 async fn erase(
     service: &Arc<Service>,
     node: Option<Key>,
     (arn, keeps_messages): (&IdentityArn, bool),
-) -> Result<(Vec<Erasure>, Vec<String>)> {
+) -> Result<(Vec<Erasure>, Vec<String>, bool)> {
     let failed = |error: carillon_service::error::Error| {
         Error::failure(format!("it cannot be erased: {error}")).hint("Done again, it goes on where it was.")
     };
@@ -104,7 +108,8 @@ async fn erase(
         }
         let erasures = service.erasures(&people).await.map_err(failed)?;
         if erasures.iter().all(|erasure| erasure.ended_at.is_some()) {
-            return Ok((erasures, policies));
+            let is_in_free_room = service.has_erased_in_free_room().await.map_err(failed)?;
+            return Ok((erasures, policies, is_in_free_room));
         }
         progress.set(erasures.iter().map(|erasure| total(erasure.erased)).sum(), None);
         looks = if erasures.iter().all(|erasure| erasure.stage == Stage::Asked) { looks + 1 } else { 0 };

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Column, FromColumn, ToValue, Value, values};
 use crate::row::{read, row, sql};
 use crate::settlement::Shared;
-use crate::{Result, Tx};
+use crate::{Result, Tx, setting};
 pub use traces::*;
 
 /// The tag that has a channel keep what it holds, whatever its value but `off`.
 pub const HOLD: &str = "carillon:hold";
+/// What the names of settings begin with that say of whom something may be left in free room; the person's key follows.
+const IN_FREE_ROOM: &str = "in-free-room ";
 /// What somebody is called of whom nothing else is left.
 pub const NAME: &str = "Erased user";
 
@@ -147,10 +149,13 @@ macro_rules! select {
     };
 }
 
-/// Everyone who has, or had, this ARN: an id may be given anew when its user was deleted.
+/// Everyone who has, or had, this ARN: an id may be given anew when its user was deleted. Also those whose erasure is
+/// under way, and who have another id by now.
 pub fn list_named(tx: &mut Tx, arn: &IdentityArn) -> Result<Vec<Key>> {
     tx.rows(
-        "SELECT key FROM identity WHERE app_instance = $1 AND kind = 'user' AND id = $2 ORDER BY key -- of a person",
+        "SELECT key FROM identity WHERE app_instance = $1 AND kind = 'user' AND id = $2
+         UNION SELECT person FROM erasure WHERE app_instance = $1 AND id = $2 AND ended_at IS NULL
+         ORDER BY key -- of a person",
         values![arn.app_instance_key(), arn.id()],
         read,
     )
@@ -201,10 +206,27 @@ pub fn count(tx: &mut Tx, person: Key, more: Erased) -> Result<()> {
     )
 }
 
-/// Notes that nothing is left to do, and forgets who it was.
+/// Notes that nothing is left to do but in free room, and forgets who it was.
 pub fn end(tx: &mut Tx, person: Key, now: Timestamp) -> Result<()> {
+    setting::set(tx, &format!("{IN_FREE_ROOM}{person}"), "")?;
     let sql = "UPDATE erasure SET stage = 'DONE', ended_at = $2, id = NULL WHERE person = $1";
     tx.defer(sql, values![person, now])
+}
+
+/// The names of settings, one for each erasure that is done, of which something may be left in free room.
+pub fn list_in_free_room(tx: &mut Tx) -> Result<Vec<String>> {
+    // `!` is the character after the blank.
+    let (from, until) = (IN_FREE_ROOM, format!("{}!", IN_FREE_ROOM.trim_end()));
+    tx.rows(
+        "SELECT name FROM setting WHERE $1 < name AND name < $2 ORDER BY name",
+        values![from, until],
+        read,
+    )
+}
+
+/// Forgets one of those.
+pub(crate) fn forget_in_free_room(tx: &mut Tx, name: &str) -> Result<()> {
+    tx.execute("DELETE FROM setting WHERE name = $1", values![name]).map(drop)
 }
 
 /// Deletes up to `limit` erasures of a deleted app instance; answers how many.

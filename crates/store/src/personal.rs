@@ -6,14 +6,12 @@
 //! or hold what somebody said or is called; else one in [`IMPERSONAL`], with the reason.
 
 mod export;
+mod free_room;
 #[cfg(test)]
 mod tests;
 
 pub use export::{Export, Item, Shown, policies_of};
-
-use crate::engine::postgres::Postgres;
-use crate::engine::sqlite;
-use crate::{Location, Result};
+pub use free_room::wipe;
 
 /// A table whose rows are about people.
 #[derive(Debug)]
@@ -57,18 +55,6 @@ enum Show {
 }
 
 use Show::{Channel, Flag, Hidden, Json, Message, Person, Place, Plain, Time};
-
-/// Takes what was erased out of free room, too, beside a server or without one. On SQLite it is in no file of the store
-/// any more then. On PostgreSQL it is invisible, no sample of it is kept, and its room is free to be written over.
-pub fn wipe(location: &Location) -> Result<()> {
-    match location {
-        Location::Sqlite(path) => sqlite::wipe::wipe(path),
-        Location::Postgres(address) => {
-            let tables: Vec<&str> = PERSONAL.iter().map(|table| table.name).collect();
-            Postgres::clean(address, &tables)
-        }
-    }
-}
 
 /// The tables whose rows are about people.
 pub const PERSONAL: &[Table] = &[

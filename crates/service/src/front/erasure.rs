@@ -45,6 +45,11 @@ impl Service {
         Ok(self.store().read(find).await?)
     }
 
+    /// Whether something of somebody whose erasure is done may be left in free room.
+    pub async fn has_erased_in_free_room(&self) -> Result<bool> {
+        Ok(!self.store().read(store::erasure::list_in_free_room).await?.is_empty())
+    }
+
     /// The policies that name somebody.
     pub async fn policies_naming(&self, arn: &IdentityArn) -> Result<Vec<String>> {
         let arn = arn.clone();

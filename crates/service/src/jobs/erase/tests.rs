@@ -254,7 +254,10 @@ fn it_goes_on_where_it_was_cut_off(world: &mut World) {
     let mut most = 1;
     while world.erase_for(most, &people) {
         most += 1;
+        // Whoever asks again means them still, although they have another id at some point.
+        assert_eq!(world.ask_erasure(&ana), people);
     }
+    assert_eq!(world.ask_erasure(&ana), []);
     assert!(5 < most, "{most}");
     assert_eq!(marks(world), Vec::<String>::new());
 }
