@@ -18,6 +18,7 @@ mod openapi;
 mod own;
 mod pace;
 mod places;
+mod port;
 mod proxies;
 mod proxy_head;
 mod upgrade;
@@ -58,10 +59,11 @@ use connect::Entering;
 use in_flight::InFlight;
 pub(crate) use inside::Inside;
 pub(crate) use listener::{Door, Speech, UNSIGNED_PER_SECOND_MAX, serve_at};
-pub use listener::{Listening, Port, bind, serve};
+pub use listener::{Listening, serve};
 pub(crate) use measured::Measured;
 pub(crate) use pace::Patience;
 pub(crate) use places::{Allowance, Places};
+pub use port::{Port, bind};
 pub(crate) use proxies::Proxies;
 
 /// Two names of a host, or none, and nobody knows whom a request is for.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 use super::letters::Letters;
 use super::pace::{Overdue, Paced, Patience, Progress};
 use super::places::{Caps, Peer, Place, Places};
+use super::port::Port;
 use super::proxies::{Proxies, Source};
 use super::proxy_head;
 use crate::answer::last;
@@ -45,9 +46,6 @@ pub(crate) const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// How many requests of a second nobody need have signed on one connection; one more is the last. Pages ask before they
 /// ask, and balancers ask whether we are well, but neither so often.
 pub(crate) const UNSIGNED_PER_SECOND_MAX: u32 = 10;
-/// How many connections wait to be accepted, as far as the system allows: where a burst of strangers fills the queue,
-/// others wait seconds until their system tries again.
-const BACKLOG: i32 = 4_096;
 /// How many have come and not begun, of one listener: where there are more, the system's queue keeps them.
 const ARRIVED_MAX: usize = 16_384;
 /// How many begin before everybody else has had a turn.
@@ -88,30 +86,6 @@ impl Listening {
             self.connections.wait().await;
         }
     }
-}
-
-/// A port that is ours, and does not answer yet.
-pub struct Port {
-    /// Where it is.
-    pub address: SocketAddr,
-    listener: TcpListener,
-}
-
-/// Takes a port.
-pub fn bind(address: SocketAddr) -> Result<Port> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        // Listening again only lengthens the queue, which the standard library makes 128.
-        rustix::net::listen(&listener, BACKLOG)?;
-        // Port 0 has become another.
-        Ok(Port { address: listener.local_addr()?, listener })
-    });
-    bound.map_err(|error| {
-        let sentence = match error.kind() {
-            io::ErrorKind::AddrInUse => format!("the port of {address} is in use"),
-            _ => format!("cannot listen on {address}: {error}"),
-        };
-        Error::failure(sentence).hint("Stop what uses it, or choose another with --http and --https.")
-    })
 }
 
 /// How a listener speaks.
@@ -402,16 +376,4 @@ fn full() -> Response {
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_in_use_is_named() {
-        let held = bind(([127, 0, 0, 1], 0).into()).unwrap();
-        let error = bind(held.address).err().unwrap().to_string();
-        assert_eq!(error, format!("the port of {} is in use", held.address));
-    }
 }
