@@ -57,8 +57,11 @@ def test_a_history_is_read_at_two_sizes_and_found_whole(tmp_path, engine):
 
 
 def test_people_in_few_and_in_many_channels_list_and_search_them(tmp_path, engine):
-    for found in workload(tmp_path, engine, "belonging", [3, 120]):
-        assert {"list", "search own", "search pair", "search two busy"} <= found["total"]["kinds"].keys()
+    for found in workload(tmp_path, engine, "belonging", [3, 120], "--apart"):
+        kinds = {"list", "list 10", "search own", "search own 10", "search pair", "search two busy"}
+        assert all(one["kinds"].keys() == kinds for one in found["rounds"])
+        # Each kind has its own part of a round.
+        assert found["total"]["seconds"] >= SECONDS * ROUNDS * len(kinds)
 
 
 def test_a_scene_can_be_made_through_the_interface(tmp_path, engine):

@@ -207,6 +207,7 @@ impl Returner {
             address: self.host.address(),
             root: self.host.root.clone(),
             workload: self.sends.clone(),
+            only: None,
             connections: CONNECTIONS,
             how: Loop::Open(Pacing { per_second: rate, lasting, is_day: false }),
             seed: 0,

@@ -105,6 +105,10 @@ pub(crate) struct Options {
     /// How long each round lasts, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
+    /// Give each kind of call a part of every round to itself, of so many seconds each: how long one takes does not
+    /// depend then on how dear the others are.
+    #[arg(long)]
+    apart: bool,
     /// How many rounds each has.
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
@@ -139,6 +143,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitStatus> {
         rounds: options.rounds,
         seed: options.seed,
         by_wire: options.by_wire,
+        is_apart: options.apart,
     };
     let measure = async |store: &str, folder: &Path| turns::measure(&asked, store, folder).await;
     options.common.run(measure, |found: &Found| table::of(&asked, found))

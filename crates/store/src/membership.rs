@@ -225,23 +225,55 @@ pub fn list_channels(
     after: Option<(Key, Key)>,
     limit: i64,
 ) -> Result<Vec<Belonging>> {
-    let (after_channel, after_place) = after.unwrap_or((Key([0; 16]), Key([0; 16])));
-    tx.rows(
-        sql!("SELECT c.id, " channel_columns!(c) ", m.sub_channel, m.kind, m.last_target_at, m.read_at
-             FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
-             WHERE m.member = $1 AND (m.channel, m.sub_channel) > ($2, $3)
-             ORDER BY m.channel, m.sub_channel LIMIT $4"),
-        values![member, after_channel, after_place, limit],
+    let mut found = Vec::new();
+    let mut after = after.unwrap_or((Key([0; 16]), Key([0; 16])));
+    loop {
+        let left = limit - i64::try_from(found.len()).unwrap_or(i64::MAX);
+        let places = list_some(tx, instance, member, after, left)?;
+        let is_full = i64::try_from(places.len()) == Ok(left);
+        let last = places.last().map(|(place, _)| (place.channel.key, place.sub_channel));
+        found.extend(
+            places.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(place, _)| place),
+        );
+        match last {
+            // Only those of channels that were deleted, and are not destroyed yet, make a page go on.
+            Some(last) if is_full && i64::try_from(found.len()).unwrap_or(i64::MAX) < limit => after = last,
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Up to `limit` places of a member, and when their channels were deleted. They are chosen before anything is joined,
+/// and not by whether a channel is deleted: an engine that knows little of its tables takes that to be rare or
+/// frequent, and goes through all channels there are.
+fn list_some(
+    tx: &mut Tx,
+    instance: &AppInstanceArn,
+    member: Key,
+    after: (Key, Key),
+    limit: i64,
+) -> Result<Vec<(Belonging, Option<Timestamp>)>> {
+    let mut places = tx.rows(
+        sql!("SELECT c.id, " channel_columns!(c)
+             ", m.sub_channel, m.kind, m.last_target_at, m.read_at, c.deleted_at
+             FROM (SELECT p.channel, p.sub_channel, p.kind, p.last_target_at, p.read_at FROM membership p
+                   WHERE p.member = $1 AND (p.channel, p.sub_channel) > ($2, $3)
+                   ORDER BY p.channel, p.sub_channel LIMIT $4) AS m
+             JOIN channel c ON c.key = m.channel"),
+        values![member, after.0, after.1, limit],
         |row| {
-            Ok(Belonging {
+            let belonging = Belonging {
                 channel: channel::named(row, instance)?,
                 sub_channel: row.read()?,
                 kind: row.read()?,
                 last_target_at: row.read()?,
                 read_at: row.read()?,
-            })
+            };
+            Ok((belonging, row.read()?))
         },
-    )
+    )?;
+    places.sort_by_key(|(place, _)| (place.channel.key, place.sub_channel));
+    Ok(places)
 }
 
 /// Up to `limit` channels of a member, the one with the latest message that they can see first; with

@@ -48,6 +48,8 @@ pub(crate) struct Drive {
     pub(crate) root: RootKey,
     /// What is called.
     pub(crate) workload: Arc<dyn Workload>,
+    /// Which kind of its calls alone, by its place in their names.
+    pub(crate) only: Option<usize>,
     /// Over how many connections.
     pub(crate) connections: usize,
     /// When.
@@ -89,7 +91,7 @@ impl Round {
     }
 
     /// Takes what another brought in, which went on beside.
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         for (times, more) in self.kinds.iter_mut().zip(&other.kinds) {
             times.add(more);
         }
@@ -172,12 +174,22 @@ impl Caller {
         let author = Author { key: &root, region: REGION, host: &host };
         let mut round = Round { kinds: self.drive.empty(), ..Round::default() };
         loop {
-            let number = self.drive.next.fetch_add(1, Ordering::Relaxed);
             // Made and signed before its time: what a client takes for that is not the server's.
-            let call = self.drive.workload.call(number, &mut self.random);
+            let (number, call) = self.choose();
             let request = bytes_of(&author.sign(&call.outgoing, clock::real()));
             let Some(began) = self.turns.next().await else { return Ok(round) };
             self.call(number, &call, &request, began, &mut round).await?;
+        }
+    }
+
+    /// The next call that is to be made, and its number.
+    fn choose(&mut self) -> (u64, Call) {
+        loop {
+            let number = self.drive.next.fetch_add(1, Ordering::Relaxed);
+            let call = self.drive.workload.call(number, &mut self.random);
+            if self.drive.only.is_none_or(|kind| kind == call.kind) {
+                return (number, call);
+            }
         }
     }
 
@@ -274,6 +286,7 @@ mod tests {
             address: stalling().await,
             root,
             workload: Arc::new(Nothing),
+            only: None,
             connections: 1,
             how: Loop::Open(pacing),
             seed: 1,

@@ -19,6 +19,7 @@ pub(crate) fn of(asked: &Asked, found: &Found) -> String {
             format!("{per_second} calls due a second{day}, {seconds} s a round")
         }
     };
+    let how = if asked.is_apart { format!("{how}, each kind of call by itself") } else { how };
     let name = clap::ValueEnum::to_possible_value(&asked.kind);
     let name = name.as_ref().map_or("", |name| name.get_name());
     let mut text = format!(
@@ -38,17 +39,19 @@ pub(crate) fn of(asked: &Asked, found: &Found) -> String {
         "p99",
     );
     for (at, variant) in found.variants.iter().enumerate() {
-        one(&mut text, variant, 0 < at);
+        one(&mut text, variant, (0 < at, asked.is_apart));
     }
     text
 }
 
-fn one(text: &mut String, variant: &Variant, is_related: bool) {
+fn one(text: &mut String, variant: &Variant, (is_related, is_apart): (bool, bool)) {
     let (total, ratios) = (&variant.total, &variant.ratios);
     let _ = writeln!(text, "{}, size {}", variant.binary, variant.size);
+    // Parts of a round are of one length.
+    let parts = if is_apart { u32::try_from(total.kinds.len()).unwrap_or(1) } else { 1 };
     for (kind, spread) in &total.kinds {
         let pair = ratios.kinds.get(kind).copied().filter(|_| is_related);
-        row(text, kind, share(spread.count, total.seconds), spread, pair);
+        row(text, kind, share(spread.count, total.seconds / f64::from(parts)), spread, pair);
     }
     if let Some(told) = &total.told {
         let pair = ratios.told.filter(|_| is_related);
@@ -136,6 +139,7 @@ mod tests {
             rounds: 1,
             seed: 1,
             by_wire: false,
+            is_apart: false,
         };
         let text = of(&asked, &found);
         for words in ["one-member, sqlite", "4 connections, each waits", "size 9", "0.50   0.25"] {

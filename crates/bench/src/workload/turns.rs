@@ -45,6 +45,8 @@ pub(crate) struct Asked {
     pub(crate) seed: u64,
     /// Whether scenes are made through the interface.
     pub(crate) by_wire: bool,
+    /// Whether each kind of call has a part of every round to itself.
+    pub(crate) is_apart: bool,
 }
 
 /// What was found on one store.
@@ -136,6 +138,14 @@ struct Turner {
     rounds: Vec<Figures>,
 }
 
+/// A turn, or the part of it that belongs to one kind of call.
+struct Turn {
+    round: Round,
+    told: Option<Times>,
+    heard: Heard,
+    processor_s: f64,
+}
+
 /// Measures all of it on one store.
 pub(crate) async fn measure(asked: &Asked, store: &str, folder: &Path) -> Result<Found> {
     let mut turners = Vec::new();
@@ -145,12 +155,21 @@ pub(crate) async fn measure(asked: &Asked, store: &str, folder: &Path) -> Result
         }
     }
     for turner in &mut turners {
-        turner.turn(asked, Loop::Closed(WARM_UP), "warming up").await?;
-        turner.forget();
+        turner.turn(asked, Loop::Closed(WARM_UP), None, "warming up").await?;
     }
+    let kinds = turners.first().map_or(0, |first| first.kinds.len());
+    let parts = if asked.is_apart { (0..kinds).map(Some).collect() } else { vec![None] };
     for round in 1..=asked.rounds {
-        for turner in &mut turners {
-            turner.turn(asked, asked.how, &format!("round {round} of {}", asked.rounds)).await?;
+        let words = format!("round {round} of {}", asked.rounds);
+        let mut turns: Vec<Vec<Turn>> = turners.iter().map(|_| Vec::new()).collect();
+        // Those that are held against each other come right after each other.
+        for only in &parts {
+            for (turner, turns) in turners.iter_mut().zip(&mut turns) {
+                turns.push(turner.turn(asked, asked.how, *only, &words).await?);
+            }
+        }
+        for (turner, turns) in turners.iter_mut().zip(turns) {
+            turner.note(turns)?;
         }
     }
     let variants: Vec<_> = turners.into_iter().map(Turner::found).collect();
@@ -183,15 +202,17 @@ impl Turner {
         Ok(Self { host, workload, binary, size, next: Arc::default(), kinds, told, rounds: Vec::new() })
     }
 
-    async fn turn(&mut self, asked: &Asked, how: Loop, words: &str) -> Result<()> {
+    async fn turn(&self, asked: &Asked, how: Loop, only: Option<usize>, words: &str) -> Result<Turn> {
         let answered = Arc::default();
-        let shown = format!("{} {}: {words}", self.binary, self.size);
+        let kind = only.map_or_else(String::new, |kind| format!(", {}", self.workload.kinds()[kind]));
+        let shown = format!("{} {}: {words}{kind}", self.binary, self.size);
         let shown = Progress::of(&shown, &answered, None);
         let (before, heard) = (processor_seconds(self.host.process())?, self.heard());
         let drive = Drive {
             address: self.host.address(),
             root: self.host.root.clone(),
             workload: self.workload.clone(),
+            only,
             connections: asked.connections,
             how,
             seed: asked.seed,
@@ -205,21 +226,39 @@ impl Turner {
             None => None,
         };
         drop(shown);
-        let used = processor_seconds(self.host.process())? - before;
+        let processor_s = processor_seconds(self.host.process())? - before;
         if let Some(gone) = self.workload.audience().map(super::ears::Audience::gone).filter(|gone| 0 < *gone)
         {
             return Err(Error::failure(format!("{gone} sockets were closed during a round")));
         }
-        let mut figures = Figures::of(self.workload.kinds(), &round, told.as_ref(), used);
-        let now = self.heard();
-        (figures.due, figures.delivered) = (now.due - heard.due, now.delivered - heard.delivered);
-        figures.resident_kib = Memory::of(self.host.process())?.now_kib;
-        figures.relate();
         if round.count() == 0 {
             let words = round.first_refusal.unwrap_or_default();
             return Err(Error::failure(format!("no call succeeded: {words}")));
         }
-        self.kinds.iter_mut().zip(&round.kinds).for_each(|(kind, more)| kind.add(more));
+        let now = self.heard();
+        let heard = Heard { due: now.due - heard.due, delivered: now.delivered - heard.delivered };
+        Ok(Turn { round, told, heard, processor_s })
+    }
+
+    /// Notes what the turns of one round found.
+    fn note(&mut self, turns: Vec<Turn>) -> Result<()> {
+        let mut all = Round { kinds: vec![Times::default(); self.kinds.len()], ..Round::default() };
+        let (mut told, mut heard, mut processor_s) = (None::<Times>, Heard::default(), 0.0);
+        for turn in turns {
+            all.elapsed += turn.round.elapsed;
+            all.add(turn.round);
+            if let Some(times) = turn.told {
+                told.get_or_insert_default().add(&times);
+            }
+            heard.due += turn.heard.due;
+            heard.delivered += turn.heard.delivered;
+            processor_s += turn.processor_s;
+        }
+        let mut figures = Figures::of(self.workload.kinds(), &all, told.as_ref(), processor_s);
+        (figures.due, figures.delivered) = (heard.due, heard.delivered);
+        figures.resident_kib = Memory::of(self.host.process())?.now_kib;
+        figures.relate();
+        self.kinds.iter_mut().zip(&all.kinds).for_each(|(kind, more)| kind.add(more));
         self.told.add(&told.unwrap_or_default());
         self.rounds.push(figures);
         Ok(())
@@ -227,12 +266,6 @@ impl Turner {
 
     fn heard(&self) -> Heard {
         self.workload.audience().map_or_else(Heard::default, |audience| audience.ears.heard())
-    }
-
-    fn forget(&mut self) {
-        self.rounds.clear();
-        self.told = Times::default();
-        self.kinds.iter_mut().for_each(|kind| *kind = Times::default());
     }
 
     fn found(self) -> Variant {

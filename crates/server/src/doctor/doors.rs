@@ -1,5 +1,7 @@
 //! The doors: whether clients find the server by its public host, whom they meet there, and what proxies let through.
 
+use std::time::Duration;
+
 use carillon_auth::{SignedRequest, Signer, sign};
 use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::scene::Scene;
-use super::{Check, Found, ok, serious, warning};
+use super::{Check, Found, PATIENCE, ok, serious, warning};
 use crate::clock;
 use crate::config::{Certificate, PublicHost};
 use crate::credentials::RootKey;
@@ -37,6 +39,9 @@ const DAYS_LEAST: i64 = 7;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// A body that no limit of Carillon refuses: 1 MiB is the most.
 const BODY_BYTES: usize = 1_000_000;
+/// How long an answer is waited for once another was waited for in vain: most likely all doors are of the server that
+/// hangs, and the operator waits for all of them.
+const PATIENCE_AFTERWARDS: Duration = Duration::from_secs(1);
 /// What a client sends to open a socket; the key is the one of RFC 6455.
 const UPGRADE: [(&str, &str); 4] = [
     ("connection", "Upgrade"),
@@ -160,7 +165,13 @@ impl Scene<'_> {
             let body = if status == 101 { String::new() } else { response.text().await? };
             Ok(Answer { status, error, body })
         };
-        self.wait(asking).ok_or("no answer in time".to_owned())?.map_err(|error: reqwest::Error| {
+        let patience = if self.was_kept_waiting.get() { PATIENCE_AFTERWARDS } else { PATIENCE };
+        let answered = self.wait_for(patience, asking);
+        let is_late = |error: &reqwest::Error| error.is_timeout();
+        if answered.as_ref().is_none_or(|answered| answered.as_ref().is_err_and(is_late)) {
+            self.was_kept_waiting.set(true);
+        }
+        answered.ok_or("no answer in time".to_owned())?.map_err(|error: reqwest::Error| {
             let mut words = error.to_string();
             let mut source = std::error::Error::source(&error);
             while let Some(inner) = source {

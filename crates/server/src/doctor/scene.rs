@@ -1,5 +1,6 @@
 //! What the checks look at: the settings, and what is behind them, opened once.
 
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(super) struct Scene<'a> {
     pub(super) keys: Option<KeyRing>,
     /// Whoever answers is heard, whatever their certificate: that is another check's.
     pub(super) client: reqwest::Client,
+    /// Whether a question at one of the doors was not answered in time.
+    pub(super) was_kept_waiting: Cell<bool>,
 }
 
 impl<'a> Scene<'a> {
@@ -76,6 +79,7 @@ impl<'a> Scene<'a> {
                 .or_else(|| RootKey::find(&settings.data_dir).ok().flatten()),
             keys: master_key::find(&settings.data_dir).ok().flatten(),
             client,
+            was_kept_waiting: Cell::new(false),
             runtime,
         })
     }

@@ -51,6 +51,11 @@ mod tests {
             .map(|_| world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private))
             .collect();
         world.join_hidden(&made[0], &ana, &bob);
+        // Of those that are deleted the memberships are still there.
+        for _ in 0..5 {
+            let deleted = world.channel_of(&ana, ChannelMode::Restricted, ChannelPrivacy::Private);
+            world.end(&deleted, &ana);
+        }
         made.sort();
         let mut list = ListChannelMembershipsForAppInstanceUser {
             app_instance_user_arn: None,
