@@ -89,13 +89,19 @@ def status_of(url: str, headers: dict[str, str] | None = None, body: bytes | Non
 # How many, and how long.
 
 
-def test_few_open_files_lock_nobody_out(door, tmp_path, monkeypatch):
-    """Of the files that a system gives, health and whoever has signed keep a share."""
+@pytest.fixture
+def few_files(door, tmp_path, monkeypatch):
+    """Starts a server that may open few files."""
     wrapper = tmp_path / "few-files"
     wrapper.write_text(f'#!/bin/sh\nulimit -n {OPEN_FILES}\nexec {binary()} "$@"\n')
     wrapper.chmod(0o700)
     monkeypatch.setenv("CARILLON_BIN", str(wrapper))
-    server = door()
+    return door
+
+
+def test_few_open_files_lock_nobody_out(few_files):
+    """Of the files that a system gives, health and whoever has signed keep a share."""
+    server = few_files()
     world = World(server)
     silent = []
     try:
@@ -112,6 +118,21 @@ def test_few_open_files_lock_nobody_out(door, tmp_path, monkeypatch):
     finally:
         for connection in silent:
             connection.close()
+
+
+def test_more_at_once_than_there_are_open_files_lock_nobody_out(few_files):
+    """Who has come and not begun holds a file, too: all of them begin once there is none, and so come to an end."""
+    server = few_files()
+    several = [socket.socket() for _ in range(STRANGERS)]
+    try:
+        for at, one in enumerate(several):
+            one.setblocking(False)
+            one.bind((f"127.0.1.{at % 200 + 1}", 0))
+            one.connect_ex((server.host.split(":")[0], server.http_port))
+        assert status_of(f"{server.http_url}/_carillon/health/ready") == 200
+    finally:
+        for one in several:
+            one.close()
 
 
 def test_strangers_of_one_address_have_their_number_and_others_theirs(door):

@@ -152,7 +152,7 @@ async fn accept(
     let stopping = visit.stopping.clone();
     let hall = Hall { visit: Arc::new(visit), ending, connections };
     let accepting = async {
-        let mut arrived = VecDeque::new();
+        let mut arrived = VecDeque::<Arrival>::new();
         loop {
             // None where somebody waits to begin, and nobody else has come.
             let accepted = match arrived.is_empty() {
@@ -161,9 +161,17 @@ async fn accept(
                 false => listener.accept().now_or_never(),
             };
             match accepted {
-                Some(Ok((stream, address))) => arrived.extend(hall.arrive(stream, address)),
+                Some(Ok((stream, address))) => {
+                    arrived.extend(hall.arrive(stream, address));
+                    // Who has lost a last place to the newest has come before most others, and keeps no file open.
+                    while arrived.front().is_some_and(Arrival::is_lost) {
+                        arrived.pop_front();
+                    }
+                }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "cannot accept connections");
+                    // Whatever there is too little of, some of it comes back only when they have ended.
+                    arrived.drain(..).for_each(|arrival| hall.begin(arrival));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
                 None => {
@@ -187,6 +195,12 @@ struct Arrival {
     address: SocketAddr,
     peer: Peer,
     place: Arc<Place>,
+}
+
+impl Arrival {
+    fn is_lost(&self) -> bool {
+        self.place.lost.is_cancelled()
+    }
 }
 
 /// Where connections of one listener arrive, begin and end.
