@@ -12,6 +12,7 @@ import pytest
 
 from harness import commands
 from harness.engine import psql_value
+from harness.processor import eventually
 from harness.server import Server
 from harness.world import World, token
 
@@ -206,13 +207,6 @@ def count(server: Server, of: str) -> int:
         return database.execute(sql).fetchone()[0]
 
 
-def wait_for(server: Server, of: str, due: int) -> None:
-    deadline = time.monotonic() + WAIT_TIMEOUT_S
-    while count(server, of) != due:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def erase_again(server: Server, arn: str) -> None:
     """Gives the command once more; there may be nothing left to do for it."""
     again = commands.run(server.folder, "erase", "--user", arn, *store_of(server))
@@ -259,7 +253,7 @@ def test_an_erasure_that_is_killed_again_and_again_leaves_nothing_in_the_end(aud
     for _ in range(KILLS):
         audited.start()
         erasing = commands.begin(audited.folder, "erase", "--user", beside.arn, *store_of(audited))
-        wait_for(audited, "erasure WHERE begun_at IS NOT NULL", 3)
+        eventually(lambda: count(audited, "erasure WHERE begun_at IS NOT NULL"), 3)
         time.sleep(moments.uniform(0, whole / 4))
         audited.kill()
         erasing.kill()
@@ -294,7 +288,7 @@ def test_free_room_that_a_command_was_killed_before_is_gone_through_by_the_next(
     person.live()
     erasing = commands.begin(audited.folder, "erase", "--user", person.arn, *store_of(audited))
     # The server has done its part, and the command looks for that now and then.
-    wait_for(audited, "erasure WHERE ended_at IS NOT NULL", 1)
+    eventually(lambda: count(audited, "erasure WHERE ended_at IS NOT NULL"), 1)
     erasing.kill()
     erasing.communicate()
     audit = [path for path in tmp_path.iterdir() if path.name.startswith("audit.log")]
