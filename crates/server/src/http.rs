@@ -21,6 +21,7 @@ mod places;
 mod port;
 mod proxies;
 mod proxy_head;
+mod reception;
 mod upgrade;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,6 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use carillon_delivery::Hub;
@@ -65,6 +65,7 @@ pub(crate) use pace::Patience;
 pub(crate) use places::{Allowance, Places};
 pub use port::{Port, bind};
 pub(crate) use proxies::Proxies;
+pub(crate) use reception::Desk;
 
 /// Two names of a host, or none, and nobody knows whom a request is for.
 const ONE_HOST: Refusal = Refusal {
@@ -81,6 +82,10 @@ const NOT_FROM_HERE: Refusal = Refusal {
               localhost, or named in the configuration",
 };
 
+/// Where sockets are opened.
+const SOCKETS: &str = "/connect";
+/// Where certificate authorities look for proofs.
+const PROOF_PATHS: &str = "/.well-known/acme-challenge/";
 /// What lives below it is Carillon's own.
 const OWN_PATHS: &str = "/_carillon/";
 /// What lives below it is signed, or only read: a page of another machine cannot make a browser sign.
@@ -221,14 +226,14 @@ impl Front {
 }
 
 /// Every path, and where it leads.
-pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
+pub(crate) fn desk(front: Arc<Front>, test_clock: bool) -> Desk {
     let mut router = Router::new()
-        .route("/connect", any(connect::open))
+        .route(SOCKETS, any(connect::open))
         .route("/_carillon/health/live", get(own::live))
         .route("/_carillon/health/ready", get(own::ready))
         .route("/_carillon/web-push-key", get(own::web_push_key))
         .route("/_carillon/metrics", get(own::metrics))
-        .route("/_carillon/v1/why", any(call))
+        .route("/_carillon/v1/why", any(routed_call))
         .route("/_carillon/v1/audit", get(inside::audit))
         .route("/_carillon/v1/processors", get(inside::processors))
         .route("/_carillon/v1/openapi.json", get(openapi::document))
@@ -237,7 +242,7 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         .route("/_carillon/console/session", post(console::session))
         .route("/_carillon/console/{file}", get(console::file));
     for path in extensions() {
-        router = router.route(path, any(call));
+        router = router.route(path, any(routed_call));
     }
     if test_clock {
         router = router.route("/_carillon/clock", post(own::advance));
@@ -246,16 +251,16 @@ pub(crate) fn router(front: Arc<Front>, test_clock: bool) -> Router {
         router = router.route("/_carillon/creds", post(exchange::creds).options(exchange::preflight));
     }
     if front.proofs.is_some() {
-        router = router.route("/.well-known/acme-challenge/{token}", get(own::proof));
+        router = router.route(&format!("{PROOF_PATHS}{{token}}"), get(own::proof));
     }
-    router
+    let router = router
         .route("/_carillon", any(own::missing))
         .route("/_carillon/", any(own::missing))
         .route("/_carillon/{*rest}", any(own::missing))
         .method_not_allowed_fallback(own::missing)
-        .fallback(call)
-        .layer(from_fn_with_state(front.clone(), measure))
-        .with_state(front)
+        .fallback(routed_call)
+        .with_state(front.clone());
+    Desk::new(front, router)
 }
 
 /// The paths of operations that live among Carillon's own.
@@ -273,12 +278,24 @@ pub(crate) fn metrics_router(front: Arc<Front>) -> Router {
         .with_state(front)
 }
 
+/// Whether a path is one of Carillon's own.
+fn is_own(path: &str) -> bool {
+    path.strip_prefix(OWN_PATHS.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Measures how long an answer takes, whatever it is.
-async fn measure(State(front): State<Arc<Front>>, request: Request, next: Next) -> Response {
+async fn measure(front: &Front, request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     let underway = front.metrics.requests.begin();
     let is_own = request.uri().path().starts_with(OWN_PATHS);
     let span = traces::of_request(request.headers());
-    let mut response = admit(&front, request, next).instrument(span.clone()).await;
+    let admitted = async {
+        match refuse(front, &request) {
+            Some(refusal) => refusal,
+            None => answer(request).await,
+        }
+    };
+    let mut response = admitted.instrument(span.clone()).await;
     let told = response.extensions_mut().remove::<Answered>();
     let Answered { operation, code } = told.unwrap_or_else(|| untold(&response));
     let operation = if is_own && operation == Answered::NONE { OWN } else { operation };
@@ -297,11 +314,11 @@ fn untold(response: &Response) -> Answered {
 }
 
 /// Turns away what is ambiguous, and pages that have no business here.
-async fn admit(front: &Front, request: Request, next: Next) -> Response {
+fn refuse(front: &Front, request: &Request) -> Option<Response> {
     let headers = request.headers();
     let hosts = headers.get_all(header::HOST).iter().count();
     if 1 < hosts || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return last(ONE_HOST.answer(&front.service.new_id()));
+        return Some(last(ONE_HOST.answer(&front.service.new_id())));
     }
     if let Some(host) = &front.local_only
         && request.uri().path().starts_with(OWN_PATHS)
@@ -309,13 +326,18 @@ async fn admit(front: &Front, request: Request, next: Next) -> Response {
         && !matches!(*request.method(), Method::GET | Method::HEAD)
         && !(local::host_is(headers, host) && local::origin_is(headers, host, front.exchange.as_deref()))
     {
-        return NOT_FROM_HERE.answer(&front.service.new_id());
+        return Some(NOT_FROM_HERE.answer(&front.service.new_id()));
     }
-    next.run(request).await
+    None
+}
+
+/// A request of the AWS protocols that lives among our own paths.
+async fn routed_call(State(front): State<Arc<Front>>, request: Request) -> Response {
+    call(&front, request).await
 }
 
 /// A request of the AWS protocols.
-async fn call(State(front): State<Arc<Front>>, request: Request) -> Response {
+async fn call(front: &Front, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let mut unread = Unread::new(&parts.headers, body);
     let (service, intake) = (&front.service, &front.intake);

@@ -14,12 +14,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use carillon_service::front::request::{ClientAddress, SecureTransport, Signed};
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
-use hyper::service::{Service as _, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -34,7 +33,8 @@ use super::places::{Caps, Peer, Place, Places};
 use super::port::Port;
 use super::proxies::{Proxies, Source};
 use super::proxy_head;
-use crate::answer::last;
+use super::reception::Reception;
+use crate::answer::{full, last};
 use crate::certificate::PROOF_PROTOCOL;
 use crate::error::{Error, Result};
 
@@ -110,7 +110,12 @@ pub fn serve(port: Port, tls: Option<Arc<ServerConfig>>, router: Router) -> Resu
 }
 
 /// Answers what comes to a port through the door.
-pub(crate) fn serve_at(port: Port, speech: Speech, router: Router, door: &Arc<Door>) -> Result<Listening> {
+pub(crate) fn serve_at(
+    port: Port,
+    speech: Speech,
+    reception: impl Reception,
+    door: &Arc<Door>,
+) -> Result<Listening> {
     let listen = || {
         port.listener.set_nonblocking(true)?;
         tokio::net::TcpListener::from_std(port.listener)
@@ -130,7 +135,7 @@ pub(crate) fn serve_at(port: Port, speech: Speech, router: Router, door: &Arc<Do
         door: door.clone(),
         tls: speech.tls.map(TlsAcceptor::from),
         proxied: speech.proxied,
-        router,
+        reception,
         letters: Letters::learn(),
         builder,
         stopping: listening.stopping.clone(),
@@ -145,7 +150,7 @@ pub(crate) fn serve_at(port: Port, speech: Speech, router: Router, door: &Arc<Do
 /// begin at a time, so that whoever is here already is heard between them.
 async fn accept(
     listener: tokio::net::TcpListener,
-    visit: Visit,
+    visit: Visit<impl Reception>,
     ending: CancellationToken,
     connections: TaskTracker,
 ) {
@@ -204,13 +209,13 @@ impl Arrival {
 }
 
 /// Where connections of one listener arrive, begin and end.
-struct Hall {
-    visit: Arc<Visit>,
+struct Hall<R> {
+    visit: Arc<Visit<R>>,
     ending: CancellationToken,
     connections: TaskTracker,
 }
 
-impl Hall {
+impl<R: Reception> Hall<R> {
     /// Takes a place, so that no more are accepted than there are.
     fn arrive(&self, stream: TcpStream, address: SocketAddr) -> Option<Arrival> {
         let (near, door) = (address.ip().to_canonical(), &self.visit.door);
@@ -236,17 +241,17 @@ impl Hall {
 }
 
 /// What connections of one listener have in common.
-struct Visit {
+struct Visit<R> {
     door: Arc<Door>,
     tls: Option<TlsAcceptor>,
     proxied: bool,
-    router: Router,
+    reception: R,
     letters: Letters,
     builder: Builder,
     stopping: CancellationToken,
 }
 
-impl Visit {
+impl<R: Reception> Visit<R> {
     /// Serves a connection from its first byte to its last.
     async fn receive(&self, mut stream: TcpStream, peer: Peer, mut place: Arc<Place>) -> io::Result<()> {
         // An event that waits for the answer to the one before it is late.
@@ -315,9 +320,14 @@ impl Visit {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         guest: Guest,
     ) -> io::Result<()> {
-        let (router, guest) = (TowerToHyperService::new(self.router.clone()), Arc::new(guest));
-        let door = self.door.clone();
-        let service = service_fn(move |request| guest.clone().answer(request, router.clone(), door.clone()));
+        let shared = Arc::new((guest, self.reception.clone(), self.door.clone()));
+        let service = service_fn(move |request| {
+            let shared = shared.clone();
+            async move {
+                let (guest, reception, door) = &*shared;
+                Ok::<_, Infallible>(guest.answer(request, reception, door).await)
+            }
+        });
         // HTTP/1.1 only, also in clear text: browsers open sockets on nothing else.
         let connection = self.builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = pin!(connection);
@@ -346,16 +356,16 @@ struct Guest {
 impl Guest {
     /// Answers one request.
     async fn answer(
-        self: Arc<Self>,
+        &self,
         mut request: Request<Incoming>,
-        router: TowerToHyperService<Router>,
-        door: Arc<Door>,
-    ) -> std::result::Result<Response, Infallible> {
+        reception: &impl Reception,
+        door: &Door,
+    ) -> Response {
         self.progress.begin();
         let source = door.proxies.source(self.near, request.headers());
         request.extensions_mut().insert(ClientAddress(source.address));
         request.extensions_mut().insert(SecureTransport(source.is_secure));
-        let response = self.letters.spell(router.call(request).await?);
+        let response = self.letters.spell(reception.answer(request).await);
         let is_signed = response.extensions().get::<Signed>().is_some();
         if is_signed {
             self.place.signed();
@@ -363,15 +373,15 @@ impl Guest {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if self.place.is_last() {
                 // A socket would stay.
-                return Ok(last(self.letters.spell(full())));
+                return last(self.letters.spell(full()));
             }
             self.progress.free();
-            return Ok(response);
+            return response;
         }
         self.progress.end();
         // Where the newest takes the oldest's place nobody stays.
-        let ends = self.place.is_last() || !(is_signed || self.is_patient(&door));
-        Ok(if ends { last(response) } else { response })
+        let ends = self.place.is_last() || !(is_signed || self.is_patient(door));
+        if ends { last(response) } else { response }
     }
 
     /// Counts a request that nobody signed; whether there may be another.
@@ -383,11 +393,4 @@ impl Guest {
         unsigned.1 += 1;
         unsigned.1 <= door.unsigned_per_second_max
     }
-}
-
-fn full() -> Response {
-    let mut response = Response::default();
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
 }

@@ -9,8 +9,8 @@ use crate::clock;
 use crate::config::{PublicHost, Settings};
 use crate::error::Result;
 use crate::http::{
-    Door, Front, Intake, Listening, Places, Port, Speech, UNSIGNED_PER_SECOND_MAX, bind, metrics_router,
-    router, serve_at,
+    Door, Front, Intake, Listening, Places, Port, Speech, UNSIGNED_PER_SECOND_MAX, bind, desk,
+    metrics_router, serve_at,
 };
 use crate::process;
 use crate::tls::Tls;
@@ -67,7 +67,7 @@ impl Ports {
         front: &Arc<Front>,
         door: &Arc<Door>,
     ) -> Result<Vec<Listening>> {
-        let routes = router(front.clone(), settings.test_clock);
+        let desk = desk(front.clone(), settings.test_clock);
         let (spoken, mut listening) = (settings.door.proxy_protocol, Vec::new());
         let plain = self.http.map(|port| (port, Speech { tls: None, proxied: spoken.http }));
         let secure =
@@ -75,7 +75,7 @@ impl Ports {
         for (port, speech) in plain.into_iter().chain(secure) {
             let (tls, proxied) = (speech.tls.is_some(), speech.proxied);
             tracing::info!(address = %port.address, tls, proxied, "listening");
-            listening.push(serve_at(port, speech, routes.clone(), door)?);
+            listening.push(serve_at(port, speech, desk.clone(), door)?);
         }
         if let Some(port) = self.metrics {
             tracing::info!(address = %port.address, "listening for metrics");
