@@ -176,9 +176,9 @@ impl Call {
         Self { due, ..self }
     }
 
-    /// The call, which found this as it arrived.
-    pub(crate) fn going_by(self, found: Option<Key>) -> Self {
-        Self { went_by: found, ..self }
+    /// It found this as it arrived.
+    pub(crate) fn go_by(&mut self, found: Option<Key>) {
+        self.went_by = found;
     }
 
     /// What it went by as it arrived ([`crate::operation::Write::GOES_BY`]).

@@ -22,6 +22,7 @@ pub mod prefetch;
 pub mod push;
 pub(crate) mod query;
 pub mod rates;
+mod ready;
 pub mod receipts;
 mod recording;
 pub mod reports;

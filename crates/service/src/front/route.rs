@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorCode, Result};
 use crate::front::actions;
 use crate::front::audit::Notes;
 use crate::front::onlooker::Onlooker;
+use crate::front::ready::Ready;
 use crate::front::service::Service;
 use crate::operation::{Effect, Incoming, Operation, Read, Visitor, Write};
 use crate::operations;
@@ -94,31 +95,31 @@ fn write<O: Write>() -> Route {
 }
 
 async fn run_read<O: Read>(service: &Service, asked: &Asked) -> Result<Option<Bytes>> {
-    let (operation, call, gate) = service.admit::<O>(asked)?;
-    let look = operation.look(&call);
+    let ready = service.admit::<O>(asked)?;
+    let look = ready.operation.look(&ready.call);
     let run = move |tx: &mut Tx| {
-        pass(gate.as_ref(), tx, &call)?;
-        operation.run(tx, &call)
+        ready.pass(tx)?;
+        ready.operation.run(tx, &ready.call)
     };
     encode::<O>(&service.store().read_looking(look, run).await?)
 }
 
 async fn run_write<O: Write>(service: &Service, asked: &Asked) -> Result<Option<Bytes>> {
-    let (operation, call, gate) = service.admit::<O>(asked)?;
-    let response = service.change(operation, call, move |tx, call| pass(gate.as_ref(), tx, call)).await?;
+    let ready = service.admit::<O>(asked)?;
+    let response = service.change(ready).await?;
     asked.notes.answer(&response);
     encode::<O>(&response)
 }
 
 /// Runs an operation that writes, and undoes it.
 async fn try_write<O: Write>(service: &Service, asked: &Asked) -> Result<()> {
-    let (operation, call, gate) = service.admit::<O>(asked)?;
-    let run = move |operation: &O, tx: &mut Tx, call: &Call| {
-        pass(gate.as_ref(), tx, call)?;
-        operation.run(tx, call)?;
+    let ready = service.admit::<O>(asked)?;
+    let run = |ready: &Ready<O>, tx: &mut Tx| {
+        ready.pass(tx)?;
+        ready.operation.run(tx, &ready.call)?;
         Err::<(), _>(Tried::Done)
     };
-    match service.change_by(operation, call, run).await {
+    match service.change_by(ready, run).await {
         Ok(()) | Err(Tried::Done) => Ok(()),
         Err(Tried::Refused(error)) => Err(error),
     }
@@ -145,7 +146,7 @@ impl From<store::Error> for Tried {
 impl Service {
     /// Reads an operation from a request, and lets it pass the first gate if it may. A gate that depends on what is
     /// stored is left to be passed in the transaction.
-    fn admit<O: Operation>(&self, asked: &Asked) -> Result<(O, Call, Option<Gate>)> {
+    fn admit<O: Operation>(&self, asked: &Asked) -> Result<Box<Ready<O>>> {
         let operation = O::decode(&asked.incoming)?;
         asked.notes.operation(&operation);
         if let Some(onlooker) = &asked.onlooker {
@@ -182,7 +183,7 @@ impl Service {
             Some(_) if asked.onlooker.is_some() => {}
             Some(_) => self.may_be_refused(caller)?,
         }
-        Ok((operation, call, gate))
+        Ok(Ready::new(operation, call, gate))
     }
 
     /// The gate, where it is still to be passed, and what policies say of each thing behind it, where they tell some
@@ -203,16 +204,6 @@ impl Service {
         let sieve = Sieve::of(&gate, self.home());
         Ok((gate.pass_early(self.home())?, sieve))
     }
-}
-
-/// Passes a gate that depends on the tags of what is acted on, in the transaction that acts on it; only then the call
-/// is charged. Exchanged credentials are looked at for whether their user is still there.
-fn pass(gate: Option<&Gate>, tx: &mut Tx, call: &Call) -> Result<()> {
-    if let Some(gate) = gate {
-        gate.pass_in::<Error>(tx, &call.surroundings.home)?;
-        call.admit()?;
-    }
-    call.check_user(tx)
 }
 
 /// The answer, where a refusal by policy counts.
@@ -266,5 +257,20 @@ impl Visitor for Routes {
 
     fn write<O: Write>(&mut self) {
         self.0.push(write::<O>());
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operations::messaging::send_channel_message::SendChannelMessage;
+
+    /// What an operation is about goes through all futures between the wire and the store.
+    #[test]
+    fn the_future_of_a_write_has_no_room_for_what_it_writes() {
+        fn size<F: Future>(_: impl FnOnce(&'static Service, &'static Asked) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size(run_write::<SendChannelMessage>);
+        assert!(size <= 1_024, "{size} bytes");
     }
 }

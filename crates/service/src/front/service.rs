@@ -20,6 +20,7 @@ use crate::front::audit::Ledger;
 use crate::front::limiter::{Exhausted, Limiter};
 use crate::front::limits::{FullQuotas, Hit};
 use crate::front::rates::Rates;
+use crate::front::ready::Ready;
 use crate::front::roles::Role;
 use crate::functions::Functions;
 use crate::operation::Write;
@@ -192,21 +193,16 @@ impl Service {
         let bearer = operation.bearer().cloned();
         let root = self.access.root_key_id().to_owned();
         let call = Call::new(O::NAME, bearer, self.surroundings.clone(), root, self.random());
-        self.change(operation, call, |_, _| Ok(())).await
+        self.change(Ready::new(operation, call, None)).await
     }
 
-    /// Runs an operation that writes, behind this gate.
-    pub(crate) async fn change<O: Write>(
-        &self,
-        operation: O,
-        call: Call,
-        gate: impl Fn(&mut Tx, &Call) -> Result<()> + Send + 'static,
-    ) -> Result<O::Response> {
-        let run = move |operation: &O, tx: &mut Tx, call: &Call| {
-            gate(tx, call)?;
-            operation.run(tx, call)
+    /// Runs an operation that writes.
+    pub(crate) async fn change<O: Write>(&self, ready: Box<Ready<O>>) -> Result<O::Response> {
+        let run = |ready: &Ready<O>, tx: &mut Tx| {
+            ready.pass(tx)?;
+            ready.operation.run(tx, &ready.call)
         };
-        self.change_by(operation, call, run).await
+        self.change_by(ready, run).await
     }
 
     /// Does this with an operation that writes, in its lane, with what it looks at.
@@ -216,18 +212,15 @@ impl Service {
         E: From<Error> + From<carillon_store::Error> + Send + 'static,
     >(
         &self,
-        operation: O,
-        mut call: Call,
-        run: impl Fn(&O, &mut Tx, &Call) -> std::result::Result<T, E> + Send + 'static,
+        mut ready: Box<Ready<O>>,
+        run: impl Fn(&Ready<O>, &mut Tx) -> std::result::Result<T, E> + Send + 'static,
     ) -> std::result::Result<T, E> {
-        let operation = Arc::new(operation);
         if let Some(find) = O::GOES_BY {
-            let operation = operation.clone();
-            let found = self.store.read(move |tx| find(&operation, tx)).await;
-            call = call.going_by(found?);
+            let operation = ready.operation.clone();
+            ready.call.go_by(self.store.read(move |tx| find(&operation, tx)).await?);
         }
-        let (lane, look) = (operation.lane(), operation.look(&call));
-        self.store.write_looking(lane, look, move |tx: &mut Tx| run(&operation, tx, &call)).await
+        let (lane, look) = (ready.operation.lane(), ready.operation.look(&ready.call));
+        self.store.write_looking(lane, look, move |tx: &mut Tx| run(&ready, tx)).await
     }
 
     /// The call of a job: it has the instant and the randomness of any other, and nobody behind it.
