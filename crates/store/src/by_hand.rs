@@ -60,7 +60,7 @@ impl Hand {
     fn new(kind: Kind, path: &Path, shared: &Shared) -> Result<(Workers, Self)> {
         let workers = Workers::without_threads(kind, shared);
         // What is compiled for a connection is kept for as long as it lives, which here is as long as the process.
-        let connection: &'static Connection = Box::leak(Box::new(sqlite::connect(path)?));
+        let connection: &'static Connection = Box::leak(Box::new(sqlite::open(path, kind)?));
         let (queue, driver) = (workers.queue(), Sqlite::on(connection));
         let (caution, shared) = (Caution::default(), shared.clone());
         Ok((workers, Self { kind, queue, connection, driver, caution, shared }))

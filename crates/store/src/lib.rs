@@ -127,7 +127,7 @@ impl Location {
 
     fn open(&self, kind: Kind) -> Result<Opened> {
         Ok(match self {
-            Self::Sqlite(path) => Connection::Sqlite(sqlite::connect(path)?),
+            Self::Sqlite(path) => Connection::Sqlite(sqlite::open(path, kind)?),
             Self::Postgres(address) => Connection::Postgres(Box::new(Postgres::open(address, kind)?)),
         }
         .into())

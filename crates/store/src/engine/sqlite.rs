@@ -5,6 +5,7 @@
 //! stands `carillon_disk`, which notices flipped bits (`pages`).
 
 mod altering;
+mod connection;
 pub(crate) mod copy;
 pub(crate) mod pages;
 mod statements;
@@ -14,9 +15,9 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use rusqlite::config::DbConfig;
+pub(crate) use connection::{connect, open};
+use rusqlite::Connection;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags};
 use statements::Statements;
 
 use super::{Answer, Column, Commit, Declared, Driver, EachRow, Effect, Kind, Query, Value, values};
@@ -24,11 +25,6 @@ use crate::{Error, Result, Row};
 
 /// How long a statement waits for a lock that another connection holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often, and how long after each other, a connection that found the file locked by others that open it tries again
-/// to use the log: as long as it would wait for a lock.
-const LOG_ATTEMPTS_MAX: u32 = 1_000;
-const LOG_RETRY_EVERY: Duration = Duration::from_millis(10);
-const _: () = assert!(LOG_RETRY_EVERY.as_millis() * LOG_ATTEMPTS_MAX as u128 == BUSY_TIMEOUT.as_millis());
 /// How often the log is moved into the database file.
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(150);
 /// Pages that the log may hold. Under a load that never pauses a passive checkpoint finds no moment to begin the log
@@ -211,47 +207,6 @@ impl Driver for Sqlite<'_> {
         }
         let ddl = ddl.replace("BIGINT", "INTEGER").replace("BYTEA", "BLOB").replace("\n);", "\n) STRICT;");
         self.connection.execute_batch(&ddl).map_err(|error| broken(&error, "a migration"))
-    }
-}
-
-/// Opens a connection.
-pub(crate) fn connect(path: &Path) -> Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let is_new = path.metadata().map_or(0, |metadata| metadata.len()) == 0;
-    let connection = pages::open(path, flags)?;
-    if is_new && !carillon_disk::reserve(&connection) {
-        return Err(Error::broken(format!("SQLite leaves no room for sums in {}", path.display())));
-    }
-    let open = || -> rusqlite::Result<Connection> {
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        // A plan is made for a text and not for its values. Without this promise a partial index beside a parameter
-        // has the statement compiled anew each time that another value is bound.
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        use_log(&connection)?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_MAX, |_| Ok(()))?;
-        connection.pragma_update(None, "cache_size", -65_536)?;
-        Ok(connection)
-    };
-    open().map_err(|error| Error::broken(format!("cannot open {}: {error}", path.display())))
-}
-
-/// Has all that is written go to a log first. Of several connections that ask so of a new file at once, SQLite refuses
-/// some without a wait: each reads the file, and would wait for all others to stop reading.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "SQLite tells nobody that a lock is free; its own wait sleeps, too"
-)]
-fn use_log(connection: &Connection) -> rusqlite::Result<()> {
-    let mut attempts = 1;
-    loop {
-        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())) {
-            Err(error) if is_locked(&error) && attempts < LOG_ATTEMPTS_MAX => attempts += 1,
-            used => return used,
-        }
-        std::thread::sleep(LOG_RETRY_EVERY);
     }
 }
 
