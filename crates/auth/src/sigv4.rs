@@ -28,7 +28,7 @@ pub use key::SigningKey;
 pub use limits::*;
 pub use refusal::Refusal;
 pub use secret::{Credentials, NoSecret, Secret};
-pub use sign::{Signer, presign, sign};
+pub use sign::{Signer, presign, sign, sign_with};
 pub use verify::{Head, Verified, Verifier};
 
 /// The only algorithm: the value of `X-Amz-Algorithm`, the scheme of `Authorization`, the first line to sign.

@@ -4,8 +4,6 @@
 use std::io;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -109,21 +107,6 @@ fn parse_head(head: &[u8]) -> Option<(u16, usize)> {
 
 fn not_http() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP")
-}
-
-/// A request, as it goes over the wire.
-pub(crate) fn bytes_of(request: &Request<Bytes>) -> Vec<u8> {
-    let body = request.body();
-    let mut bytes = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri()).into_bytes();
-    for (name, value) in request.headers() {
-        bytes.extend_from_slice(name.as_str().as_bytes());
-        bytes.extend_from_slice(b": ");
-        bytes.extend_from_slice(value.as_bytes());
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
-    bytes.extend_from_slice(body);
-    bytes
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::client::{Connection, bytes_of};
+use super::client::Connection;
 use super::scene::{REGION, Scene, lost};
 use carillon_server::clock;
 use carillon_server::credentials::RootKey;
@@ -160,8 +160,8 @@ pub(crate) async fn sign(
     let (scene, root, host) = (scene.clone(), root.clone(), address.to_string());
     let signing = tokio::task::spawn_blocking(move || {
         let sign_all = |numbers: std::ops::Range<usize>| {
-            let author = Author { key: &root, region: REGION, host: &host };
-            let sign = |number| bytes_of(&author.sign(&scene.message(number).encode(), clock::real()));
+            let author = Author::new(&root, REGION, &host);
+            let sign = |number| author.write(&scene.message(number).encode(), clock::real());
             numbers.map(sign).collect::<Vec<_>>()
         };
         let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

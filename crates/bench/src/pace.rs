@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Connection, bytes_of};
+use super::client::Connection;
 use super::load::{Board, Round};
 use super::scene::{REGION, Scene, lost};
 use carillon_server::clock;
@@ -113,7 +113,7 @@ impl Sender {
     /// Answers which messages it sent, and how long each answer took.
     async fn send(mut self) -> Result<Vec<(usize, u32)>> {
         let (host, root) = (self.load.address.to_string(), self.load.root.clone());
-        let author = Author { key: &root, region: REGION, host: &host };
+        let author = Author::new(&root, REGION, &host);
         let mut sent = Vec::new();
         loop {
             let place = self.next.fetch_add(1, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl Sender {
                 return Ok(sent);
             }
             let message = self.load.scene.message(self.load.first + place);
-            let request = bytes_of(&author.sign(&message.encode(), clock::real()));
+            let request = author.write(&message.encode(), clock::real());
             let Some(began) = self.wait(place).await else { return Ok(sent) };
             if let Some(board) = &self.load.board {
                 board.note_sent(place, began);

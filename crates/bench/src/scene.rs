@@ -10,7 +10,7 @@ use carillon_service::operations::identity::create_app_instance_user::CreateAppI
 use carillon_service::operations::messaging::create_channel::CreateChannel;
 use carillon_service::operations::messaging::send_channel_message::SendChannelMessage;
 
-use super::client::{Connection, bytes_of};
+use super::client::Connection;
 use carillon_server::clock;
 use carillon_server::credentials::RootKey;
 use carillon_server::error::{Error, Result};
@@ -158,8 +158,8 @@ impl<'a> Remote<'a> {
 
     /// Calls an operation; answers how long the answer was, too.
     pub(crate) async fn call<O: Operation>(&mut self, operation: &O) -> Result<(O::Response, usize)> {
-        let author = Author { key: self.root, region: REGION, host: &self.host };
-        let request = bytes_of(&author.sign(&operation.encode(), clock::real()));
+        let author = Author::new(self.root, REGION, &self.host);
+        let request = author.write(&operation.encode(), clock::real());
         let answer = self.connection.exchange(&request).await.map_err(|error| lost(&error))?;
         let body = if O::STATUS == 204 { b"{}" } else { answer.body };
         let response = serde_json::from_slice(body).ok().filter(|_| answer.status == O::STATUS);

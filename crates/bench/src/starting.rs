@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::child::Child;
-use crate::client::{Connection, bytes_of};
+use crate::client::Connection;
 use crate::common::{median, ratio, say};
 use crate::scene::{REGION, Scene};
 use crate::vitals::Memory;
@@ -166,8 +166,8 @@ impl Starter {
         let begun = Instant::now();
         let child = Child::begin(self.host.command())?;
         let host = child.address.to_string();
-        let author = Author { key: &self.host.root, region: REGION, host: &host };
-        let request = bytes_of(&author.sign(&self.scene.message(self.next).encode(), clock::real()));
+        let author = Author::new(&self.host.root, REGION, &host);
+        let request = author.write(&self.scene.message(self.next).encode(), clock::real());
         let mut connection = loop {
             match Connection::open(child.address).await {
                 Ok(connection) => break connection,

@@ -77,7 +77,7 @@ impl Demo {
         if let Some(demo) = found.and_then(|text| serde_json::from_str(&text).ok()) {
             return Ok(demo);
         }
-        let author = Author { key: root, region: home.region(), host: HOST };
+        let author = Author::new(root, home.region(), HOST);
         let demo = Maker { service, clock, author }.make(home).await?;
         let text = serde_json::to_string(&demo).expect("ARNs always serialize");
         let kept =

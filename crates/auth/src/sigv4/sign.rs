@@ -35,16 +35,25 @@ impl Signer<'_> {
         format!("{}/{}/{}/{TERMINATOR}", signed_at.day(), self.region, self.service)
     }
 
+    /// The key of the day on which this instant is.
+    pub fn key(&self, date_ms: i64) -> SigningKey {
+        self.key_at(&SignedAt::from_ms(date_ms))
+    }
+
+    fn key_at(&self, signed_at: &SignedAt) -> SigningKey {
+        SigningKey::derive(self.secret, signed_at.day(), self.region, self.service)
+    }
+
     fn signature(
         &self,
         request: &SignedRequest,
         signed_headers: &str,
         signed_at: &SignedAt,
+        key: &SigningKey,
     ) -> Result<String, Refusal> {
         let query = Query::parse(request.query)?;
         let mut canonical = Canonical::new(request, &query, signed_headers);
         let hash = canonical.hash(QueryReading::Recoded, HostReading::AsSent)?;
-        let key = SigningKey::derive(self.secret, signed_at.day(), self.region, self.service);
         Ok(text(hex(&key.sign(signed_at, &self.scope(signed_at), &hash)).to_vec()))
     }
 }
@@ -52,9 +61,19 @@ impl Signer<'_> {
 /// The value of `Authorization` for a request that already has `host`, `x-amz-date` (of the same instant)
 /// and, in a session, `x-amz-security-token`. Refused is only what is over a limit or lacks every header.
 pub fn sign(request: &SignedRequest, signer: &Signer, date_ms: i64) -> Result<String, Refusal> {
+    sign_with(&signer.key(date_ms), request, signer, date_ms)
+}
+
+/// The same with a key of that day that was derived before, for whoever signs many.
+pub fn sign_with(
+    key: &SigningKey,
+    request: &SignedRequest,
+    signer: &Signer,
+    date_ms: i64,
+) -> Result<String, Refusal> {
     let signed_at = SignedAt::from_ms(date_ms);
     let signed_headers = signed_headers(request);
-    let signature = signer.signature(request, &signed_headers, &signed_at)?;
+    let signature = signer.signature(request, &signed_headers, &signed_at, key)?;
     let (access_key_id, scope) = (signer.access_key_id, signer.scope(&signed_at));
     Ok(format!(
         "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
@@ -91,8 +110,8 @@ pub fn presign(
         push_encoded(value, &mut query);
     }
     let query = text(query);
-    let signature =
-        signer.signature(&SignedRequest { query: &query, ..*request }, &signed_headers, &signed_at)?;
+    let request = SignedRequest { query: &query, ..*request };
+    let signature = signer.signature(&request, &signed_headers, &signed_at, &signer.key_at(&signed_at))?;
     Ok(format!("{query}&{SIGNATURE}={signature}"))
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::call::{Call, Workload};
 use super::pacing::{Gate, Pacing};
 use super::times::Times;
-use crate::client::{Connection, bytes_of};
+use crate::client::Connection;
 use crate::scene::{REGION, lost};
 use carillon_server::clock;
 use carillon_server::credentials::RootKey;
@@ -171,12 +171,12 @@ struct Caller {
 impl Caller {
     async fn run(mut self) -> Result<Round> {
         let (host, root) = (self.drive.address.to_string(), self.drive.root.clone());
-        let author = Author { key: &root, region: REGION, host: &host };
+        let author = Author::new(&root, REGION, &host);
         let mut round = Round { kinds: self.drive.empty(), ..Round::default() };
         loop {
             // Made and signed before its time: what a client takes for that is not the server's.
             let (number, call) = self.choose();
-            let request = bytes_of(&author.sign(&call.outgoing, clock::real()));
+            let request = author.write(&call.outgoing, clock::real());
             let Some(began) = self.turns.next().await else { return Ok(round) };
             self.call(number, &call, &request, began, &mut round).await?;
         }
