@@ -81,7 +81,25 @@ impl Limits {
 /// Compiles a published pattern; it always describes the whole value.
 #[doc(hidden)]
 pub fn whole(pattern: &str) -> Regex {
+    let pattern = uncaptured(pattern);
     Regex::new(&format!(r"\A(?:{pattern})\z")).expect("the patterns of the interface compile")
+}
+
+/// The same pattern, of whose groups nobody asks what they matched: to be ready for that takes hundreds of kilobytes.
+fn uncaptured(pattern: &str) -> String {
+    let (mut plain, mut in_class) = (String::with_capacity(pattern.len()), false);
+    let mut rest = pattern.chars().peekable();
+    while let Some(next) = rest.next() {
+        plain.push(next);
+        match next {
+            '\\' => plain.extend(rest.next()),
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class && rest.peek() != Some(&'?') => plain.push_str("?:"),
+            _ => {}
+        }
+    }
+    plain
 }
 
 /// The characters of XML 1.0. The published pattern of names means them, but reads `\u10000` as four digits
@@ -623,6 +641,12 @@ number! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_without_captures_matches_the_same() {
+        assert_eq!(uncaptured(r"a(b(c)?)+"), r"a(?:b(?:c)?)+");
+        assert_eq!(uncaptured(r"\((?:a)[(\](]"), r"\((?:a)[(\](]");
+    }
 
     #[test]
     fn a_text_is_measured_in_characters_or_in_bytes() {
