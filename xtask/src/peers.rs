@@ -22,6 +22,8 @@ use crate::shell::{self, Failure, Result};
 const PROFILE: &str = "dist";
 const EJABBERD: [&str; 3] = ["ejabberd", "erlang-p1-sqlite3", "erlang-p1-pgsql"];
 const SOCKUDO: &str = "5.2.0";
+/// What a library of its metrics is built with, and the messages that everybody may import.
+const PROTOC: [&str; 2] = ["protobuf-compiler", "libprotobuf-dev"];
 /// The release profile of Sockudo's workspace, which its package on crates.io does not bring along.
 const SOCKUDO_PROFILE: [(&str, &str); 2] =
     [("CARGO_PROFILE_RELEASE_LTO", "true"), ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")];
@@ -128,10 +130,9 @@ fn install_sockudo(repository: &Repository, tools: &Path) -> Result<PathBuf> {
     if is_current(&folder, SOCKUDO) {
         return Ok(program);
     }
-    let protoc = unpack(&tools.join("protoc"), &["protobuf-compiler"])?.join("usr");
+    let protoc = unpack(&tools.join("protoc"), &PROTOC)?.join("usr");
     let mut cargo = repository.cargo(&["install", "sockudo", "--locked", "--version", SOCKUDO, "--root"]);
     cargo.arg(&folder).arg("--target-dir").arg(repository.root.join("target/sockudo")).envs(SOCKUDO_PROFILE);
-    // A library of its metrics is built with it.
     cargo.env("PROTOC", protoc.join("bin/protoc"));
     cargo.env("LD_LIBRARY_PATH", libraries(&protoc.join("lib"))?);
     // Not in the repository, whose own settings are no part of it.
