@@ -75,7 +75,7 @@ impl Peer for Sockudo {
             settings: "built with the release profile of its own workspace (LTO, one codegen unit) and its default \
                        features; local adapter, app in memory, no metrics, no rate limits, no compression, no delta \
                        compression (listeners speak protocol 7); events by its HTTP API, signed once and verified each \
-                       time"
+                       time, each by a connection of its own, because it ends them with its answers"
                 .to_owned(),
             acknowledges: Acknowledges::StoresNothing,
         }
@@ -108,7 +108,7 @@ impl Peer for Sockudo {
         let headers = [("content-type", "application/json")];
         let target = format!("{path}?{query}");
         let message = request("POST", &target, &self.address.to_string(), &headers, body.as_bytes());
-        Ok(Backend { connection: Connection::open(self.address).await?, message })
+        Ok(Backend { address: self.address, message })
     }
 
     fn listener(&self, _: usize) -> impl Future<Output = Result<Listener>> + Send + 'static {
@@ -134,15 +134,16 @@ fn signed_query(path: &str, body: &[u8], now_s: i64) -> String {
     format!("{query}&auth_signature={}", HEXLOWER.encode(signature.as_ref()))
 }
 
-/// An application's server, which tells everybody.
+/// An application's server, which tells everybody. It connects anew for each event: Sockudo ends the connection with
+/// each answer of its API, whatever was asked for (5.2.0).
 pub(crate) struct Backend {
-    connection: Connection,
+    address: SocketAddr,
     message: Vec<u8>,
 }
 
 impl Sender for Backend {
     async fn send(&mut self) -> Result<()> {
-        self.connection.demand(&self.message, 200).await.map(drop)
+        Connection::open(self.address).await?.demand(&self.message, 200).await.map(drop)
     }
 }
 
