@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
@@ -46,14 +46,24 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Counts messages until the connection ends.
-    async fn count(mut self, tally: Option<Arc<Tally>>) -> Result<()> {
-        let (mut marks, mut place, mut answers) = (Marks::default(), 0, Vec::new());
-        loop {
-            let arrived = take(&mut self.received, self.wire, &mut marks, &mut answers)?;
-            if let Some(tally) = &tally {
-                (place..place + arrived).for_each(|place| tally.note(place));
-            }
+    async fn count(self, tally: Arc<Tally>) -> Result<()> {
+        let (mut marks, mut place) = (Marks::default(), 0);
+        let note = |arrived| {
+            (place..place + arrived).for_each(|place| tally.note(place));
             place += arrived;
+        };
+        self.read(|piece| marks.count(piece), note).await
+    }
+
+    /// Reads until the connection ends: how many messages there are in each piece, and how many came at once.
+    async fn read(
+        mut self,
+        mut count: impl FnMut(&[u8]) -> usize,
+        mut note: impl FnMut(usize),
+    ) -> Result<()> {
+        let mut answers = Vec::new();
+        loop {
+            note(take(&mut self.received, self.wire, &mut count, &mut answers)?);
             if !answers.is_empty() {
                 self.stream.write_all(&answers).await?;
                 answers.clear();
@@ -71,9 +81,14 @@ impl Listener {
 }
 
 /// Takes what is there whole: how many messages there were, and what is to be answered.
-fn take(received: &mut Vec<u8>, wire: Wire, marks: &mut Marks, answers: &mut Vec<u8>) -> Result<usize> {
+fn take(
+    received: &mut Vec<u8>,
+    wire: Wire,
+    count: &mut impl FnMut(&[u8]) -> usize,
+    answers: &mut Vec<u8>,
+) -> Result<usize> {
     if wire == Wire::Stream {
-        let found = marks.count(received);
+        let found = count(received);
         received.clear();
         return Ok(found);
     }
@@ -85,9 +100,9 @@ fn take(received: &mut Vec<u8>, wire: Wire, marks: &mut Marks, answers: &mut Vec
             websocket::CLOSE => return Err("a server closed the socket of a listener".into()),
             _ if wire == Wire::NatsInFrames && payload.starts_with(b"PING") => {
                 answers.extend(websocket::frame(websocket::BINARY, b"PONG\r\n"));
-                found += marks.count(payload);
+                found += count(payload);
             }
-            _ => found += marks.count(payload),
+            _ => found += count(payload),
         }
         at += end;
     }
@@ -187,7 +202,7 @@ impl Crowd {
     /// Reads these from now on.
     pub(crate) fn of(listeners: Vec<Listener>) -> Self {
         let tally = Tally::of(listeners.len());
-        let count = |listener: Listener| tokio::spawn(listener.count(Some(tally.clone())));
+        let count = |listener: Listener| tokio::spawn(listener.count(tally.clone()));
         Self { tasks: listeners.into_iter().map(count).collect(), tally }
     }
 
@@ -205,24 +220,38 @@ impl Drop for Crowd {
     }
 }
 
-/// Reads a connection whose messages nobody counts, until the handle is dropped.
-pub(crate) struct Heard(JoinHandle<Result<()>>);
+/// The connection of somebody who sends, and hears all: how much they have heard of their own.
+pub(crate) struct Heard {
+    reading: JoinHandle<Result<()>>,
+    own: watch::Receiver<usize>,
+}
 
 impl Heard {
-    /// Reads this one from now on.
-    pub(crate) fn of(listener: Listener) -> Self {
-        Self(tokio::spawn(listener.count(None)))
+    /// Reads this one from now on; `own` stands in their own messages, and in no other.
+    pub(crate) fn of(listener: Listener, own: String) -> Self {
+        let (said, heard) = watch::channel(0);
+        let reading = listener.read(
+            move |piece| usize::from(memchr::memmem::find(piece, own.as_bytes()).is_some()),
+            move |arrived| {
+                said.send_if_modified(|heard| {
+                    *heard += arrived;
+                    arrived != 0
+                });
+            },
+        );
+        Self { reading: tokio::spawn(reading), own: heard }
     }
 
-    /// Whether it has ended, which it should not.
-    pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_finished()
+    /// Waits until they have heard so many of their own.
+    pub(crate) async fn wait(&mut self, count: usize) -> Result<()> {
+        let heard = self.own.wait_for(|heard| count <= *heard).await;
+        heard.map(drop).map_err(|_| "the socket of a sender was closed".into())
     }
 }
 
 impl Drop for Heard {
     fn drop(&mut self) {
-        self.0.abort();
+        self.reading.abort();
     }
 }
 
@@ -248,7 +277,9 @@ mod tests {
         received.extend([0x89, 1, b'x', 0x81, 16]);
         received.extend(MARK);
         received.extend([0x81, 9]);
-        let found = take(&mut received, Wire::NatsInFrames, &mut marks, &mut answers).unwrap();
+        let found =
+            take(&mut received, Wire::NatsInFrames, &mut |piece: &[u8]| marks.count(piece), &mut answers)
+                .unwrap();
         assert_eq!((found, received.as_slice()), (1, [0x81, 9].as_slice()));
         let pongs =
             [websocket::frame(websocket::BINARY, b"PONG\r\n"), websocket::frame(websocket::PONG, b"x")];

@@ -217,7 +217,12 @@ impl Peer for Carillon {
     }
 
     async fn sender(&self, way: Way, number: usize) -> Result<Member> {
-        let hears = if way == Way::Together { Some(Heard::of(self.listener(number).await?)) } else { None };
+        // It ends the sender's ARN in a frame, and stands in no other of them.
+        let own = || format!("/user/{}\\\"", name(number));
+        let hears = match way {
+            Way::Together => Some(Heard::of(self.listener(number).await?, own())),
+            _ => None,
+        };
         Ok(Member {
             connection: Connection::open(self.key.address).await?,
             path: format!("/channels/{}/messages", encoded(self.channel(way))),
@@ -226,6 +231,7 @@ impl Peer for Carillon {
             ready: Vec::new(),
             token: format!("{way:?}-{number}-{}", crate::now_ms()),
             made: 0,
+            sent: 0,
             hears,
         })
     }
@@ -250,7 +256,8 @@ pub(super) async fn open(address: SocketAddr, request: &[u8]) -> Result<Listener
     }
 }
 
-/// A member who sends, and hears all where that is asked for.
+/// A member who sends, and where that is asked for hears all, and goes on once they have heard themselves: whoever sends
+/// faster than they listen is closed as too slow.
 pub(crate) struct Member {
     connection: Connection,
     path: String,
@@ -260,6 +267,7 @@ pub(crate) struct Member {
     ready: Vec<Vec<u8>>,
     token: String,
     made: usize,
+    sent: usize,
     hears: Option<Heard>,
 }
 
@@ -289,9 +297,10 @@ impl Sender for Member {
         let ready = self.ready.pop();
         let request = if let Some(request) = ready { request } else { self.request()? };
         self.connection.demand(&request, 201).await?;
-        if self.hears.as_ref().is_some_and(Heard::is_gone) {
-            return Err("the socket of a sender was closed".into());
+        self.sent += 1;
+        match &mut self.hears {
+            Some(hears) => hears.wait(self.sent).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 }
