@@ -8,6 +8,7 @@ use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, Us
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{MANY, Value, parameters, several, values};
+use crate::paging::{self, Placed};
 use crate::row::{Written, read, read_of, row, sql};
 use crate::settlement::Shared;
 use crate::{Result, Row, Tx};
@@ -278,21 +279,29 @@ pub fn list_involved(
     key: Key,
     (after, limit): (Key, i64),
 ) -> Result<Vec<(Key, ChannelArn)>> {
-    tx.rows(
-        "SELECT key, id FROM (
-           SELECT key, id FROM (
-             SELECT DISTINCT c.key AS key, c.id AS id FROM membership m JOIN channel c ON c.key = m.channel
-             WHERE m.member = $1 AND $2 < m.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS joined
-           UNION SELECT key, id FROM (
-             SELECT c.key AS key, c.id AS id FROM moderator m JOIN channel c ON c.key = m.channel
-             WHERE m.member = $1 AND $2 < m.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS moderated
-           UNION SELECT key, id FROM (
-             SELECT c.key AS key, c.id AS id FROM ban b JOIN channel c ON c.key = b.channel
-             WHERE b.member = $1 AND $2 < b.channel AND c.deleted_at IS NULL ORDER BY c.key LIMIT $3) AS banned
-         ) AS involved ORDER BY key LIMIT $3",
-        values![key, after, limit],
-        |row| Ok((row.read()?, instance.channel(&row.read::<String>()?))),
-    )
+    paging::there(limit, after, |after, limit| {
+        let mut rows: Vec<Placed<_, Key>> = tx.rows(
+            "SELECT c.key, c.id, c.deleted_at FROM (
+               SELECT key FROM (
+                 SELECT DISTINCT m.channel AS key FROM membership m
+                 WHERE m.member = $1 AND $2 < m.channel ORDER BY m.channel LIMIT $3) AS joined
+               UNION SELECT key FROM (
+                 SELECT m.channel AS key FROM moderator m
+                 WHERE m.member = $1 AND $2 < m.channel ORDER BY m.channel LIMIT $3) AS moderated
+               UNION SELECT key FROM (
+                 SELECT b.channel AS key FROM ban b
+                 WHERE b.member = $1 AND $2 < b.channel ORDER BY b.channel LIMIT $3) AS banned
+               ORDER BY key LIMIT $3
+             ) AS involved JOIN channel c ON c.key = involved.key",
+            values![key, after, limit],
+            |row| {
+                let (key, id): (Key, String) = (row.read()?, row.read()?);
+                Ok(((key, instance.channel(&id)), key, row.read()?))
+            },
+        )?;
+        rows.sort_by_key(|(_, key, _)| *key);
+        Ok(rows)
+    })
 }
 
 /// Notes that a deleted identity left all its channels.

@@ -41,6 +41,7 @@ pub mod moving;
 pub mod outbox;
 pub mod outgoing;
 mod outlets;
+mod paging;
 pub mod personal;
 pub mod preferences;
 mod queue;

@@ -12,6 +12,7 @@ use carillon_model::{Key, Timestamp};
 use crate::channel::{self, channel_columns};
 use crate::engine::{MANY, Value, parameters, several, values};
 use crate::identity::{self, Found, identity, identity_columns};
+use crate::paging::{self, Placed};
 use crate::row::{Written, read, row, sql};
 use crate::{Result, Row, Tx};
 
@@ -225,34 +226,18 @@ pub fn list_channels(
     after: Option<(Key, Key)>,
     limit: i64,
 ) -> Result<Vec<Belonging>> {
-    let mut found = Vec::new();
-    let mut after = after.unwrap_or((Key([0; 16]), Key([0; 16])));
-    loop {
-        let left = limit - i64::try_from(found.len()).unwrap_or(i64::MAX);
-        let places = list_some(tx, instance, member, after, left)?;
-        let is_full = i64::try_from(places.len()) == Ok(left);
-        let last = places.last().map(|(place, _)| (place.channel.key, place.sub_channel));
-        found.extend(
-            places.into_iter().filter(|(_, deleted_at)| deleted_at.is_none()).map(|(place, _)| place),
-        );
-        match last {
-            // Only those of channels that were deleted, and are not destroyed yet, make a page go on.
-            Some(last) if is_full && i64::try_from(found.len()).unwrap_or(i64::MAX) < limit => after = last,
-            _ => return Ok(found),
-        }
-    }
+    let first = after.unwrap_or((Key([0; 16]), Key([0; 16])));
+    paging::there(limit, first, |after, limit| list_some(tx, instance, member, after, limit))
 }
 
-/// Up to `limit` places of a member, and when their channels were deleted. They are chosen before anything is joined,
-/// and not by whether a channel is deleted: an engine that knows little of its tables takes that to be rare or
-/// frequent, and goes through all channels there are.
+/// Up to `limit` places of a member, of channels that were deleted, too.
 fn list_some(
     tx: &mut Tx,
     instance: &AppInstanceArn,
     member: Key,
     after: (Key, Key),
     limit: i64,
-) -> Result<Vec<(Belonging, Option<Timestamp>)>> {
+) -> Result<Vec<Placed<Belonging, (Key, Key)>>> {
     let mut places = tx.rows(
         sql!("SELECT c.id, " channel_columns!(c)
              ", m.sub_channel, m.kind, m.last_target_at, m.read_at, c.deleted_at
@@ -269,10 +254,11 @@ fn list_some(
                 last_target_at: row.read()?,
                 read_at: row.read()?,
             };
-            Ok((belonging, row.read()?))
+            let place = (belonging.channel.key, belonging.sub_channel);
+            Ok((belonging, place, row.read()?))
         },
     )?;
-    places.sort_by_key(|(place, _)| (place.channel.key, place.sub_channel));
+    places.sort_by_key(|(_, place, _)| *place);
     Ok(places)
 }
 

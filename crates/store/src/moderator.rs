@@ -9,6 +9,7 @@ use crate::appointed::appointed;
 use crate::channel::{self, channel_columns};
 use crate::engine::values;
 use crate::identity::{identity, identity_columns};
+use crate::paging::{self, Placed};
 use crate::row::{read, sql};
 use crate::{Result, Tx};
 
@@ -23,12 +24,22 @@ pub fn list_channels(
     after: Option<Key>,
     limit: i64,
 ) -> Result<Vec<(Channel, Option<Timestamp>)>> {
-    tx.rows(
-        sql!("SELECT c.id, " channel_columns!(c)
-             ", (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = c.key AND m.member = $1)
-         FROM moderator o JOIN channel c ON c.key = o.channel AND c.deleted_at IS NULL
-         WHERE o.member = $1 AND $2 < o.channel ORDER BY o.channel LIMIT $3"),
-        values![member, after.unwrap_or(Key([0; 16])), limit],
-        |row| Ok((channel::named(row, instance)?, row.read()?)),
-    )
+    paging::there(limit, after.unwrap_or(Key([0; 16])), |after, limit| {
+        let mut rows: Vec<Placed<_, Key>> = tx.rows(
+            sql!("SELECT c.id, " channel_columns!(c)
+                 ", (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = c.key AND m.member = $1)
+                  , c.deleted_at
+             FROM (SELECT p.channel FROM moderator p WHERE p.member = $1 AND $2 < p.channel
+                   ORDER BY p.channel LIMIT $3) AS o
+             JOIN channel c ON c.key = o.channel"),
+            values![member, after, limit],
+            |row| {
+                let channel = channel::named(row, instance)?;
+                let (key, target) = (channel.key, row.read()?);
+                Ok(((channel, target), key, row.read()?))
+            },
+        )?;
+        rows.sort_by_key(|(_, key, _)| *key);
+        Ok(rows)
+    })
 }

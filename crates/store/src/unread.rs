@@ -31,11 +31,12 @@ pub fn list(
     limit: i64,
 ) -> Result<Vec<Followed>> {
     let (before, key) = after.unwrap_or((Timestamp::from_ms(i64::MAX), Key([0xff; 16])));
+    // Not `IS NULL`, of which an engine without statistics would begin with all channels ([`crate::paging`]).
     let sql = "SELECT id, channel, since, last_at FROM (
            SELECT c.id AS id, c.key AS channel, COALESCE(m.read_at, m.created_at) AS since,
              CASE WHEN COALESCE(c.last_message_at, 0) < COALESCE(m.last_target_at, 0) THEN m.last_target_at
                ELSE COALESCE(c.last_message_at, 0) END AS last_at
-           FROM membership m JOIN channel c ON c.key = m.channel AND c.deleted_at IS NULL
+           FROM membership m JOIN channel c ON c.key = m.channel AND COALESCE(c.deleted_at, 0) = 0
            WHERE m.member = $1 AND m.sub_channel = m.channel AND c.maximum_sub_channels IS NULL
          ) AS place
          WHERE last_at < $2 OR (last_at = $2 AND $3 < channel)

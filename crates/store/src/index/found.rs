@@ -7,6 +7,7 @@ use carillon_model::{Key, MessageKey};
 
 use super::{Name, Said, State, said, select_said, state};
 use crate::engine::{Query, ToValue, Value, values};
+use crate::paging::{self, Placed};
 use crate::row::read;
 use crate::{Result, Tx};
 
@@ -23,13 +24,23 @@ pub struct Member {
 
 /// Up to `limit` places of somebody after this one, in the order of their channels.
 pub fn list_members(tx: &mut Tx, member: Key, after: (Key, Key), limit: i64) -> Result<Vec<Member>> {
-    tx.rows(
-        "SELECT m.channel, c.id, m.sub_channel FROM membership m JOIN channel c ON c.key = m.channel
-         WHERE m.member = $1 AND ($2, $3) < (m.channel, m.sub_channel) AND c.deleted_at IS NULL
-         ORDER BY m.channel, m.sub_channel LIMIT $4",
-        values![member, after.0, after.1, limit],
-        |row| Ok(Member { channel: row.read()?, channel_id: row.read()?, place: row.read()? }),
-    )
+    paging::there(limit, after, |after, limit| {
+        let mut rows: Vec<Placed<_, (Key, Key)>> = tx.rows(
+            "SELECT m.channel, c.id, m.sub_channel, c.deleted_at
+             FROM (SELECT p.channel, p.sub_channel FROM membership p
+                   WHERE p.member = $1 AND ($2, $3) < (p.channel, p.sub_channel)
+                   ORDER BY p.channel, p.sub_channel LIMIT $4) AS m
+             JOIN channel c ON c.key = m.channel",
+            values![member, after.0, after.1, limit],
+            |row| {
+                let found = Member { channel: row.read()?, channel_id: row.read()?, place: row.read()? };
+                let place = (found.channel, found.place);
+                Ok((found, place, row.read()?))
+            },
+        )?;
+        rows.sort_by_key(|(_, place, _)| *place);
+        Ok(rows)
+    })
 }
 
 fn owned(values: &[Value<'_>]) -> Vec<Value<'static>> {
