@@ -256,8 +256,8 @@ pub(super) async fn open(address: SocketAddr, request: &[u8]) -> Result<Listener
     }
 }
 
-/// A member who sends, and where that is asked for hears all, and goes on once they have heard themselves: whoever sends
-/// faster than they listen is closed as too slow.
+/// A member who sends, and where that is asked for hears all, and goes on once they have heard themselves: whoever
+/// sends faster than they listen is closed as too slow.
 pub(crate) struct Member {
     connection: Connection,
     path: String,
