@@ -8,7 +8,7 @@ use carillon_model::text::{ExpirationDays, Metadata, UserExpirationCriterion, Us
 use carillon_model::{Key, Timestamp};
 
 use crate::engine::{MANY, Value, parameters, several, values};
-use crate::paging::{self, Placed};
+use crate::paging;
 use crate::row::{Written, read, read_of, row, sql};
 use crate::settlement::Shared;
 use crate::{Result, Row, Tx};
@@ -280,7 +280,7 @@ pub fn list_involved(
     (after, limit): (Key, i64),
 ) -> Result<Vec<(Key, ChannelArn)>> {
     paging::there(limit, after, |after, limit| {
-        let mut rows: Vec<Placed<_, Key>> = tx.rows(
+        tx.rows(
             "SELECT c.key, c.id, c.deleted_at FROM (
                SELECT key FROM (
                  SELECT DISTINCT m.channel AS key FROM membership m
@@ -298,9 +298,7 @@ pub fn list_involved(
                 let (key, id): (Key, String) = (row.read()?, row.read()?);
                 Ok(((key, instance.channel(&id)), key, row.read()?))
             },
-        )?;
-        rows.sort_by_key(|(_, key, _)| *key);
-        Ok(rows)
+        )
     })
 }
 

@@ -238,7 +238,7 @@ fn list_some(
     after: (Key, Key),
     limit: i64,
 ) -> Result<Vec<Placed<Belonging, (Key, Key)>>> {
-    let mut places = tx.rows(
+    tx.rows(
         sql!("SELECT c.id, " channel_columns!(c)
              ", m.sub_channel, m.kind, m.last_target_at, m.read_at, c.deleted_at
              FROM (SELECT p.channel, p.sub_channel, p.kind, p.last_target_at, p.read_at FROM membership p
@@ -257,9 +257,7 @@ fn list_some(
             let place = (belonging.channel.key, belonging.sub_channel);
             Ok((belonging, place, row.read()?))
         },
-    )?;
-    places.sort_by_key(|(_, place, _)| *place);
-    Ok(places)
+    )
 }
 
 /// Up to `limit` channels of a member, the one with the latest message that they can see first; with

@@ -9,7 +9,7 @@ use crate::appointed::appointed;
 use crate::channel::{self, channel_columns};
 use crate::engine::values;
 use crate::identity::{identity, identity_columns};
-use crate::paging::{self, Placed};
+use crate::paging;
 use crate::row::{read, sql};
 use crate::{Result, Tx};
 
@@ -25,7 +25,7 @@ pub fn list_channels(
     limit: i64,
 ) -> Result<Vec<(Channel, Option<Timestamp>)>> {
     paging::there(limit, after.unwrap_or(Key([0; 16])), |after, limit| {
-        let mut rows: Vec<Placed<_, Key>> = tx.rows(
+        tx.rows(
             sql!("SELECT c.id, " channel_columns!(c)
                  ", (SELECT MAX(m.last_target_at) FROM membership m WHERE m.channel = c.key AND m.member = $1)
                   , c.deleted_at
@@ -38,8 +38,6 @@ pub fn list_channels(
                 let (key, target) = (channel.key, row.read()?);
                 Ok(((channel, target), key, row.read()?))
             },
-        )?;
-        rows.sort_by_key(|(_, key, _)| *key);
-        Ok(rows)
+        )
     })
 }

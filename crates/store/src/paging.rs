@@ -10,8 +10,9 @@ use crate::Result;
 /// A row, where it stands, and when its channel was deleted.
 pub(crate) type Placed<T, K> = (T, K, Option<Timestamp>);
 
-/// Up to `limit` rows after `after` whose channels are there, of those that `some` finds, in their order.
-pub(crate) fn there<T, K: Copy>(
+/// Up to `limit` rows after `after` whose channels are there, in their order, of those that `some` finds: the next so
+/// many after a place, in any order, as a join leaves them.
+pub(crate) fn there<T, K: Copy + Ord>(
     limit: i64,
     mut after: K,
     mut some: impl FnMut(K, i64) -> Result<Vec<Placed<T, K>>>,
@@ -19,7 +20,8 @@ pub(crate) fn there<T, K: Copy>(
     let mut found = Vec::new();
     loop {
         let left = limit - i64::try_from(found.len()).unwrap_or(i64::MAX);
-        let rows = some(after, left)?;
+        let mut rows = some(after, left)?;
+        rows.sort_by_key(|(_, place, _)| *place);
         let is_full = i64::try_from(rows.len()) == Ok(left);
         let last = rows.last().map(|(_, place, _)| *place);
         found.extend(rows.into_iter().filter(|(.., deleted_at)| deleted_at.is_none()).map(|(row, ..)| row));
@@ -39,8 +41,8 @@ mod tests {
         let deleted = |number: i64| (number % 3 != 0).then(|| Timestamp::from_ms(number));
         let page = |limit, after| {
             let some = |after: i64, most| {
-                let numbers = (after + 1..=20).take(usize::try_from(most).unwrap());
-                Ok(numbers.map(|number| (number, number, deleted(number))).collect())
+                let numbers: Vec<_> = (after + 1..=20).take(usize::try_from(most).unwrap()).collect();
+                Ok(numbers.into_iter().rev().map(|number| (number, number, deleted(number))).collect())
             };
             there(limit, after, some).unwrap()
         };

@@ -7,7 +7,7 @@ use carillon_model::{Key, MessageKey};
 
 use super::{Name, Said, State, said, select_said, state};
 use crate::engine::{Query, ToValue, Value, values};
-use crate::paging::{self, Placed};
+use crate::paging;
 use crate::row::read;
 use crate::{Result, Tx};
 
@@ -25,7 +25,7 @@ pub struct Member {
 /// Up to `limit` places of somebody after this one, in the order of their channels.
 pub fn list_members(tx: &mut Tx, member: Key, after: (Key, Key), limit: i64) -> Result<Vec<Member>> {
     paging::there(limit, after, |after, limit| {
-        let mut rows: Vec<Placed<_, (Key, Key)>> = tx.rows(
+        tx.rows(
             "SELECT m.channel, c.id, m.sub_channel, c.deleted_at
              FROM (SELECT p.channel, p.sub_channel FROM membership p
                    WHERE p.member = $1 AND ($2, $3) < (p.channel, p.sub_channel)
@@ -37,9 +37,7 @@ pub fn list_members(tx: &mut Tx, member: Key, after: (Key, Key), limit: i64) -> 
                 let place = (found.channel, found.place);
                 Ok((found, place, row.read()?))
             },
-        )?;
-        rows.sort_by_key(|(_, place, _)| *place);
-        Ok(rows)
+        )
     })
 }
 
