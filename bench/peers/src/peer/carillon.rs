@@ -217,11 +217,12 @@ impl Peer for Carillon {
     }
 
     async fn sender(&self, way: Way, number: usize) -> Result<Member> {
-        // It ends the sender's ARN in a frame, and stands in no other of them.
-        let own = || format!("/user/{}\\\"", name(number));
-        let hears = match way {
-            Way::Together => Some(Heard::of(self.listener(number).await?, own())),
-            _ => None,
+        let hears = if way == Way::Together {
+            // It ends the sender's ARN in a frame, and stands in no other of them.
+            let own = format!("/user/{}\\\"", name(number));
+            Some(Heard::of(self.listener(number).await?, own))
+        } else {
+            None
         };
         Ok(Member {
             connection: Connection::open(self.key.address).await?,
@@ -231,7 +232,6 @@ impl Peer for Carillon {
             ready: Vec::new(),
             token: format!("{way:?}-{number}-{}", crate::now_ms()),
             made: 0,
-            sent: 0,
             hears,
         })
     }
@@ -267,7 +267,6 @@ pub(crate) struct Member {
     ready: Vec<Vec<u8>>,
     token: String,
     made: usize,
-    sent: usize,
     hears: Option<Heard>,
 }
 
@@ -297,9 +296,9 @@ impl Sender for Member {
         let ready = self.ready.pop();
         let request = if let Some(request) = ready { request } else { self.request()? };
         self.connection.demand(&request, 201).await?;
-        self.sent += 1;
         match &mut self.hears {
-            Some(hears) => hears.wait(self.sent).await,
+            // All that were made are sent, but for those that are ready.
+            Some(hears) => hears.wait(self.made - self.ready.len()).await,
             None => Ok(()),
         }
     }
