@@ -86,6 +86,8 @@ const NOT_FROM_HERE: Refusal = Refusal {
 const SOCKETS: &str = "/connect";
 /// Where certificate authorities look for proofs.
 const PROOF_PATHS: &str = "/.well-known/acme-challenge/";
+/// Where there is nothing but what lives below it.
+const OWN_PATH: &str = "/_carillon";
 /// What lives below it is Carillon's own.
 const OWN_PATHS: &str = "/_carillon/";
 /// What lives below it is signed, or only read: a page of another machine cannot make a browser sign.
@@ -254,8 +256,8 @@ pub(crate) fn desk(front: Arc<Front>, test_clock: bool) -> Desk {
         router = router.route(&format!("{PROOF_PATHS}{{token}}"), get(own::proof));
     }
     let router = router
-        .route("/_carillon", any(own::missing))
-        .route("/_carillon/", any(own::missing))
+        .route(OWN_PATH, any(own::missing))
+        .route(OWN_PATHS, any(own::missing))
         .route("/_carillon/{*rest}", any(own::missing))
         .method_not_allowed_fallback(own::missing)
         .fallback(routed_call)
@@ -276,12 +278,6 @@ pub(crate) fn metrics_router(front: Arc<Front>) -> Router {
         .route("/_carillon/metrics", get(own::metrics_apart))
         .fallback(own::missing)
         .with_state(front)
-}
-
-/// Whether a path is one of Carillon's own.
-fn is_own(path: &str) -> bool {
-    path.strip_prefix(OWN_PATHS.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Measures how long an answer takes, whatever it is.

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 
-use super::{Front, PROOF_PATHS, SOCKETS, call, is_own, measure};
+use super::{Front, OWN_PATH, OWN_PATHS, PROOF_PATHS, SOCKETS, call, measure};
 
 /// What answers requests, for every connection of a listener.
 pub(crate) trait Reception: Clone + Send + Sync + 'static {
@@ -55,5 +55,6 @@ impl Reception for Desk {
 
 /// Whether the router knows more of a path than that it is the service's.
 fn is_routed(path: &str) -> bool {
-    path == SOCKETS || is_own(path) || path.starts_with(PROOF_PATHS)
+    [SOCKETS, OWN_PATH].contains(&path)
+        || [OWN_PATHS, PROOF_PATHS].iter().any(|below| path.starts_with(below))
 }
